@@ -1,0 +1,46 @@
+"""Every error that this project raises on purpose.
+
+    XrayError                  anything a user can mend; the command line prints it as one line
+    ├── SourceError            the input folder, file or list cannot be used at all        (exit 2)
+    ├── OutputError            the results cannot be written where they were asked for     (exit 2)
+    ├── ModelError             the model file is missing, damaged or of another contract   (exit 2)
+    ├── MissingExtraError      an optional dependency is not installed                     (exit 2)
+    ├── DataError              training, calibration or benchmark data cannot be used      (exit 2)
+    ├── ParityError            an exported file does not compute what its model computes   (exit 2)
+    └── ImageError             one image cannot be read: becomes a row, never ends a run
+"""
+
+
+class XrayError(Exception):
+    """A problem that the user can mend; its text says what to do next."""
+
+
+class SourceError(XrayError):
+    """The input folder or file cannot be used at all."""
+
+
+class OutputError(XrayError):
+    """Results cannot be written where they were asked for."""
+
+
+class ModelError(XrayError):
+    """A model file is missing, damaged or follows another contract."""
+
+
+class MissingExtraError(XrayError):
+    """An optional dependency is missing; the text names the pip command."""
+
+    def __init__(self, needed_for: str, extra: str) -> None:
+        super().__init__(f"{needed_for} needs an extra: pip install 'xray-infer[{extra}]'")
+
+
+class DataError(XrayError):
+    """Training, calibration or benchmark data cannot be used."""
+
+
+class ParityError(XrayError):
+    """An exported file does not compute what its Keras model computes."""
+
+
+class ImageError(XrayError):
+    """One image cannot be read; it becomes a row with this reason."""

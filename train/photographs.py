@@ -1,0 +1,74 @@
+"""A zip of small labelled photographs, `train|val/<class>/<name>.webp`, as gray arrays in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Photographs:
+    """One split: `images` uint8 [N, side, side] gray, `labels` int64 [N]."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotographSet:
+    """Both splits of an archive, the class names in label order and the archive's SHA-256."""
+
+    train: Photographs
+    val: Photographs
+    class_names: tuple[str, ...]
+    digest: str
+
+
+def read_photographs(archive: Path) -> PhotographSet:
+    """Read every photograph of both splits as gray (X-rays have no colour to learn from).
+
+    Raises DataError when the archive is missing, is not such a zip, or holds an image that cannot be read.
+    """
+    try:
+        with archive.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        with zipfile.ZipFile(archive) as zipped:
+            members = sorted(
+                name
+                for name in zipped.namelist()
+                if name.count("/") == 2 and name.startswith(("train/", "val/")) and not name.endswith("/")
+            )
+            class_names = tuple(sorted({name.split("/")[1] for name in members}))
+            splits = {
+                split: _read_split(
+                    zipped, [name for name in members if name.startswith(f"{split}/")], class_names
+                )
+                for split in ("train", "val")
+            }
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{archive}: cannot read the photographs: {error}") from error
+    return PhotographSet(splits["train"], splits["val"], class_names, digest)
+
+
+def _read_split(zipped: zipfile.ZipFile, members: list[str], class_names: tuple[str, ...]) -> Photographs:
+    images = []
+    for name in members:
+        gray = cv2.imdecode(np.frombuffer(zipped.read(name), np.uint8), cv2.IMREAD_GRAYSCALE)
+        if gray is None:
+            raise DataError(f"{zipped.filename}: cannot decode {name}")
+        images.append(gray)
+    if not images:
+        raise DataError(f"{zipped.filename}: no photographs under train/<class>/ and val/<class>/")
+    if len({image.shape for image in images}) > 1:
+        raise DataError(f"{zipped.filename}: photographs differ in size; they must all have one")
+    number = {name: index for index, name in enumerate(class_names)}
+    labels = np.array([number[name.split("/")[1]] for name in members], dtype=np.int64)
+    return Photographs(np.stack(images).astype(np.uint8, copy=False), labels)
