@@ -1,0 +1,123 @@
+"""What a model file says of itself: one JSON object that travels inside the file.
+
+In ONNX it is the metadata property `MANIFEST_KEY`. In TFLite it is a file of the name `MANIFEST_FILE` in
+a zip archive appended to the flatbuffer, the convention of TFLite Metadata
+(https://www.tensorflow.org/lite/models/metadata): interpreters ignore the tail, `zipfile` reads it.
+
+A manifest of another schema version, of another preprocessing version or with other class names is
+refused: guessing would change answers silently.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.errors import ModelError
+from xray_infer.preprocess import INPUT_SHAPE, PREPROCESSING_VERSION
+
+SCHEMA_VERSION: Final = 1
+MANIFEST_KEY: Final = "xray_infer.manifest"
+MANIFEST_FILE: Final = "xray_infer.manifest.json"
+
+INPUT_NAME: Final = "image"
+OUTPUT_NAMES: Final = ("probabilities", "cam")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelManifest:
+    """The contract of one model file.
+
+    `recipe` is the quantisation recipe's name (fp32, int8-static, ...). The graph divides its logits by
+    `temperature` before the softmax. `thresholds` holds named decision limits (none yet). `training` says
+    what the network was trained on and its test metrics, `parity` is the exporter's certificate. Both are
+    records for people and reports; nothing in them changes an answer.
+    """
+
+    name: str
+    version: str
+    method: str
+    format: str
+    recipe: str
+    temperature: float
+    training: Mapping[str, Any]
+    parity: Mapping[str, Any]
+    tool_versions: Mapping[str, str]
+    intended_use: str
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    class_names: tuple[str, ...] = CLASS_NAMES
+    input_name: str = INPUT_NAME
+    input_shape: tuple[int, ...] = INPUT_SHAPE
+    output_names: tuple[str, ...] = OUTPUT_NAMES
+    preprocessing_version: int = PREPROCESSING_VERSION
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        """Serialise to compact JSON with sorted keys, so that equal manifests are equal bytes."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+
+
+def parse_manifest(text: str, *, path: Path) -> ModelManifest:
+    """Parse and check a manifest; `path` names the model file in errors.
+
+    Raises ModelError, one line, for anything that this version of the program cannot run faithfully.
+    """
+    try:
+        fields = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{path}: the manifest inside is not valid JSON ({error})") from error
+    if not isinstance(fields, dict):
+        raise ModelError(f"{path}: the manifest inside is not a JSON object")
+    for key, supported in (
+        ("schema_version", SCHEMA_VERSION),
+        ("preprocessing_version", PREPROCESSING_VERSION),
+        ("class_names", list(CLASS_NAMES)),
+        ("input_shape", list(INPUT_SHAPE)),
+    ):
+        if fields.get(key) != supported:
+            raise ModelError(
+                f"{path}: {key} is {fields.get(key)!r}, this version of xray-infer runs {supported!r}; "
+                "export the model again"
+            )
+    known = {field.name for field in dataclasses.fields(ModelManifest)}
+    if fields.keys() != known:
+        odd = ", ".join(sorted(fields.keys() ^ known))
+        raise ModelError(f"{path}: the manifest inside has missing or unknown fields: {odd}")
+    temperature = fields["temperature"]
+    if not isinstance(temperature, int | float) or not math.isfinite(temperature) or temperature <= 0:
+        raise ModelError(f"{path}: temperature is {temperature!r}, not a positive number")
+    for key in ("class_names", "input_shape", "output_names"):
+        fields[key] = tuple(fields[key])
+    return ModelManifest(**fields)
+
+
+def append_tflite_manifest(flatbuffer: bytes, manifest: ModelManifest) -> bytes:
+    """Append the manifest to a TFLite flatbuffer as a stored, one-file zip archive. Deterministic."""
+    tail = io.BytesIO()
+    tail.write(flatbuffer)
+    with zipfile.ZipFile(tail, "a") as archive:
+        # ZipInfo's default date, 1980-01-01, keeps the bytes equal from run to run.
+        archive.writestr(zipfile.ZipInfo(MANIFEST_FILE), manifest.to_json())
+    return tail.getvalue()
+
+
+def read_tflite_manifest(path: Path) -> ModelManifest:
+    """Read the manifest appended to a TFLite file. Raises ModelError when there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(MANIFEST_FILE).decode()
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"{path}: no manifest inside; only TFLite files made by xray-export can be used"
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model file: {error.strerror}") from error
+    return parse_manifest(text, path=path)

@@ -1,0 +1,67 @@
+"""Where images come from: a folder or a file becomes a list of items, in a stable order."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from xray_infer.errors import SourceError
+
+IMAGE_SUFFIXES: Final = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One input: `path` to open, and `name`, the path as shown in the results (relative to the folder)."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The items of a source and the number of other files that were passed over."""
+
+    items: tuple[Item, ...]
+    skipped: int = 0
+
+
+def list_images(source: Path) -> Listing:
+    """List one image file, or a folder's images, recursively, sorted by path.
+
+    Hidden files and folders are passed over silently, files without an image suffix are counted as
+    skipped. Links to files are followed, links to folders are not (they can loop). Raises SourceError
+    when the source is missing, unreadable or holds no images.
+    """
+    try:
+        if not source.is_dir():
+            os.stat(source)
+            return Listing((Item(source, source.name),))
+        items: list[Item] = []
+        skipped = 0
+        for folder, folders, files in os.walk(source, onerror=_raise):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in files:
+                path = Path(folder, name)
+                if name.startswith("."):
+                    continue
+                if path.suffix.lower() in IMAGE_SUFFIXES:
+                    items.append(Item(path, path.relative_to(source).as_posix()))
+                else:
+                    skipped += 1
+    except OSError as error:
+        raise SourceError(f"{error.filename}: {error.strerror}") from error
+    if not items:
+        raise SourceError(
+            f"{source}: no images in this folder ({skipped} other files); "
+            f"looked for {' '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    return Listing(tuple(sorted(items, key=lambda item: item.name)), skipped)
+
+
+def _raise(error: OSError) -> None:
+    raise error
