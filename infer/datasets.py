@@ -18,7 +18,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.decode import decode
 from xray_infer.errors import DataError, ImageError, SourceError
@@ -95,7 +94,7 @@ def _digest(path: Path) -> str:
 
 
 def _read_manifest(manifest: Path) -> list[LabelledImage]:
-    images = []
+    images: list[LabelledImage] = []
     try:
         with manifest.open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):

@@ -10,12 +10,11 @@ copy of an 8-bit image (x 257) gives the 8-bit image back exactly.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
 from xray_infer.errors import ImageError
 from xray_infer.header import read_header
 from xray_infer.preprocess import INPUT_SIDE
@@ -52,7 +51,7 @@ def decode(data: bytes, *, side: int = INPUT_SIDE) -> NDArray[np.uint8]:
     return to_gray(np.asarray(pixels))
 
 
-def to_gray(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+def to_gray(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Turn decoded pixels, uint8 or uint16, gray, BGR or BGRA, into gray `uint8 [H, W]`.
 
     Raises ImageError for other pixel types or channel counts.
@@ -62,25 +61,32 @@ def to_gray(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
     if channels == 1:
         return eight_bits.reshape(eight_bits.shape[:2])
     if channels == 2:
-        gray, alpha = eight_bits[..., 0], eight_bits[..., 1]
-    elif channels in (3, 4):
-        gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(eight_bits[..., :3]), cv2.COLOR_BGR2GRAY))
-        alpha = eight_bits[..., 3] if channels == 4 else None
-    else:
+        return _over_black(eight_bits[..., 0], eight_bits[..., 1])
+    if channels not in (3, 4):
         raise ImageError(f"{channels} channels; expected gray, RGB or RGBA")
-    if alpha is None or alpha.min() == 255:
-        return gray.astype(np.uint8, copy=False)
-    return cv2.multiply(gray, alpha, scale=1 / 255).astype(np.uint8, copy=False)
+    gray = _as_bytes(cv2.cvtColor(np.ascontiguousarray(eight_bits[..., :3]), cv2.COLOR_BGR2GRAY))
+    return gray if channels == 3 else _over_black(gray, eight_bits[..., 3])
 
 
-def to_eight_bits(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _over_black(gray: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if alpha.min() == 255:
+        return gray
+    return _as_bytes(cv2.multiply(gray, alpha, scale=1 / 255))
+
+
+def _as_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Tell the type checker what OpenCV's stubs leave open; no copy is made of uint8 pixels."""
+    return pixels.astype(np.uint8, copy=False)
+
+
+def to_eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale uint8 or uint16 pixels of any shape to uint8 by their real bit depth (see the module).
 
     Raises ImageError for other pixel types.
     """
     if pixels.dtype == np.uint8:
-        return pixels.view(np.uint8)
+        return pixels
     if pixels.dtype != np.uint16:
         raise ImageError(f"{pixels.dtype} pixels; expected 8 or 16 bit unsigned integers")
     highest = max(255, (1 << int(pixels.max()).bit_length()) - 1)
-    return cv2.convertScaleAbs(pixels, alpha=255 / highest).astype(np.uint8, copy=False)
+    return _as_bytes(cv2.convertScaleAbs(pixels, alpha=255 / highest))

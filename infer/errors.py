@@ -1,13 +1,13 @@
 """Every error that this project raises on purpose.
 
-    XrayError                  anything a user can mend; the command line prints it as one line
-    ├── SourceError            the input folder, file or list cannot be used at all        (exit 2)
-    ├── OutputError            the results cannot be written where they were asked for     (exit 2)
-    ├── ModelError             the model file is missing, damaged or of another contract   (exit 2)
-    ├── MissingExtraError      an optional dependency is not installed                     (exit 2)
-    ├── DataError              training, calibration or benchmark data cannot be used      (exit 2)
-    ├── ParityError            an exported file does not compute what its model computes   (exit 2)
-    └── ImageError             one image cannot be read: becomes a row, never ends a run
+XrayError                  anything a user can mend; the command line prints it as one line
+├── SourceError            the input folder, file or list cannot be used at all        (exit 2)
+├── OutputError            the results cannot be written where they were asked for     (exit 2)
+├── ModelError             the model file is missing, damaged or of another contract   (exit 2)
+├── MissingExtraError      an optional dependency is not installed                     (exit 2)
+├── DataError              training, calibration or benchmark data cannot be used      (exit 2)
+├── ParityError            an exported file does not compute what its model computes   (exit 2)
+└── ImageError             one image cannot be read: becomes a row, never ends a run
 """
 
 

@@ -34,16 +34,19 @@ def list_images(source: Path) -> Listing:
     """List one image file, or a folder's images, recursively, sorted by path.
 
     Hidden files and folders are passed over silently, files without an image suffix are counted as
-    skipped. Links to files are followed, links to folders are not (they can loop). Raises SourceError
-    when the source is missing, unreadable or holds no images.
+    skipped. Links to files are followed, links to folders are not (they can loop). A sub-folder that
+    cannot be listed becomes an item of its own, so that it gets a row. Raises SourceError when the source
+    is missing, unreadable or holds no images.
     """
+    unreadable: list[Path] = []
     try:
         if not source.is_dir():
             os.stat(source)
             return Listing((Item(source, source.name),))
         items: list[Item] = []
         skipped = 0
-        for folder, folders, files in os.walk(source, onerror=_raise):
+        os.scandir(source).close()
+        for folder, folders, files in os.walk(source, onerror=lambda e: unreadable.append(Path(e.filename))):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in files:
                 path = Path(folder, name)
@@ -55,13 +58,10 @@ def list_images(source: Path) -> Listing:
                     skipped += 1
     except OSError as error:
         raise SourceError(f"{error.filename}: {error.strerror}") from error
+    items += [Item(path, path.relative_to(source).as_posix()) for path in unreadable]
     if not items:
         raise SourceError(
             f"{source}: no images in this folder ({skipped} other files); "
             f"looked for {' '.join(sorted(IMAGE_SUFFIXES))}"
         )
     return Listing(tuple(sorted(items, key=lambda item: item.name)), skipped)
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -1,18 +1,98 @@
-"""The command `xray-train`."""
+"""The command `xray-train`: `xray-train DATA --out RUN`, and `xray-train pretrain` for a backbone."""
 
+from __future__ import annotations
+
+import os
 from pathlib import Path
-import click
 
-@click.group()
+import click
+from xray_infer import __version__
+from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.errors import MissingExtraError, ModelError
+from xray_infer.terminal import one_line_errors, say
+
+DEFAULT_COMMAND = "fit"
+
+
+class _FitByDefault(click.Group):
+    """A group in which `xray-train DATA` means `xray-train fit DATA`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_FitByDefault,
+    epilog=RESEARCH_NOTICE,
+    context_settings={"auto_envvar_prefix": "XRAY_TRAIN", "help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__)
 def main() -> None:
-    pass
+    """Train chest X-ray classifiers: `xray-train DATA --out RUN` is short for `xray-train fit ...`."""
+    # TensorFlow prints dozens of lines about the machine otherwise.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@main.command("fit")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the run.")
+@click.option("--weights", default="imagenet", show_default=True, help="Backbone: imagenet, none or a FILE.")
+@click.option("--epochs", type=(int, int), default=(4, 4), show_default=True, help="Of the two methods.")
+@click.option(
+    "--unfreeze", default=100, show_default=True, help="DenseNet121 layers that fine-tuning trains."
+)
+@click.option("--seed", default=0, show_default=True, help="Of split, shuffling, augmentation and head.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def fit_command(
+    data: Path, out: Path, weights: str, epochs: tuple[int, int], unfreeze: int, seed: int, debug: bool
+) -> None:
+    """Train feature extraction, then fine-tuning, on DATA.
+
+    DATA is a folder with one sub-folder per class, or a manifest CSV (columns file, label and maybe split,
+    group_id). The same command again goes on after the last finished epoch.
+    """
+    with one_line_errors("xray-train", debug=debug):
+        if weights not in ("imagenet", "none") and not Path(weights).is_file():
+            raise ModelError(f"--weights {weights}: no such file; give imagenet, none or a backbone file")
+        try:
+            from xray_infer.train.fit import TrainConfig, train
+        except ImportError as error:
+            raise MissingExtraError("training", "train") from error
+        config = TrainConfig(
+            weights=weights,
+            feature_extraction_epochs=epochs[0],
+            fine_tuning_epochs=epochs[1],
+            unfrozen=unfreeze,
+            seed=seed,
+        )
+        train(data, out, config, report=say)
+
 
 @main.command("pretrain")
 @click.argument("archive", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path))
-@click.option("--epochs", default=20, show_default=True)
-@click.option("--small-epochs", default=8, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-def pretrain_command(archive, out, epochs, small_epochs, seed):
-    from xray_infer.train.pretrain import PretrainConfig, pretrain
-    pretrain(archive, out, PretrainConfig(epochs=epochs, small_epochs=small_epochs, seed=seed), report=lambda line: click.echo(line, err=True))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the run.")
+@click.option("--epochs", default=20, show_default=True, help="Passes over the photographs.")
+@click.option("--small-epochs", default=8, show_default=True, help="How many of them at 64 px, first.")
+@click.option("--seed", default=0, show_default=True, help="Of weights, shuffling and augmentation.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def pretrain_command(
+    archive: Path, out: Path, epochs: int, small_epochs: int, seed: int, debug: bool
+) -> None:
+    """Train a DenseNet121 backbone on a zip of photographs, where ImageNet weights can't be had.
+
+    ARCHIVE holds train|val/<class>/<image>. Uses a GPU if PyTorch sees one. The same command again goes on
+    after the last finished epoch. RUN/backbone.keras is what `--weights` takes.
+    """
+    with one_line_errors("xray-train", debug=debug):
+        try:
+            from xray_infer.train.pretrain import PretrainConfig, pretrain
+        except ImportError as error:
+            raise MissingExtraError("pre-training", "pretrain") from error
+        pretrain(
+            archive,
+            out,
+            PretrainConfig(epochs=epochs, small_epochs=small_epochs, seed=seed),
+            report=say,
+        )

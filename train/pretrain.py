@@ -26,7 +26,6 @@ import keras
 import numpy as np
 import torch
 from torch import nn
-
 from xray_infer.errors import DataError
 from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from xray_infer.train.photographs import Photographs, PhotographSet, read_photographs

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
 from xray_infer.errors import ModelError, XrayError
 from xray_infer.manifest import MANIFEST_KEY, ModelManifest, parse_manifest
 from xray_infer.runtimes import ModelOutput
 
 
-def _import_onnxruntime():  # type: ignore[no-untyped-def]
+def _import_onnxruntime() -> Any:
     """Import onnxruntime, or say in one line what is wrong with it.
 
     onnxruntime and onnxruntime-gpu share one folder: installed together one wins silently, and

@@ -1,0 +1,132 @@
+"""The command `xray-infer`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from xray_infer import __version__
+from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.errors import ModelError, OutputError
+from xray_infer.terminal import one_line_errors, say
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from xray_infer.engine import OnClassified
+    from xray_infer.results import Row
+    from xray_infer.runtimes import Model
+    from xray_infer.sources import Item
+
+EXIT_SOME_FAILED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line, as given; None where a default depends on something else."""
+
+    source: Path
+    out: Path | None
+    runtime: str | None
+    model: Path | None
+    heatmap: Path | None
+    workers: int | None
+    batch_size: int
+
+
+@click.command(
+    epilog=f"Exit status: 0 all read, 1 some inputs failed, 2 usage. {RESEARCH_NOTICE}",
+    context_settings={"auto_envvar_prefix": "XRAY_INFER", "help_option_names": ["-h", "--help"]},
+)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="CSV file for the results; a folder needs it.")
+@click.option("--format", "runtime", type=click.Choice(["onnx", "tflite"]), help="Default: onnx.")
+@click.option("--model", type=click.Path(path_type=Path), help="Model file. Default: the one that ships.")
+@click.option("--heatmap", type=click.Path(path_type=Path), help="Folder for a Grad-CAM overlay per image.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Default: one per processor.")
+@click.option("--batch-size", type=click.IntRange(1, 64), default=1, show_default=True, help="Images a pass.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__)
+def main(debug: bool, **options: object) -> None:
+    """Classify chest X-rays as covid, pneumonia or normal.
+
+    SOURCE is a folder, searched with its sub-folders, or one image file. Every image gets a row in the
+    results, also when it cannot be read.
+    """
+    with one_line_errors("xray-infer", debug=debug):
+        sys.exit(run(Options(**options)))  # type: ignore[arg-type]  # click made these types
+
+
+def run(options: Options) -> int:
+    """Classify the source and return the exit status. Raises XrayError for what the user must mend."""
+    import cv2
+    from xray_infer.engine import classify, default_workers
+    from xray_infer.results import OK, Summary, probability_table
+    from xray_infer.sources import list_images
+    from xray_infer.writers import open_writer
+
+    is_folder = options.source.is_dir()
+    if is_folder and options.out is None:
+        raise OutputError("a folder needs a file for its results: add --out results.csv")
+    listing = list_images(options.source)
+    cv2.setNumThreads(1)  # the workers are the parallelism
+    rows = classify(
+        listing.items,
+        _choose_model(options),
+        workers=min(options.workers or default_workers(), len(listing.items)),
+        batch_size=options.batch_size,
+        on_classified=_overlay_writer(options.heatmap),
+    )
+    summary = Summary()
+    started = time.monotonic()
+    with (
+        open_writer(options.out) if options.out else nullcontext() as writer,
+        _progress(rows, len(listing.items)) if is_folder else nullcontext(rows) as shown,
+    ):
+        for row in shown:
+            if writer:
+                writer.write(row)
+            summary.add(row)
+            if not is_folder:
+                click.echo(probability_table(row) if row.status == OK else f"{row.path}: {row.reason}")
+    if is_folder:
+        if listing.skipped:
+            say(f"{listing.skipped} files without an image suffix were skipped")
+        for line in summary.lines(seconds=time.monotonic() - started):
+            say(line)
+        say(f"results: {options.out}")
+    return EXIT_SOME_FAILED if summary.failed else 0
+
+
+def _progress(rows: Iterator[Row], length: int) -> AbstractContextManager[Iterable[Row]]:
+    """A progress bar with the time left, on a terminal only."""
+    return click.progressbar(rows, length=length, file=sys.stderr, label="classifying", show_pos=True)
+
+
+def _choose_model(options: Options) -> Model:
+    from xray_infer.runtimes import find_model
+    from xray_infer.shipped import shipped_model
+
+    if options.model is None:
+        return shipped_model(options.runtime or "onnx")
+    model = find_model(options.model)
+    if options.runtime not in (None, model.format):
+        raise ModelError(f"--format {options.runtime} and --model {options.model} contradict each other")
+    return model
+
+
+def _overlay_writer(folder: Path | None) -> OnClassified | None:
+    if folder is None:
+        return None
+    from xray_infer.heatmap import draw_overlay, overlay_path, write_overlay
+
+    def write(item: Item, pixels: NDArray[np.uint8], row: Row, cam: NDArray[np.float32]) -> None:
+        write_overlay(overlay_path(folder, item.name), draw_overlay(pixels, cam, row))
+
+    return write

@@ -1,0 +1,231 @@
+"""The study's two methods: feature extraction, then fine-tuning of the top layers.
+
+Output folder (all files appear atomically):
+    run.json                                 the configuration; a folder with another one is refused
+    feature_extraction.keras, fine_tuning.keras    the best epoch of each, by validation loss
+    feature_extraction.json, fine_tuning.json      the training record that the exporter puts into files
+    feature_extraction.png, fine_tuning.png        learning curves and confusion matrix
+    report.md                                both methods side by side
+While it runs, and so that it can resume after the last finished epoch:
+    inputs.npy                               the decoded images
+    METHOD.last.keras, METHOD.progress.json  the last epoch's model with optimiser state, and the history
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from xray_infer.datasets import SPLITS, Dataset, read_dataset
+from xray_infer.errors import DataError
+from xray_infer.preprocess import PREPROCESSING_VERSION
+from xray_infer.train.inputs import InputBatches, decode_inputs
+from xray_infer.train.metrics import Metrics, measure
+from xray_infer.train.network import backbone_layers, build_classifier, freeze
+from xray_infer.train.plots import plot_run
+from xray_infer.train.progress import Progress
+
+METHODS: Final = ("feature_extraction", "fine_tuning")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """What decides the result of a run, beside the data. The defaults are the study's schedule.
+
+    Learning rates are Adam's; `unfrozen` counts DenseNet121's layers from the top.
+    """
+
+    weights: str = "imagenet"
+    feature_extraction_epochs: int = 4
+    fine_tuning_epochs: int = 4
+    feature_extraction_rate: float = 1e-3
+    fine_tuning_rate: float = 1e-4
+    unfrozen: int = 100
+    batch_size: int = 32
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrays:
+    """Decoded inputs and labels of all images, and the rows of each split."""
+
+    inputs: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    rows: dict[str, slice]
+
+    def batches(self, split: str, **options: Any) -> InputBatches:
+        rows = self.rows[split]
+        return InputBatches(self.inputs[rows], self.labels[rows], **options)
+
+
+def train(data: Path, out: Path, config: TrainConfig, *, report: Callable[[str], None]) -> dict[str, Metrics]:
+    """Train both methods and return their test metrics by method name.
+
+    `report` gets lines of progress. Raises DataError for unusable data or an output folder of another
+    configuration, ModelError when the backbone's weights cannot be had.
+    """
+    dataset = read_dataset(data, seed=config.seed)
+    weights = Path(config.weights)
+    backbone_digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
+    identity = {**asdict(config), "data_sha256": dataset.digest, "backbone_sha256": backbone_digest}
+    identity["weights"] = weights.name
+    _claim(out, identity)
+    arrays = _decode(dataset, out, report)
+
+    tested = {}
+    model = None
+    for method in METHODS:
+        record_path = out / f"{method}.json"
+        if not record_path.exists():
+            keras.utils.set_random_seed(config.seed)
+            if model is None and method == "feature_extraction":
+                model = build_classifier(config.weights, seed=config.seed)
+            elif model is None:
+                model = keras.saving.load_model(out / "feature_extraction.keras", compile=False)
+            history = _fit(model, method, arrays, out, config, report)
+            model = keras.saving.load_model(out / f"{method}.keras", compile=False)
+            record = {
+                "method": method,
+                **identity,
+                "counts": dataset.counts(),
+                "schedule": _schedule(config, method),
+                "preprocessing_version": PREPROCESSING_VERSION,
+                "history": history,
+                "validation": _evaluate(model, arrays, "val").to_dict(),
+                "test": _evaluate(model, arrays, "test").to_dict(),
+                "versions": {
+                    "python": platform.python_version(),
+                    "keras": keras.__version__,
+                    "backend": keras.backend.backend(),
+                },
+            }
+            plot_run(record, out / f"{method}.png")
+            _write_json(record_path, record)
+            for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
+                (out / leftover).unlink(missing_ok=True)
+        record = json.loads(record_path.read_text())
+        tested[method] = record["test"]
+        report(f"{method}: test accuracy {record['test']['accuracy']:.4f}")
+    (out / "inputs.npy").unlink(missing_ok=True)
+    return tested
+
+
+def _claim(out: Path, identity: dict[str, Any]) -> None:
+    """Make the output folder this configuration's own, or refuse it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        claim = out / "run.json"
+        if claim.exists():
+            found = json.loads(claim.read_text())
+            different = sorted(key for key in identity if found.get(key) != identity[key])
+            if different:
+                raise DataError(f"{out} holds a run that differs in {', '.join(different)}; give a new --out")
+        _write_json(claim, identity)
+    except OSError as error:
+        raise DataError(f"{out}: cannot write there: {error.strerror}") from error
+
+
+def _decode(dataset: Dataset, out: Path, report: Callable[[str], None]) -> _Arrays:
+    images = [image for split in SPLITS for image in dataset.split(split)]
+    rows, start = {}, 0
+    for split in SPLITS:
+        count = len(dataset.split(split))
+        if count == 0:
+            raise DataError(f"the {split} split is empty; add images or a manifest with another split")
+        rows[split] = slice(start, start + count)
+        start += count
+    labels = np.array([image.label for image in images], dtype=np.int64)
+    return _Arrays(decode_inputs(images, out / "inputs.npy", report=report), labels, rows)
+
+
+def _schedule(config: TrainConfig, method: str) -> dict[str, Any]:
+    extraction = method == "feature_extraction"
+    return {
+        "optimizer": "Adam",
+        "loss": "sparse categorical cross-entropy",
+        "epochs": config.feature_extraction_epochs if extraction else config.fine_tuning_epochs,
+        "learning_rate": config.feature_extraction_rate if extraction else config.fine_tuning_rate,
+        "unfrozen_layers": 0 if extraction else config.unfrozen,
+        "batch_size": config.batch_size,
+    }
+
+
+def _fit(
+    model: keras.Model,
+    method: str,
+    arrays: _Arrays,
+    out: Path,
+    config: TrainConfig,
+    report: Callable[[str], None],
+) -> list[dict[str, float]]:
+    """Train one method, resuming after its last finished epoch; return the history, a row an epoch."""
+    schedule = _schedule(config, method)
+    last, progress_path = out / f"{method}.last.keras", out / f"{method}.progress.json"
+    history: list[dict[str, float]] = []
+    if last.exists() and progress_path.exists():
+        history = json.loads(progress_path.read_text())
+        model = keras.saving.load_model(last)
+        report(f"{method}: going on after epoch {len(history)} of {schedule['epochs']}")
+    else:
+        freeze(model, unfrozen=schedule["unfrozen_layers"])
+        model.compile(
+            optimizer=keras.optimizers.Adam(schedule["learning_rate"]),
+            loss=keras.losses.SparseCategoricalCrossentropy(),
+            metrics=["accuracy"],
+        )
+        trainable = sum(layer.count_params() for layer in model.layers if layer.trainable)
+        report(f"{method}: {trainable:,} parameters trained, {len(backbone_layers(model))} layers below")
+    train_batches = arrays.batches(
+        "train", batch_size=config.batch_size, seed=config.seed, first_epoch=len(history)
+    )
+    val_batches = arrays.batches("val", batch_size=config.batch_size)
+
+    def keep(epoch: int, logs: dict[str, float]) -> None:
+        history.append({key: float(value) for key, value in logs.items()})
+        if logs["val_loss"] <= min(row["val_loss"] for row in history):
+            _save(model, out / f"{method}.keras")
+        _save(model, last)
+        _write_json(progress_path, history)
+
+    model.fit(
+        train_batches,
+        validation_data=val_batches,
+        initial_epoch=len(history),
+        epochs=schedule["epochs"],
+        shuffle=False,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_epoch_end=keep),
+            Progress(method, len(train_batches), report),
+        ],
+    )
+    return history
+
+
+def _evaluate(model: keras.Model, arrays: _Arrays, split: str) -> Metrics:
+    probabilities = model.predict(arrays.batches(split, batch_size=32), verbose=0)
+    return measure(arrays.labels[arrays.rows[split]], np.asarray(probabilities))
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    partial = path.with_name(f".partial-{path.name}")
+    model.save(partial)
+    os.replace(partial, path)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    partial = path.with_name(f".partial-{path.name}")
+    with contextlib.suppress(FileNotFoundError):
+        partial.unlink()
+    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path)
