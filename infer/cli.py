@@ -87,7 +87,9 @@ def run(options: Options) -> int:
     started = time.monotonic()
     with (
         open_writer(options.out) if options.out else nullcontext() as writer,
-        _progress(rows, len(listing.items)) if is_folder else nullcontext(rows) as shown,
+        _progress(rows, len(listing.items))
+        if sys.stderr.isatty() and is_folder
+        else nullcontext(rows) as shown,
     ):
         for row in shown:
             if writer:
@@ -105,7 +107,7 @@ def run(options: Options) -> int:
 
 
 def _progress(rows: Iterator[Row], length: int) -> AbstractContextManager[Iterable[Row]]:
-    """A progress bar with the time left, on a terminal only."""
+    """A progress bar with the time left."""
     return click.progressbar(rows, length=length, file=sys.stderr, label="classifying", show_pos=True)
 
 

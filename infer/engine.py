@@ -46,33 +46,41 @@ def classify(
     batch_size: int = 1,
     on_classified: OnClassified | None = None,
 ) -> Iterator[Row]:
-    """Yield one row per item, in order.
+    """Open the model and return an iterator of one row per item, in order.
 
     A file that cannot be read or decoded becomes an `error` row and costs nothing else. Raises what
-    `Model.open` raises; any other exception is a bug and ends the run.
+    `Model.open` raises, before the first item is taken; any other exception is a bug and ends the run.
     """
-    workers = workers or default_workers()
-    # Opened here, so that a bad model ends the run before it begins.
-    sessions = [model.open() for _ in range(workers)]
-    mine = threading.local()
+    opened = [
+        _Worker(model.open(), model.digest, batch_size, on_classified)
+        for _ in range(workers or default_workers())
+    ]
+    return _in_order(_batched(items, batch_size), opened)
 
-    def adopt_session() -> None:
-        mine.session = sessions.pop()
+
+def _in_order(batches: Iterable[Sequence[Item]], workers: list[_Worker]) -> Iterator[Row]:
+    """Hand batches to the workers and yield their rows in the order of the batches."""
+    most = IN_FLIGHT * len(workers)
+    own = threading.local()
+
+    def adopt_worker() -> None:
+        own.worker = workers.pop()
 
     def work(batch: Sequence[Item]) -> list[Row]:
-        return _classify_batch(batch, mine.session, model.digest, batch_size, on_classified)
+        worker: _Worker = own.worker
+        return worker.classify_batch(batch)
 
-    with ThreadPoolExecutor(workers, "classify", adopt_session) as pool:
+    with ThreadPoolExecutor(len(workers), "classify", adopt_worker) as pool:
+        pending: deque[Future[list[Row]]] = deque()
         try:
-            pending: deque[Future[list[Row]]] = deque()
-            for batch in _batched(items, batch_size):
+            for batch in batches:
                 pending.append(pool.submit(work, batch))
-                if len(pending) >= IN_FLIGHT * workers:
+                if len(pending) == most:
                     yield from pending.popleft().result()
             while pending:
                 yield from pending.popleft().result()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _batched(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
@@ -86,44 +94,56 @@ def read_item(item: Item) -> bytes:
     """Read one item's bytes. Raises ImageError when it is not a readable regular file."""
     try:
         # A FIFO or a device would block the run for ever.
-        if not stat.S_ISREG(os.stat(item.path).st_mode):
+        mode = item.path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError("a folder that cannot be listed")
+        if not stat.S_ISREG(mode):
             raise ImageError("not a regular file")
         return item.path.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot be opened: {error.strerror}") from error
 
 
-def _classify_batch(
-    batch: Sequence[Item],
-    session: Session,
-    digest: str,
-    batch_size: int,
-    on_classified: OnClassified | None,
-) -> list[Row]:
-    name = session.manifest.name
-    decoded: list[NDArray[np.uint8] | ImageError] = []
-    for item in batch:
+class _Worker:
+    """One session and what it needs to turn a batch of items into rows."""
+
+    def __init__(
+        self, session: Session, digest: str, batch_size: int, on_classified: OnClassified | None
+    ) -> None:
+        self._session, self._digest = session, digest
+        self._batch_size, self._on_classified = batch_size, on_classified
+
+    def classify_batch(self, batch: Sequence[Item]) -> list[Row]:
+        """Return one row per item."""
+        pictures = [self._read(item) for item in batch]
+        inputs = [to_input(picture) for picture in pictures if not isinstance(picture, ImageError)]
+        if inputs:
+            # One fixed shape for all batches: ONNX Runtime's arena grows with every new one.
+            padding = [inputs[-1]] * (self._batch_size - len(inputs))
+            output = self._session.run(np.stack(inputs + padding))
+        rows = []
+        position = 0
+        for item, picture in zip(batch, pictures, strict=True):
+            if isinstance(picture, ImageError):
+                rows.append(self._row(item, ERROR, reason=str(picture)))
+                continue
+            probabilities = tuple(float(value) for value in output.probabilities[position])
+            if np.isfinite(probabilities).all():
+                rows.append(self._row(item, OK, probabilities=probabilities))
+                if self._on_classified:
+                    self._on_classified(item, picture, rows[-1], output.cam[position])
+            else:
+                rows.append(self._row(item, ERROR, reason="the model gave no finite probabilities"))
+            position += 1
+        return rows
+
+    def _read(self, item: Item) -> NDArray[np.uint8] | ImageError:
         try:
-            decoded.append(decode(read_item(item)))
+            return decode(read_item(item))
         except ImageError as error:
-            decoded.append(error)
-    inputs = [to_input(pixels) for pixels in decoded if not isinstance(pixels, ImageError)]
-    if inputs:
-        # One fixed shape: ONNX Runtime's arena grows with every new one.
-        padding = [inputs[-1]] * (batch_size - len(inputs))
-        output = session.run(np.stack(inputs + padding))
-    rows = []
-    position = 0
-    for item, pixels in zip(batch, decoded, strict=True):
-        if isinstance(pixels, ImageError):
-            rows.append(Row(item.name, ERROR, name, digest, reason=str(pixels)))
-            continue
-        probabilities = tuple(float(value) for value in output.probabilities[position])
-        row = Row(item.name, OK, name, digest, probabilities)
-        if not np.isfinite(probabilities).all():
-            row = Row(item.name, ERROR, name, digest, reason="the model gave no finite probabilities")
-        elif on_classified:
-            on_classified(item, pixels, row, output.cam[position])
-        rows.append(row)
-        position += 1
-    return rows
+            return error
+
+    def _row(
+        self, item: Item, status: str, *, probabilities: tuple[float, ...] = (), reason: str = ""
+    ) -> Row:
+        return Row(item.name, status, self._session.manifest.name, self._digest, probabilities, reason)

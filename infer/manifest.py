@@ -92,7 +92,8 @@ def parse_manifest(text: str, *, path: Path) -> ModelManifest:
         odd = ", ".join(sorted(fields.keys() ^ known))
         raise ModelError(f"{path}: the manifest inside has missing or unknown fields: {odd}")
     temperature = fields["temperature"]
-    if not isinstance(temperature, int | float) or not math.isfinite(temperature) or temperature <= 0:
+    is_number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
+    if not is_number or not math.isfinite(temperature) or temperature <= 0:
         raise ModelError(f"{path}: temperature is {temperature!r}, not a positive number")
     for key in ("class_names", "input_shape", "output_names"):
         fields[key] = tuple(fields[key])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 from xray_infer import __version__
@@ -39,35 +40,40 @@ def main() -> None:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the run.")
 @click.option("--weights", default="imagenet", show_default=True, help="Backbone: imagenet, none or a FILE.")
-@click.option("--epochs", type=(int, int), default=(4, 4), show_default=True, help="Of the two methods.")
 @click.option(
-    "--unfreeze", default=100, show_default=True, help="DenseNet121 layers that fine-tuning trains."
+    "--epochs",
+    type=(click.IntRange(1), click.IntRange(1)),
+    default=(4, 4),
+    show_default=True,
+    help="Of the two methods.",
 )
+@click.option(
+    "--unfreeze",
+    "unfrozen",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
+    help="DenseNet121 layers that fine-tuning trains.",
+)
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Images a step.")
 @click.option("--seed", default=0, show_default=True, help="Of split, shuffling, augmentation and head.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def fit_command(
-    data: Path, out: Path, weights: str, epochs: tuple[int, int], unfreeze: int, seed: int, debug: bool
-) -> None:
+def fit_command(data: Path, out: Path, epochs: tuple[int, int], debug: bool, **options: Any) -> None:
     """Train feature extraction, then fine-tuning, on DATA.
 
     DATA is a folder with one sub-folder per class, or a manifest CSV (columns file, label and maybe split,
     group_id). The same command again goes on after the last finished epoch.
     """
     with one_line_errors("xray-train", debug=debug):
+        weights = options["weights"]
         if weights not in ("imagenet", "none") and not Path(weights).is_file():
             raise ModelError(f"--weights {weights}: no such file; give imagenet, none or a backbone file")
         try:
             from xray_infer.train.fit import TrainConfig, train
         except ImportError as error:
             raise MissingExtraError("training", "train") from error
-        config = TrainConfig(
-            weights=weights,
-            feature_extraction_epochs=epochs[0],
-            fine_tuning_epochs=epochs[1],
-            unfrozen=unfreeze,
-            seed=seed,
-        )
-        train(data, out, config, report=say)
+        config = TrainConfig(feature_extraction_epochs=epochs[0], fine_tuning_epochs=epochs[1], **options)
+        click.echo(train(data, out, config, report=say))
 
 
 @main.command("pretrain")

@@ -5,7 +5,7 @@ Output folder (all files appear atomically):
     feature_extraction.keras, fine_tuning.keras    the best epoch of each, by validation loss
     feature_extraction.json, fine_tuning.json      the training record that the exporter puts into files
     feature_extraction.png, fine_tuning.png        learning curves and confusion matrix
-    report.md                                both methods side by side
+    report.md                                      both methods side by side
 While it runs, and so that it can resume after the last finished epoch:
     inputs.npy                               the decoded images
     METHOD.last.keras, METHOD.progress.json  the last epoch's model with optimiser state, and the history
@@ -13,11 +13,10 @@ While it runs, and so that it can resume after the last finished epoch:
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any, Final
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from xray_infer.atomic import write_atomically, write_json
 from xray_infer.datasets import SPLITS, Dataset, read_dataset
 from xray_infer.errors import DataError
 from xray_infer.preprocess import PREPROCESSING_VERSION
@@ -34,6 +34,7 @@ from xray_infer.train.metrics import Metrics, measure
 from xray_infer.train.network import backbone_layers, build_classifier, freeze
 from xray_infer.train.plots import plot_run
 from xray_infer.train.progress import Progress
+from xray_infer.train.report import compare
 
 METHODS: Final = ("feature_extraction", "fine_tuning")
 
@@ -68,8 +69,8 @@ class _Arrays:
         return InputBatches(self.inputs[rows], self.labels[rows], **options)
 
 
-def train(data: Path, out: Path, config: TrainConfig, *, report: Callable[[str], None]) -> dict[str, Metrics]:
-    """Train both methods and return their test metrics by method name.
+def train(data: Path, out: Path, config: TrainConfig, *, report: Callable[[str], None]) -> str:
+    """Train both methods and return the text of report.md, which compares them on the test split.
 
     `report` gets lines of progress. Raises DataError for unusable data or an output folder of another
     configuration, ModelError when the backbone's weights cannot be had.
@@ -82,15 +83,14 @@ def train(data: Path, out: Path, config: TrainConfig, *, report: Callable[[str],
     _claim(out, identity)
     arrays = _decode(dataset, out, report)
 
-    tested = {}
-    model = None
     for method in METHODS:
         record_path = out / f"{method}.json"
         if not record_path.exists():
+            started = time.monotonic()
             keras.utils.set_random_seed(config.seed)
-            if model is None and method == "feature_extraction":
+            if method == "feature_extraction":
                 model = build_classifier(config.weights, seed=config.seed)
-            elif model is None:
+            else:
                 model = keras.saving.load_model(out / "feature_extraction.keras", compile=False)
             history = _fit(model, method, arrays, out, config, report)
             model = keras.saving.load_model(out / f"{method}.keras", compile=False)
@@ -101,6 +101,7 @@ def train(data: Path, out: Path, config: TrainConfig, *, report: Callable[[str],
                 "schedule": _schedule(config, method),
                 "preprocessing_version": PREPROCESSING_VERSION,
                 "history": history,
+                "wall_seconds_since_start_or_resume": round(time.monotonic() - started, 1),
                 "validation": _evaluate(model, arrays, "val").to_dict(),
                 "test": _evaluate(model, arrays, "test").to_dict(),
                 "versions": {
@@ -110,14 +111,13 @@ def train(data: Path, out: Path, config: TrainConfig, *, report: Callable[[str],
                 },
             }
             plot_run(record, out / f"{method}.png")
-            _write_json(record_path, record)
+            write_json(record_path, record)
             for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
                 (out / leftover).unlink(missing_ok=True)
-        record = json.loads(record_path.read_text())
-        tested[method] = record["test"]
-        report(f"{method}: test accuracy {record['test']['accuracy']:.4f}")
     (out / "inputs.npy").unlink(missing_ok=True)
-    return tested
+    page = compare([json.loads((out / f"{method}.json").read_text()) for method in METHODS])
+    write_atomically(out / "report.md", lambda partial: partial.write_text(page, encoding="utf-8"))
+    return page
 
 
 def _claim(out: Path, identity: dict[str, Any]) -> None:
@@ -130,7 +130,7 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
             different = sorted(key for key in identity if found.get(key) != identity[key])
             if different:
                 raise DataError(f"{out} holds a run that differs in {', '.join(different)}; give a new --out")
-        _write_json(claim, identity)
+        write_json(claim, identity)
     except OSError as error:
         raise DataError(f"{out}: cannot write there: {error.strerror}") from error
 
@@ -193,9 +193,9 @@ def _fit(
     def keep(epoch: int, logs: dict[str, float]) -> None:
         history.append({key: float(value) for key, value in logs.items()})
         if logs["val_loss"] <= min(row["val_loss"] for row in history):
-            _save(model, out / f"{method}.keras")
-        _save(model, last)
-        _write_json(progress_path, history)
+            write_atomically(out / f"{method}.keras", model.save)
+        write_atomically(last, model.save)
+        write_json(progress_path, history)
 
     model.fit(
         train_batches,
@@ -215,17 +215,3 @@ def _fit(
 def _evaluate(model: keras.Model, arrays: _Arrays, split: str) -> Metrics:
     probabilities = model.predict(arrays.batches(split, batch_size=32), verbose=0)
     return measure(arrays.labels[arrays.rows[split]], np.asarray(probabilities))
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    partial = path.with_name(f".partial-{path.name}")
-    model.save(partial)
-    os.replace(partial, path)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(f".partial-{path.name}")
-    with contextlib.suppress(FileNotFoundError):
-        partial.unlink()
-    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)

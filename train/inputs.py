@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Final
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from xray_infer.atomic import write_atomically
 from xray_infer.datasets import LabelledImage, read_input
 from xray_infer.engine import default_workers
 from xray_infer.preprocess import INPUT_SHAPE
@@ -27,16 +27,17 @@ def decode_inputs(
     """
     if not path.exists():
         report(f"decoding {len(images)} images")
-        partial = path.with_name(f".partial-{path.name}")
-        shape = (len(images), *INPUT_SHAPE)
-        inputs = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-        with ThreadPoolExecutor(default_workers()) as pool:
-            for start in range(0, len(images), CHUNK):
-                chunk = images[start : start + CHUNK]
-                inputs[start : start + len(chunk)] = list(pool.map(read_input, chunk))
-        inputs.flush()
-        os.replace(partial, path)
+        write_atomically(path, lambda partial: _decode_to(partial, images))
     return np.load(path, mmap_mode="r")
+
+
+def _decode_to(path: Path, images: Sequence[LabelledImage]) -> None:
+    inputs = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(images), *INPUT_SHAPE))
+    with ThreadPoolExecutor(default_workers()) as pool:
+        for start in range(0, len(images), CHUNK):
+            chunk = images[start : start + CHUNK]
+            inputs[start : start + len(chunk)] = list(pool.map(read_input, chunk))
+    inputs.flush()
 
 
 class InputBatches(keras.utils.PyDataset):

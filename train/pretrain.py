@@ -11,8 +11,8 @@ appear atomically. A folder that holds a run of another configuration is refused
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +26,7 @@ import keras
 import numpy as np
 import torch
 from torch import nn
+from xray_infer.atomic import write_atomically, write_json
 from xray_infer.errors import DataError
 from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from xray_infer.train.photographs import Photographs, PhotographSet, read_photographs
@@ -99,15 +100,7 @@ def pretrain(
     steps_per_epoch = len(data.train.labels) // config.batch_size
     if steps_per_epoch == 0:
         raise DataError(f"{archive}: fewer photographs than one batch of {config.batch_size}")
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.peak_learning_rate, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        max_lr=config.peak_learning_rate,
-        total_steps=config.epochs * steps_per_epoch,
-        pct_start=0.2,
-    )
+    training = _Training(model, config, steps_per_epoch)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
     history: list[EpochResult] = []
@@ -115,15 +108,13 @@ def pretrain(
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         if state["config"] != asdict(config) or state["data"] != data.digest:
             raise DataError(f"{out} holds a run of another configuration; give a new --out")
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
+        training.load(state)
         history = [EpochResult(**row) for row in state["history"]]
         report(f"going on after epoch {len(history)} of {config.epochs}")
 
     for epoch in range(len(history), config.epochs):
         started = time.monotonic()
-        loss = _train_epoch(model, data.train, optimiser, schedule, config, epoch, report)
+        loss = _train_epoch(training, data.train, epoch, report)
         accuracy = _accuracy(model, data.val, config)
         history.append(EpochResult(epoch, loss, accuracy, time.monotonic() - started))
         left = (config.epochs - epoch - 1) * history[-1].seconds / 60
@@ -133,39 +124,51 @@ def pretrain(
         )
         model.backbone.write_weights(base)
         _write_backbone(base, out, config, data, history)
-        _replace(
-            checkpoint,
-            lambda path: torch.save(
-                {
-                    "config": asdict(config),
-                    "data": data.digest,
-                    "model": model.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "history": [asdict(row) for row in history],
-                },
-                path,
-            ),
-        )
+        state = {
+            "config": asdict(config),
+            "data": data.digest,
+            "history": [asdict(row) for row in history],
+            **training.state(),
+        }
+        write_atomically(checkpoint, functools.partial(torch.save, state))
     return out / "backbone.keras"
 
 
+class _Training:
+    """Model, optimiser and schedule, which are saved and restored together."""
+
+    def __init__(self, model: _Classifier, config: PretrainConfig, steps_per_epoch: int) -> None:
+        self.model, self.config = model, config
+        self.optimiser = torch.optim.AdamW(
+            model.parameters(), lr=config.peak_learning_rate, weight_decay=config.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser,
+            max_lr=config.peak_learning_rate,
+            total_steps=config.epochs * steps_per_epoch,
+            pct_start=0.2,
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {name: getattr(self, name).state_dict() for name in ("model", "optimiser", "schedule")}
+
+    def load(self, state: dict[str, Any]) -> None:
+        for name in ("model", "optimiser", "schedule"):
+            getattr(self, name).load_state_dict(state[name])
+
+
 def _train_epoch(
-    model: _Classifier,
-    photographs: Photographs,
-    optimiser: torch.optim.Optimizer,
-    schedule: Any,
-    config: PretrainConfig,
-    epoch: int,
-    report: Callable[[str], None],
+    training: _Training, photographs: Photographs, epoch: int, report: Callable[[str], None]
 ) -> float:
+    """Train one epoch and return its mean loss."""
+    config, model = training.config, training.model
     model.train()
     device = model.mean.device
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
     side = config.small_side if epoch < config.small_epochs else config.side
     order = torch.randperm(len(photographs.labels), generator=generator).numpy()
     steps = len(order) // config.batch_size
-    losses = []
+    losses: list[float] = []
     spoken = time.monotonic()
     for step in range(steps):
         chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
@@ -175,11 +178,11 @@ def _train_epoch(
         with torch.autocast(device.type, dtype=torch.bfloat16):
             logits = model(augmented)
         loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
-        optimiser.zero_grad(set_to_none=True)
+        training.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
+        training.optimiser.step()
+        training.schedule.step()
         losses.append(loss.item())
         if time.monotonic() - spoken > 30:
             spoken = time.monotonic()
@@ -235,18 +238,11 @@ def _accuracy(model: _Classifier, photographs: Photographs, config: PretrainConf
     return right / len(photographs.labels)
 
 
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` make a file beside `path`, then put it in place atomically."""
-    partial = path.with_name(f".partial-{path.name}")
-    write(partial)
-    os.replace(partial, path)
-
-
 def _write_backbone(
     base: keras.Model, out: Path, config: PretrainConfig, data: PhotographSet, history: list[EpochResult]
 ) -> None:
     backbone = out / "backbone.keras"
-    _replace(backbone, base.save)
+    write_atomically(backbone, base.save)
     record = {
         "config": asdict(config),
         "data_sha256": data.digest,
@@ -256,4 +252,4 @@ def _write_backbone(
         "history": [asdict(row) for row in history],
         "versions": {"torch": torch.__version__, "keras": keras.__version__},
     }
-    _replace(out / "pretrain.json", lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
+    write_json(out / "pretrain.json", record)

@@ -1,0 +1,5 @@
+"""`python -m xray_infer` is `xray-infer`."""
+
+from xray_infer.cli import main
+
+main(prog_name="xray-infer")

@@ -1,0 +1,93 @@
+"""Images and a tiny model, made here: no network, no downloads, nothing from outside the repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from specimens import example_manifest, jpeg, png
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.manifest import MANIFEST_KEY, ModelManifest
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real X-rays beside the repository, where there is one."""
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared/data beside the repository")
+    return SHARED
+
+
+@pytest.fixture
+def xray() -> np.ndarray:
+    """A smooth gray picture with both extremes, uint8 [300, 260]."""
+    rng = np.random.default_rng(7)
+    rough = rng.integers(0, 256, (12, 10)).astype(np.uint8)
+    return cv2.resize(rough, (260, 300), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, xray: np.ndarray) -> Path:
+    """Six good images in two folders, with a hidden file and a text file among them."""
+    root = tmp_path / "films"
+    (root / "ward b").mkdir(parents=True)
+    for index in range(3):
+        (root / f"film{index}.png").write_bytes(png(np.roll(xray, 40 * index, axis=0)))
+        (root / "ward b" / f"film{index}.jpg").write_bytes(jpeg(np.roll(xray, 40 * index, axis=1)))
+    (root / "notes.txt").write_text("none")
+    (root / ".hidden.png").write_bytes(b"")
+    return root
+
+
+@pytest.fixture(scope="session")
+def make_tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make an ONNX file of the contract: 32 x 32 block means, one 1x1 convolution, softmax of its mean."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    def make(manifest: ModelManifest | str | None = None) -> Path:
+        weights = np.array([2.0, -1.0, 0.5], np.float32).reshape(3, 1, 1, 1) / 64
+        nodes = [
+            helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
+            helper.make_node("AveragePool", ["nchw"], ["means"], kernel_shape=[32, 32], strides=[32, 32]),
+            helper.make_node("Conv", ["means", "weights"], ["maps"]),
+            helper.make_node("Transpose", ["maps"], ["cam"], perm=[0, 2, 3, 1]),
+            helper.make_node("ReduceMean", ["cam", "axes"], ["logits"], keepdims=0),
+            helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        ]
+        side = [7, 7, len(CLASS_NAMES)]
+        graph = helper.make_graph(
+            nodes,
+            "tiny",
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 224, 224, 1])],
+            [
+                helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 3]),
+                helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["batch", *side]),
+            ],
+            [
+                numpy_helper.from_array(weights, "weights"),
+                numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
+            ],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        if manifest is not None:
+            text = manifest if isinstance(manifest, str) else manifest.to_json()
+            helper.set_model_props(model, {MANIFEST_KEY: text})
+        path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+        onnx.save(model, path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(make_tiny_onnx: Callable[..., Path]) -> Path:
+    """A valid tiny model file."""
+    return make_tiny_onnx(example_manifest())
