@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from xray_infer.errors import XrayError
@@ -16,6 +17,20 @@ EXIT_INTERRUPTED = 130
 def say(line: str) -> None:
     """Print one line for a person; standard output is kept for results."""
     click.echo(line, err=True)
+
+
+class DefaultGroup(click.Group):
+    """A group in which a first word that names no command goes to `default_command`."""
+
+    def __init__(self, *args: Any, default_command: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.default_command = default_command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's hook."""
+        if args and args[0] not in (*self.commands, "-h", "--help", "--version"):
+            args = [self.default_command, *args]
+        return super().parse_args(ctx, args)
 
 
 @contextmanager

@@ -45,6 +45,29 @@ def folder(tmp_path: Path, xray: np.ndarray) -> Path:
     return root
 
 
+def _plant_tree(root: Path) -> Path:
+    rng = np.random.default_rng(5)
+    for name in CLASS_NAMES:
+        (root / name).mkdir(parents=True)
+        for number in range(10):
+            rough = rng.integers(0, 256, (9, 9)).astype(np.uint8)
+            pixels = cv2.resize(rough, (120, 110), interpolation=cv2.INTER_CUBIC)
+            (root / name / f"{number}.png").write_bytes(png(pixels))
+    return root
+
+
+@pytest.fixture
+def labelled_tree(tmp_path: Path) -> Path:
+    """Ten different pictures in each class's folder; a test may change them."""
+    return _plant_tree(tmp_path / "tree")
+
+
+@pytest.fixture(scope="module")
+def module_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, for tests that leave it as it is."""
+    return _plant_tree(tmp_path_factory.mktemp("data") / "tree")
+
+
 @pytest.fixture(scope="session")
 def make_tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make an ONNX file of the contract: 32 x 32 block means, one 1x1 convolution, softmax of its mean."""

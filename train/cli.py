@@ -10,22 +10,12 @@ import click
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import MissingExtraError, ModelError
-from xray_infer.terminal import one_line_errors, say
-
-DEFAULT_COMMAND = "fit"
-
-
-class _FitByDefault(click.Group):
-    """A group in which `xray-train DATA` means `xray-train fit DATA`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
-            args = [DEFAULT_COMMAND, *args]
-        return super().parse_args(ctx, args)
+from xray_infer.terminal import DefaultGroup, one_line_errors, say
 
 
 @click.group(
-    cls=_FitByDefault,
+    cls=DefaultGroup,
+    default_command="fit",
     epilog=RESEARCH_NOTICE,
     context_settings={"auto_envvar_prefix": "XRAY_TRAIN", "help_option_names": ["-h", "--help"]},
 )

@@ -6,6 +6,7 @@ with `zero_division=0`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,6 +34,11 @@ class Metrics:
     macro_f1: float
     classes: dict[str, ClassMetrics]
     confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def hits(self) -> int:
+        """Number of images whose prediction is right."""
+        return sum(row[index] for index, row in enumerate(self.confusion))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -64,6 +70,17 @@ def measure(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) ->
         classes=classes,
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
     )
+
+
+def wilson_interval(hits: int, trials: int, *, z: float = 1.959964) -> tuple[float, float]:
+    """Return Wilson's score interval of a proportion (Wilson 1927); the default z gives 95 %."""
+    if trials == 0:
+        return 0.0, 1.0
+    share = hits / trials
+    centre = share + z**2 / (2 * trials)
+    spread = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    scale = 1 + z**2 / trials
+    return (centre - spread) / scale, (centre + spread) / scale
 
 
 def _ratio(part: int | np.integer, whole: int | np.integer) -> float:

@@ -1,0 +1,93 @@
+"""The command `xray-bench`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from xray_infer import __version__
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.terminal import DefaultGroup, one_line_errors, say
+
+
+@click.group(
+    cls=DefaultGroup,
+    default_command="formats",
+    epilog=RESEARCH_NOTICE,
+    context_settings={"auto_envvar_prefix": "XRAY_BENCH", "help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__)
+def main() -> None:
+    """Measure models: `xray-bench --models ...` is short for `xray-bench formats --models ...`."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@main.command("formats")
+@click.option(
+    "--models", required=True, multiple=True, type=click.Path(path_type=Path), help="Files, folders."
+)
+@click.option(
+    "--data", required=True, type=click.Path(path_type=Path), help="Data set; its test split is used."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for bench.md and bench.json.")
+@click.option(
+    "--rounds", type=click.IntRange(0), default=5, show_default=True, help="Of speed; 0: accuracy only."
+)
+@click.option("--images", type=click.IntRange(1), default=32, show_default=True, help="Images a round.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def formats_command(
+    models: tuple[Path, ...], data: Path, out: Path | None, rounds: int, images: int, debug: bool
+) -> None:
+    """Compare every method and format: accuracy on the test split, latency and throughput."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.atomic import write_atomically, write_json
+        from xray_infer.benchmarks.contenders import open_contenders, read_test_set
+        from xray_infer.benchmarks.formats import compare, confusion_tables, table
+        from xray_infer.benchmarks.machine import describe_machine
+
+        test = read_test_set(data)
+        results = compare(open_contenders(models), test, rounds=rounds, images=images, report=say)
+        machine = describe_machine()
+        page = "\n\n".join(
+            [
+                f"{len(test.labels)} test images. {RESEARCH_NOTICE}",
+                table(results),
+                confusion_tables(results, CLASS_NAMES),
+                f"{rounds} interleaved rounds of {images} images; Keras rows call model.predict. {machine}",
+            ]
+        )
+        click.echo(page)
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+            write_atomically(out / "bench.md", lambda partial: partial.write_text(page + "\n"))
+            write_json(out / "bench.json", [result.to_dict() for result in results])
+
+
+@main.command("peers")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--keras", "model", required=True, type=click.Path(path_type=Path), help="The .keras file.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="After one warm-up.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def peers_command(folder: Path, model: Path, rounds: int, debug: bool) -> None:
+    """Compare the folder command with a plain Keras script on the same FOLDER, as whole processes."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.commands import compare_commands, table
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.sources import list_images
+
+        files = len(list_images(folder).items)
+        with tempfile.TemporaryDirectory() as scratch:
+            out = str(Path(scratch, "results.csv"))
+            infer = [sys.executable, "-m", "xray_infer", str(folder), "--out", out, "--format"]
+            plain = [sys.executable, "-m", "xray_infer.benchmarks.plain_keras", str(model), str(folder), out]
+            commands = {
+                "xray-infer --format onnx": [*infer, "onnx"],
+                "xray-infer --format tflite": [*infer, "tflite"],
+                "plain Keras script": plain,
+            }
+            runs = compare_commands(commands, rounds=rounds, report=say)
+        click.echo(table(runs, files=files))
+        click.echo(f"\n{files} files, {rounds} interleaved rounds, start-up included. {describe_machine()}")

@@ -1,0 +1,137 @@
+"""What is compared: trained Keras models and the files exported from them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from xray_infer.engine import default_workers
+from xray_infer.errors import DataError, MissingExtraError
+from xray_infer.runtimes import SUFFIXES, Model, Session, find_model
+
+METHODS: Final = ("feature_extraction", "fine_tuning")
+KERAS_BATCH: Final = 32
+
+
+class Contender(Protocol):
+    """One row of the table. `method`, `format` and `recipe` name it; `path` is its file."""
+
+    method: str
+    format: str
+    recipe: str
+    path: Path
+
+    def predict_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Classify one image, uint8 [224, 224, 1], with all processors; return float32 [3]."""
+        ...
+
+    def predict_many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Classify uint8 [N, 224, 224, 1] the fast way of this kind; return float32 [N, 3]."""
+        ...
+
+
+class KerasContender:
+    """A .keras file, used as its documentation says: `model.predict`, batches of 32 where there are many."""
+
+    format = "keras"
+    recipe = "fp32"
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import keras
+        except ImportError as error:
+            raise MissingExtraError("benchmarking a .keras file", "train") from error
+        self.path, self.method = path, path.stem
+        self._model: Any = keras.saving.load_model(path, compile=False)
+
+    def predict_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Contender."""
+        return np.asarray(self._model.predict(image[None], verbose=0))[0]
+
+    def predict_many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Contender."""
+        return np.asarray(self._model.predict(images, batch_size=KERAS_BATCH, verbose=0))
+
+
+class ExportedContender:
+    """An exported file in its own runtime: one session of all threads for one image, and as in the
+    folder command one single-threaded session a processor for many."""
+
+    def __init__(self, model: Model) -> None:
+        self.path, self.format = model.path, model.format
+        workers = default_workers()
+        self._single = model.open(threads=workers)
+        self._sessions = [model.open() for _ in range(workers)]
+        self.method = self._single.manifest.method
+        self.recipe = self._single.manifest.recipe
+
+    def predict_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Contender."""
+        return self._single.run(image[None]).probabilities[0]
+
+    def predict_many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Contender."""
+        idle = list(self._sessions)
+        own = threading.local()
+
+        def adopt_session() -> None:
+            own.session = idle.pop()
+
+        def classify(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+            session: Session = own.session
+            return session.run(image[None]).probabilities[0]
+
+        with ThreadPoolExecutor(len(idle), initializer=adopt_session) as pool:
+            return np.stack(list(pool.map(classify, images)))
+
+
+def open_contenders(places: Iterable[Path]) -> list[Contender]:
+    """Open every .keras, .onnx and .tflite model among files and folders, methods and formats in order.
+
+    Raises DataError when there is none, ModelError for a file that cannot be used.
+    """
+    files = [path for place in places for path in _model_files(place)]
+    contenders: list[Contender] = [
+        KerasContender(path) if path.suffix == ".keras" else ExportedContender(find_model(path))
+        for path in files
+    ]
+    if not contenders:
+        raise DataError("no .keras, .onnx or .tflite models there; give --models a folder that has some")
+    formats = ("keras", *SUFFIXES.values())
+    return sorted(contenders, key=lambda one: (one.method, formats.index(one.format), one.recipe))
+
+
+def _model_files(place: Path) -> Sequence[Path]:
+    if not place.is_dir():
+        return [place]
+    trained = [place / f"{method}.keras" for method in METHODS]
+    exported = [path for path in sorted(place.iterdir()) if path.suffix in SUFFIXES]
+    return [*(path for path in trained if path.exists()), *exported]
+
+
+@dataclass(frozen=True, slots=True)
+class TestSet:
+    """Decoded test images, uint8 [N, 224, 224, 1], and their labels, int64 [N]."""
+
+    __test__ = False  # not for pytest
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+def read_test_set(data: Path) -> TestSet:
+    """Decode the test split of a data set. Raises DataError."""
+    from xray_infer.datasets import read_dataset, read_input
+
+    chosen = read_dataset(data).split("test")
+    if not chosen:
+        raise DataError(f"{data}: the test split is empty")
+    with ThreadPoolExecutor(default_workers()) as pool:
+        images = np.stack(list(pool.map(read_input, chosen)))
+    return TestSet(images, np.array([image.label for image in chosen], dtype=np.int64))

@@ -1,0 +1,69 @@
+"""xray-bench, on a tiny model: the figures in its table are the ones that were measured."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from xray_infer.benchmarks.cli import main
+from xray_infer.benchmarks.commands import CommandRun, compare_commands, table
+from xray_infer.errors import DataError
+
+
+def test_formats_writes_one_row_a_model(tiny_onnx, labelled_tree, tmp_path):
+    out = tmp_path / "bench"
+    arguments = ["--models", tiny_onnx, "--data", labelled_tree, "--out", out, "--rounds", 2, "--images", 2]
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.stderr
+    (row,) = json.loads((out / "bench.json").read_text())
+    assert (row["method"], row["format"], row["recipe"]) == ("fine_tuning", "onnx", "fp32")
+    assert row["metrics"]["images"] == np.sum(row["metrics"]["confusion"]) == 3
+    assert [len(samples) for samples in row["latency_ms"]] == [2, 2]
+    assert len(row["images_per_s"]) == 2
+    assert f"{row['metrics']['accuracy']:.2%}" in result.stdout
+    assert "| 1.00 |" in result.stdout  # the ratio of the base to itself
+    assert "not for diagnosis" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [("empty", "no .keras, .onnx or .tflite models there"), ("gone.onnx", "cannot read the model file")],
+)
+def test_what_cannot_be_measured_is_one_line(tmp_path, labelled_tree, monkeypatch, models, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    result = CliRunner().invoke(main, ["--models", models, "--data", str(labelled_tree)])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
+def test_commands_take_turns_and_are_measured():
+    """The peak is the child's own: one that fills 200 MB shows it, the other does not."""
+    commands = {
+        "large": [sys.executable, "-c", "import time; x = bytearray(200_000_000); time.sleep(0.3)"],
+        "small": [sys.executable, "-c", "import time; time.sleep(0.3)"],
+    }
+    lines: list[str] = []
+    runs = compare_commands(commands, rounds=2, report=lines.append)
+    assert lines == ["warm-up", "round 1 of 2", "round 2 of 2"]
+    assert all(len(results) == 2 for results in runs.values())
+    assert min(run.peak_mb for run in runs["large"]) > 150
+    assert max(run.peak_mb for run in runs["small"]) < 100
+
+
+def test_the_ratio_is_taken_round_by_round():
+    runs = {"fast": [CommandRun(1, 10), CommandRun(2, 10)], "base": [CommandRun(4, 10), CommandRun(6, 10)]}
+    assert "| fast | 6.0 (4.0-8.0) | 3.50 (3.00-4.00) | 10 |" in table(runs, files=8)
+
+
+def test_a_failing_command_is_named():
+    with pytest.raises(DataError, match="ended with status 3: broken"):
+        compare_commands(
+            {"x": [sys.executable, "-c", "import sys; print('broken', file=sys.stderr); sys.exit(3)"]},
+            rounds=1,
+            report=lambda line: None,
+        )

@@ -1,0 +1,97 @@
+"""Labelled images: manifests, trees and the split that keeps copies together."""
+
+import csv
+
+import pytest
+from specimens import jpeg, png
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.datasets import read_dataset, read_input
+from xray_infer.errors import DataError
+
+
+def test_a_tree_is_split_by_shares_and_classes(labelled_tree):
+    dataset = read_dataset(labelled_tree)
+    assert dataset.counts() == {
+        "train": dict.fromkeys(CLASS_NAMES, 8),
+        "val": dict.fromkeys(CLASS_NAMES, 1),
+        "test": dict.fromkeys(CLASS_NAMES, 1),
+    }
+    assert read_dataset(labelled_tree).digest == dataset.digest
+    assert read_dataset(labelled_tree, seed=1).digest != dataset.digest
+
+
+def test_copies_of_a_file_never_stand_on_two_sides(labelled_tree):
+    folder = labelled_tree / "covid"
+    for path in sorted(folder.iterdir()):
+        for copy in range(3):
+            (folder / f"{path.stem} copy {copy}.png").write_bytes(path.read_bytes())
+    for seed in range(5):
+        splits: dict[str, set[str]] = {}
+        for image in read_dataset(labelled_tree, seed=seed).images:
+            splits.setdefault(image.digest, set()).add(image.split)
+        assert all(len(sides) == 1 for sides in splits.values())
+
+
+def test_a_tree_may_give_its_own_split(tmp_path, xray):
+    for number, split in enumerate(("train", "val", "test")):
+        for index, name in enumerate(CLASS_NAMES):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            (folder / "x.png").write_bytes(png(xray // (1 + index + 3 * number)))
+    counts = read_dataset(tmp_path).counts()
+    assert all(counts[split] == dict.fromkeys(CLASS_NAMES, 1) for split in ("train", "val", "test"))
+
+
+def write_manifest(path, rows):
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_manifest_is_read_with_its_split_and_groups(tmp_path, xray):
+    (tmp_path / "a.jpg").write_bytes(jpeg(xray))
+    rows = [
+        {"file": "a.jpg", "label": name, "split": split, "group_id": f"g{name}"}
+        for name in CLASS_NAMES
+        for split in ("train", "test")
+    ]
+    write_manifest(tmp_path / "manifest.csv", rows)
+    dataset = read_dataset(tmp_path)
+    assert read_dataset(tmp_path / "manifest.csv") == dataset
+    assert [image.split for image in dataset.images] == ["train", "test"] * 3
+    assert {image.group for image in dataset.images} == {"gcovid", "gpneumonia", "gnormal"}
+    assert read_input(dataset.images[0]).shape == (224, 224, 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"file": "a.png", "label": "flu", "split": "train"}, "unknown class 'flu'"),
+        ({"file": "a.png", "label": "covid", "split": "training"}, "unknown split 'training'"),
+        ({"file": "gone.png", "label": "covid", "split": "train"}, "gone.png: cannot be read"),
+        ({"file": "", "label": "covid", "split": "train"}, "'file' and 'label' are needed"),
+        ({"file": "a.png", "label": "covid", "split": "train"}, "no training images of class 'pneumonia'"),
+    ],
+)
+def test_a_faulty_manifest_says_what_is_wrong(tmp_path, xray, row, message):
+    (tmp_path / "a.png").write_bytes(png(xray))
+    write_manifest(tmp_path / "manifest.csv", [row])
+    with pytest.raises(DataError, match=message):
+        read_dataset(tmp_path)
+
+
+def test_other_places_say_what_is_expected(tmp_path, folder):
+    with pytest.raises(DataError, match="No such file"):
+        read_dataset(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"expected .*/<class>/<image>"):
+        read_dataset(folder)
+
+
+def test_the_real_data_set_keeps_groups_apart(shared_data):
+    dataset = read_dataset(shared_data / "cxr3")
+    assert sum(sum(row.values()) for row in dataset.counts().values()) == 3281
+    splits: dict[str, set[str]] = {}
+    for image in dataset.images:
+        splits.setdefault(image.group, set()).add(image.split)
+    assert all(len(sides) == 1 for sides in splits.values())
