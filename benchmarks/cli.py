@@ -37,9 +37,10 @@ def main() -> None:
     "--rounds", type=click.IntRange(0), default=5, show_default=True, help="Of speed; 0: accuracy only."
 )
 @click.option("--images", type=click.IntRange(1), default=32, show_default=True, help="Images a round.")
+@click.option("--seed", default=0, show_default=True, help="Of the split, as in training.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def formats_command(
-    models: tuple[Path, ...], data: Path, out: Path | None, rounds: int, images: int, debug: bool
+    models: tuple[Path, ...], data: Path, out: Path | None, seed: int, debug: bool, **speed: int
 ) -> None:
     """Compare every method and format: accuracy on the test split, latency and throughput."""
     with one_line_errors("xray-bench", debug=debug):
@@ -48,15 +49,21 @@ def formats_command(
         from xray_infer.benchmarks.formats import compare, confusion_tables, table
         from xray_infer.benchmarks.machine import describe_machine
 
-        test = read_test_set(data)
-        results = compare(open_contenders(models), test, rounds=rounds, images=images, report=say)
+        test = read_test_set(data, seed=seed)
+        contenders = open_contenders(models)
+        for one in contenders:
+            if one.data_digest != test.data_digest:
+                say(
+                    f"warning: {one.path} was not trained on this data and split; it may have seen test images"
+                )
+        results = compare(contenders, test, report=say, **speed)
         machine = describe_machine()
         page = "\n\n".join(
             [
                 f"{len(test.labels)} test images. {RESEARCH_NOTICE}",
                 table(results),
                 confusion_tables(results, CLASS_NAMES),
-                f"{rounds} interleaved rounds of {images} images; Keras rows call model.predict. {machine}",
+                f"{speed['rounds']} interleaved rounds of {speed['images']} images; Keras rows call model.predict. {machine}",
             ]
         )
         click.echo(page)

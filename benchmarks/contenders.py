@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,9 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from xray_infer.datasets import read_dataset, read_input
 from xray_infer.engine import default_workers
-from xray_infer.errors import DataError, MissingExtraError
+from xray_infer.errors import DataError, extra_for
 from xray_infer.runtimes import SUFFIXES, Model, Session, find_model
 
 METHODS: Final = ("feature_extraction", "fine_tuning")
@@ -20,12 +22,14 @@ KERAS_BATCH: Final = 32
 
 
 class Contender(Protocol):
-    """One row of the table. `method`, `format` and `recipe` name it; `path` is its file."""
+    """One row of the table. `method`, `format` and `recipe` name it; `path` is its file, `data_digest` what
+    it was trained on, with the split (empty when unknown)."""
 
     method: str
     format: str
     recipe: str
     path: Path
+    data_digest: str
 
     def predict_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify one image, uint8 [224, 224, 1], with all processors; return float32 [3]."""
@@ -43,11 +47,11 @@ class KerasContender:
     recipe = "fp32"
 
     def __init__(self, path: Path) -> None:
-        try:
+        with extra_for("benchmarking a .keras file", "train"):
             import keras
-        except ImportError as error:
-            raise MissingExtraError("benchmarking a .keras file", "train") from error
         self.path, self.method = path, path.stem
+        record = path.with_suffix(".json")
+        self.data_digest = json.loads(record.read_text())["data_sha256"] if record.exists() else ""
         self._model: Any = keras.saving.load_model(path, compile=False)
 
     def predict_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -70,6 +74,7 @@ class ExportedContender:
         self._sessions = [model.open() for _ in range(workers)]
         self.method = self._single.manifest.method
         self.recipe = self._single.manifest.recipe
+        self.data_digest = str(self._single.manifest.training.get("data_sha256", ""))
 
     def predict_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See Contender."""
@@ -117,21 +122,22 @@ def _model_files(place: Path) -> Sequence[Path]:
 
 @dataclass(frozen=True, slots=True)
 class TestSet:
-    """Decoded test images, uint8 [N, 224, 224, 1], and their labels, int64 [N]."""
+    """Decoded test images, uint8 [N, 224, 224, 1], their labels, int64 [N], and the data set's digest."""
 
     __test__ = False  # not for pytest
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    data_digest: str
 
 
-def read_test_set(data: Path) -> TestSet:
-    """Decode the test split of a data set. Raises DataError."""
-    from xray_infer.datasets import read_dataset, read_input
-
-    chosen = read_dataset(data).split("test")
+def read_test_set(data: Path, *, seed: int) -> TestSet:
+    """Decode the test split of a data set; `seed` deals one that has no split. Raises DataError."""
+    dataset = read_dataset(data, seed=seed)
+    chosen = dataset.split("test")
     if not chosen:
         raise DataError(f"{data}: the test split is empty")
     with ThreadPoolExecutor(default_workers()) as pool:
         images = np.stack(list(pool.map(read_input, chosen)))
-    return TestSet(images, np.array([image.label for image in chosen], dtype=np.int64))
+    labels = np.array([image.label for image in chosen], dtype=np.int64)
+    return TestSet(images, labels, dataset.digest)

@@ -10,6 +10,9 @@ XrayError                  anything a user can mend; the command line prints it 
 └── ImageError             one image cannot be read: becomes a row, never ends a run
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class XrayError(Exception):
     """A problem that the user can mend; its text says what to do next."""
@@ -32,6 +35,17 @@ class MissingExtraError(XrayError):
 
     def __init__(self, needed_for: str, extra: str) -> None:
         super().__init__(f"{needed_for} needs an extra: pip install 'xray-infer[{extra}]'")
+
+
+@contextmanager
+def extra_for(needed_for: str, extra: str) -> Iterator[None]:
+    """Turn a failing import of somebody else's package into a MissingExtraError; our own stay bugs."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("xray_infer"):
+            raise
+        raise MissingExtraError(needed_for, extra) from error
 
 
 class DataError(XrayError):

@@ -1,9 +1,17 @@
 """The package as a whole: what it loads, what it says of itself."""
 
+import importlib
+import importlib.metadata
 import subprocess
 import sys
+import types
+from pathlib import Path
 
 import pytest
+import xray_infer
+from click.testing import CliRunner
+
+SAMPLES = Path(__file__).parent.parent / "samples"
 
 HEAVY = ("tensorflow", "keras", "onnxruntime", "ai_edge_litert", "tflite_runtime", "torch", "onnx", "tf2onnx")
 
@@ -32,12 +40,49 @@ def test_import_and_help_load_no_tensorflow_and_no_runtime(code):
     assert not loaded & set(HEAVY)
 
 
+@pytest.mark.parametrize(
+    ("absent", "arguments", "message"),
+    [
+        ("ai_edge_litert", ["SAMPLES", "--out", "r.csv", "--format", "tflite"], "[tflite]"),
+        ("keras", ["train", "DATA", "--out", "run", "--weights", "none"], "[train]"),
+        ("torch", ["train", "pretrain", "x.zip", "--out", "run"], "[pretrain]"),
+        ("tf2onnx", ["export", "x.keras", "--data", "DATA", "--out", "run"], "[export]"),
+    ],
+)
+def test_a_missing_extra_is_one_line_that_names_the_pip_command(
+    tmp_path, monkeypatch, absent, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    for name in (absent, "tflite_runtime"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [
+        name for name in sys.modules if name.startswith(("xray_infer.train.", "xray_infer.export."))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    part = arguments[0] if arguments[0] in ("train", "export") else ""
+    main = importlib.import_module(f"xray_infer{part and '.'}{part}.cli").main
+    given = [argument.replace("SAMPLES", str(SAMPLES)) for argument in (arguments[1:] if part else arguments)]
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"pip install 'xray-infer{message}'\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_two_onnxruntimes_or_half_of_one_are_told(monkeypatch):
+    from xray_infer.errors import XrayError
+    from xray_infer.runtimes import ort
+
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda name: [object()])
+    with pytest.raises(XrayError, match="both installed and break each other: pip uninstall"):
+        ort._import_onnxruntime()
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda name: [])
+    monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
+    with pytest.raises(XrayError, match="missing or broken"):
+        ort._import_onnxruntime()
+
+
 def test_the_core_imports_no_subpackage():
     """Arrows point only towards the core."""
-    from pathlib import Path
-
-    import xray_infer
-
     core = Path(xray_infer.__file__).parent
     for path in [*core.glob("*.py"), *(core / "runtimes").glob("*.py")]:
         text = path.read_text()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.errors import MissingExtraError, ModelError
+from xray_infer.errors import ModelError, extra_for
 from xray_infer.terminal import DefaultGroup, one_line_errors, say
 
 
@@ -58,10 +58,8 @@ def fit_command(data: Path, out: Path, epochs: tuple[int, int], debug: bool, **o
         weights = options["weights"]
         if weights not in ("imagenet", "none") and not Path(weights).is_file():
             raise ModelError(f"--weights {weights}: no such file; give imagenet, none or a backbone file")
-        try:
+        with extra_for("training", "train"):
             from xray_infer.train.fit import TrainConfig, train
-        except ImportError as error:
-            raise MissingExtraError("training", "train") from error
         config = TrainConfig(feature_extraction_epochs=epochs[0], fine_tuning_epochs=epochs[1], **options)
         click.echo(train(data, out, config, report=say))
 
@@ -82,10 +80,8 @@ def pretrain_command(
     after the last finished epoch. RUN/backbone.keras is what `--weights` takes.
     """
     with one_line_errors("xray-train", debug=debug):
-        try:
+        with extra_for("pre-training", "pretrain"):
             from xray_infer.train.pretrain import PretrainConfig, pretrain
-        except ImportError as error:
-            raise MissingExtraError("pre-training", "pretrain") from error
         pretrain(
             archive,
             out,

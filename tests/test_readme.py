@@ -1,0 +1,61 @@
+"""The README's first command, run as it stands there; the second is what CI runs."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+REPOSITORY = Path(__file__).parent.parent
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+INSTALL_AND_RUN, INSTALL_AND_TEST = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
+
+
+def test_the_first_command_ends_with_results(tmp_path):
+    """In a fresh copy of the repository and a fresh environment."""
+    copy = tmp_path / "xray-infer"
+    shutil.copytree(
+        REPOSITORY, copy, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", "__pycache__")
+    )
+    done = subprocess.run(
+        ["bash", "-c", INSTALL_AND_RUN], cwd=copy, capture_output=True, text=True, check=False
+    )
+    if done.returncode and re.search("No matching distribution|ConnectionError|Max retries", done.stderr):
+        pytest.skip("no package index within reach")
+    assert done.returncode == 0, done.stderr
+    with (copy / "results.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == sorted(path.name for path in (copy / "samples").glob("phantom_*"))
+    assert {row["status"] for row in rows} == {"ok"}
+    installed = os.listdir(next((copy / ".venv").glob("lib/python*/site-packages")))
+    assert not [name for name in installed if name.startswith(("tensorflow", "keras", "torch"))]
+
+
+def test_ci_runs_the_second_command():
+    """`.ci/run` takes the line from the README, so that nothing else can be what passes."""
+    script = (REPOSITORY / ".ci" / "run").read_text()
+    extract = re.search(r"command=\$\((.*)\)", script)[1]
+    done = subprocess.run(["bash", "-c", extract], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == INSTALL_AND_TEST
+    assert "pip install" not in script
+
+
+@pytest.mark.parametrize("command", ["xray-infer", "xray-train", "xray-export", "xray-bench"])
+def test_options_named_in_the_readme_exist(command):
+    """Every option beside a command's name in an indented line is one that its help knows."""
+    import importlib
+
+    module = {"xray-infer": "cli", "xray-train": "train.cli", "xray-export": "export.cli"}
+    main = importlib.import_module(f"xray_infer.{module.get(command, 'benchmarks.cli')}").main
+    helps = ""
+    for arguments in ([], *([name] for name in getattr(main, "commands", ()))):
+        helps += CliRunner().invoke(main, [*arguments, "--help"]).stdout
+    lines = [line for line in README.splitlines() if line.startswith(f"    {command} ")]
+    assert lines
+    for line in lines:
+        for option in re.findall(r"(?<= )--[a-z-]+", line):
+            assert option in helps, line

@@ -1,0 +1,68 @@
+"""The models that ship: what they are, and that they still answer as they did when they were made."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.decode import decode
+from xray_infer.engine import classify
+from xray_infer.preprocess import to_input
+from xray_infer.runtimes import RUNTIMES
+from xray_infer.shipped import MODELS_FOLDER, shipped_model
+from xray_infer.sources import list_images
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
+
+
+def needs(runtime: str) -> None:
+    if runtime == "tflite":
+        pytest.importorskip("ai_edge_litert", reason="the extra [tflite] is not installed")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_shipped_model_keeps_the_contract(runtime):
+    needs(runtime)
+    session = shipped_model(runtime).open()
+    manifest = session.manifest
+    assert (manifest.format, manifest.method, manifest.recipe) == (runtime, "fine_tuning", "int8-static")
+    assert manifest.training["test"]["images"] == 337
+    assert manifest.parity["agreement"] >= 0.95
+    images = np.stack([to_input(decode(path.read_bytes())) for path in sorted(SAMPLES.glob("phantom_*"))])
+    output = session.run(images)
+    assert output.probabilities.shape == (6, len(CLASS_NAMES))
+    assert output.cam.shape == (6, 7, 7, len(CLASS_NAMES))
+    assert output.probabilities.dtype == output.cam.dtype == np.float32
+    assert output.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    # The mean of the map is the logit but for the head's bias, which is the same for every image.
+    logits = np.log(output.probabilities)
+    rest = (
+        (logits - logits.mean(1, keepdims=True)) - (m := output.cam.mean((1, 2))) + m.mean(1, keepdims=True)
+    )
+    assert np.ptp(rest, axis=0).max() < 0.05
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_golden_answers(runtime):
+    """Another processor's int8 kernels may round otherwise; a changed model or preprocessing is far outside."""
+    needs(runtime)
+    rows = list(classify(list_images(SAMPLES).items, shipped_model(runtime), workers=1))
+    assert [row.path for row in rows] == list(GOLDEN[runtime])
+    for row in rows:
+        assert row.probabilities == pytest.approx(GOLDEN[runtime][row.path], abs=0.05), row.path
+
+
+def test_the_shipped_files_are_small_enough_for_a_wheel():
+    assert sum(path.stat().st_size for path in MODELS_FOLDER.iterdir()) < 40 * 2**20
+
+
+def test_both_formats_read_every_original_and_agree(shared_data):
+    needs("tflite")
+    items = list_images(shared_data / "originals").items
+    answers = {runtime: list(classify(items, shipped_model(runtime))) for runtime in RUNTIMES}
+    for rows in answers.values():
+        assert [row.status for row in rows] == ["ok"] * 88
+    same = [a.label == b.label for a, b in zip(*answers.values(), strict=True)]
+    assert np.mean(same) >= 0.9
