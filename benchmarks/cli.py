@@ -54,7 +54,7 @@ def formats_command(
         for one in contenders:
             if one.data_digest != test.data_digest:
                 say(
-                    f"warning: {one.path} was not trained on this data and split; it may have seen test images"
+                    f"warning: {one.path} was trained on other data or another split; it may know some images"
                 )
         results = compare(contenders, test, report=say, **speed)
         machine = describe_machine()
@@ -63,7 +63,8 @@ def formats_command(
                 f"{len(test.labels)} test images. {RESEARCH_NOTICE}",
                 table(results),
                 confusion_tables(results, CLASS_NAMES),
-                f"{speed['rounds']} interleaved rounds of {speed['images']} images; Keras rows call model.predict. {machine}",
+                f"{speed['rounds']} interleaved rounds of {speed['images']} images; "
+                f"Keras rows call model.predict. {machine}",
             ]
         )
         click.echo(page)
