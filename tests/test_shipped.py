@@ -44,7 +44,7 @@ def test_the_shipped_model_keeps_the_contract(runtime):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_golden_answers(runtime):
-    """Another processor's int8 kernels may round otherwise; a changed model or preprocessing is far outside."""
+    """Another processor may round int8 otherwise; a changed model or preprocessing is far outside."""
     needs(runtime)
     rows = list(classify(list_images(SAMPLES).items, shipped_model(runtime), workers=1))
     assert [row.path for row in rows] == list(GOLDEN[runtime])
