@@ -56,7 +56,7 @@ def draw_overlay(gray: NDArray[np.uint8], cam: NDArray[np.float32], row: Row) ->
 
 
 def _caption(row: Row, peak: float, width: int) -> NDArray[np.uint8]:
-    chances = "  ".join(
+    chances = ", ".join(
         f"{name} {value:.1%}" for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)
     )
     what = f"Grad-CAM of '{row.label}'" if peak > 0 else f"No region speaks for '{row.label}'"
