@@ -1,0 +1,84 @@
+"""The command `xray-export`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from xray_infer import __version__
+from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.export.recipes import EMBED, choose
+from xray_infer.export.toolchain import load_toolchain
+from xray_infer.terminal import one_line_errors, say
+
+if TYPE_CHECKING:
+    from xray_infer.export.exporter import ExportedFile
+
+
+@click.command(
+    epilog=RESEARCH_NOTICE,
+    context_settings={"auto_envvar_prefix": "XRAY_EXPORT", "help_option_names": ["-h", "--help"]},
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "model_format",
+    type=click.Choice([*EMBED, "all"]),
+    default="all",
+    show_default=True,
+    help="Format of the exported files.",
+)
+@click.option(
+    "--quantize",
+    "recipes",
+    default="fp32",
+    show_default=True,
+    help="Recipes, separated by commas: fp32, fp16, int8-dynamic, int8-static (int8 for short).",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="The data the model was trained on."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the exported files.")
+@click.option(
+    "--calibration-images",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Training images that set the ranges of int8-static.",
+)
+@click.option(
+    "--gate-images",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Held-out images that every file must agree on with the Keras model.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed for splits and for the choice of images.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__)
+def main(model: Path, model_format: str, recipes: str, debug: bool, **options: Any) -> None:
+    """Export the Keras classifier MODEL to ONNX and TFLite files that xray-infer runs.
+
+    MODEL.json, written by xray-train beside the model, is needed too. A file appears in the folder only
+    after it has answered like the Keras model on held-out images.
+    """
+    with one_line_errors("xray-export", debug=debug):
+        wanted = choose(model_format, recipes)
+        tool_versions = load_toolchain()
+        from xray_infer.export.exporter import ExportConfig, export
+
+        config = ExportConfig(model=model, wanted=wanted, **options)
+        click.echo(_table(list(export(config, tool_versions=tool_versions, report=say))))
+
+
+def _table(files: Sequence[ExportedFile]) -> str:
+    width = max(len(file.path.name) for file in files)
+    lines = [f"{'file':<{width}}  {'MB':>5}  {'agreement':>9}  {'max dp':>7}  {'mean dp':>7}"]
+    lines += [
+        f"{file.path.name:<{width}}  {file.size_bytes / 1e6:5.1f}  {file.parity['agreement']:9.3f}  "
+        f"{file.parity['max_dp']:7.1e}  {file.parity['mean_dp']:7.1e}"
+        for file in files
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,123 @@
+"""One export: load, take apart, convert, judge, write. A file appears only when it has passed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import xray_infer
+from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.datasets import Dataset, read_dataset
+from xray_infer.errors import DataError, ModelError
+from xray_infer.export.calibration import calibration_images, gate_images
+from xray_infer.export.edge_graph import load_classifier, take_apart
+from xray_infer.export.files import make_folder, staged
+from xray_infer.export.parity import check_parity
+from xray_infer.export.recipes import EMBED, RECIPES, Source
+from xray_infer.export.reference import Reference, make_reference
+from xray_infer.manifest import ModelManifest
+from xray_infer.runtimes import find_model
+
+INTENDED_USE: Final = f"Chest X-rays: COVID-19, other pneumonia or normal. {RESEARCH_NOTICE}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """What to export and what to judge it by."""
+
+    model: Path
+    data: Path
+    out: Path
+    wanted: tuple[tuple[str, str], ...]
+    calibration_images: int = 200
+    gate_images: int = 200
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFile:
+    """One file that passed the gate, with the figures of its certificate."""
+
+    path: Path
+    size_bytes: int
+    parity: dict[str, Any]
+
+
+def export(
+    config: ExportConfig, *, tool_versions: dict[str, str], report: Callable[[str], None]
+) -> Iterator[ExportedFile]:
+    """Export the wanted files one after the other; `report` gets lines on progress.
+
+    Raises ModelError, DataError or OutputError before any file is made, and ParityError at the first
+    file that fails; the files before it stay.
+    """
+    training = read_training_record(config.model)
+    dataset = read_dataset(config.data, seed=config.seed)
+    _check_same_data(dataset, training, config)
+    graph = take_apart(load_classifier(config.model), path=config.model)
+    calibration = calibration_images(dataset, count=config.calibration_images, seed=config.seed)
+    held_out = gate_images(dataset, count=config.gate_images, seed=config.seed)
+    make_folder(config.out)
+    report(f"reference: the Keras model on {len(held_out)} held-out images")
+    reference = make_reference(graph, held_out, seed=config.seed)
+    source = Source(graph, calibration)
+    draft = ModelManifest(
+        name=f"densenet121-{config.model.stem}",
+        version=xray_infer.__version__,
+        method=config.model.stem,
+        format="",
+        recipe="",
+        temperature=graph.temperature,
+        training=training,
+        parity={},
+        tool_versions=tool_versions,
+        intended_use=INTENDED_USE,
+    )
+    for model_format, recipe in config.wanted:
+        path = config.out / f"{draft.method}-{recipe}.{model_format}"
+        report(f"{path.name}: converting")
+        graph_bytes = RECIPES[model_format, recipe](source)
+        report(f"{path.name}: checking parity")
+        yield write_checked(path, graph_bytes, replace(draft, format=model_format, recipe=recipe), reference)
+
+
+def write_checked(
+    path: Path, graph_bytes: bytes, manifest: ModelManifest, reference: Reference
+) -> ExportedFile:
+    """Write a converted graph with its manifest, after the gate. Raises ParityError, and leaves no file.
+
+    The gate runs a file without a certificate; what appears is the same graph with it.
+    """
+    embed = EMBED[manifest.format]
+    with staged(path) as temporary:
+        temporary.write_bytes(embed(graph_bytes, manifest))
+        certificate = check_parity(temporary, reference, recipe=manifest.recipe, name=path.name)
+        temporary.write_bytes(embed(graph_bytes, replace(manifest, parity=certificate)))
+        find_model(temporary).open()
+    return ExportedFile(path, path.stat().st_size, certificate)
+
+
+def read_training_record(model: Path) -> dict[str, Any]:
+    """Read the JSON that training leaves beside the model. Raises ModelError."""
+    path = model.with_suffix(".json")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the training record: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: the training record is not valid JSON: {error}") from error
+    if not isinstance(record, dict) or "data_sha256" not in record:
+        raise ModelError(f"{path}: the training record does not name its data (data_sha256)")
+    return record
+
+
+def _check_same_data(dataset: Dataset, training: dict[str, Any], config: ExportConfig) -> None:
+    """Other splits would calibrate on test images or judge by training images."""
+    if dataset.digest != training["data_sha256"]:
+        raise DataError(
+            f"{config.data}: not the data that {config.model} was trained on, or split with another --seed "
+            f"(digest {dataset.digest[:12]}, training record {str(training['data_sha256'])[:12]})"
+        )
