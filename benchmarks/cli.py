@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import click
+
 from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.terminal import DefaultGroup, one_line_errors, say
@@ -44,7 +45,7 @@ def formats_command(
 ) -> None:
     """Compare every method and format: accuracy on the test split, latency and throughput."""
     with one_line_errors("xray-bench", debug=debug):
-        from xray_infer.atomic import write_atomically, write_json
+        from xray_infer.atomic import make_folder, write_json, write_text
         from xray_infer.benchmarks.contenders import open_contenders, read_test_set
         from xray_infer.benchmarks.formats import compare, confusion_tables, table
         from xray_infer.benchmarks.machine import describe_machine
@@ -69,8 +70,8 @@ def formats_command(
         )
         click.echo(page)
         if out:
-            out.mkdir(parents=True, exist_ok=True)
-            write_atomically(out / "bench.md", lambda partial: partial.write_text(page + "\n"))
+            make_folder(out)
+            write_text(out / "bench.md", page + "\n")
             write_json(out / "bench.json", [result.to_dict() for result in results])
 
 

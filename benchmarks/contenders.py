@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.datasets import read_dataset, read_input
 from xray_infer.engine import default_workers
 from xray_infer.errors import DataError, extra_for

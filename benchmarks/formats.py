@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.benchmarks.contenders import Contender, TestSet
 from xray_infer.train.metrics import Metrics, measure, wilson_interval
 

@@ -15,6 +15,7 @@ from pathlib import Path
 def main(model_path: str, folder: str, out: str) -> None:
     """Classify every picture of a folder, one after the other."""
     import keras
+
     from xray_infer.classes import CLASS_NAMES
     from xray_infer.preprocess import INPUT_SIDE
     from xray_infer.sources import list_images

@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import Dataset, LabelledImage, read_input
 from xray_infer.errors import DataError

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.export.recipes import EMBED, choose
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Held-out images that every file must agree on with the Keras model.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed for splits and for the choice of images.")
+@click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__)
 def main(model: Path, model_format: str, recipes: str, debug: bool, **options: Any) -> None:

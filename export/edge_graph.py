@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
 from xray_infer.manifest import INPUT_NAME, OUTPUT_NAMES

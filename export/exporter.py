@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import xray_infer
+from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.datasets import Dataset, read_dataset
 from xray_infer.errors import DataError, ModelError
 from xray_infer.export.calibration import calibration_images, gate_images
 from xray_infer.export.edge_graph import load_classifier, take_apart
-from xray_infer.export.files import make_folder, staged
 from xray_infer.export.parity import check_parity
 from xray_infer.export.recipes import EMBED, RECIPES, Source
 from xray_infer.export.reference import Reference, make_reference
@@ -55,7 +55,7 @@ def export(
     file that fails; the files before it stay.
     """
     training = read_training_record(config.model)
-    dataset = read_dataset(config.data, seed=config.seed)
+    dataset = read_dataset(config.data, seed=training.get("seed", 0))
     _check_same_data(dataset, training, config)
     graph = take_apart(load_classifier(config.model), path=config.model)
     calibration = calibration_images(dataset, count=config.calibration_images, seed=config.seed)
@@ -118,6 +118,6 @@ def _check_same_data(dataset: Dataset, training: dict[str, Any], config: ExportC
     """Other splits would calibrate on test images or judge by training images."""
     if dataset.digest != training["data_sha256"]:
         raise DataError(
-            f"{config.data}: not the data that {config.model} was trained on, or split with another --seed "
+            f"{config.data}: not the data that {config.model} was trained on "
             f"(digest {dataset.digest[:12]}, training record {str(training['data_sha256'])[:12]})"
         )

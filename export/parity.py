@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.errors import ParityError
 from xray_infer.export.reference import BATCH_SIZE, Reference
 from xray_infer.runtimes import ModelOutput, Session, find_model

@@ -17,6 +17,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
+
 from xray_infer.manifest import INPUT_NAME
 
 

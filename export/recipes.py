@@ -16,6 +16,7 @@ from xray_infer.manifest import ModelManifest, append_tflite_manifest
 
 if TYPE_CHECKING:
     import onnx
+
     from xray_infer.export.calibration import ImageStream
     from xray_infer.export.edge_graph import EdgeGraph
 

@@ -10,6 +10,7 @@ from typing import Final
 import keras
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.export.edge_graph import EdgeGraph
 from xray_infer.preprocess import INPUT_SHAPE
 

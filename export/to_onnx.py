@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import tf2onnx
 from onnx import helper, numpy_helper
+
 from xray_infer.export.edge_graph import EdgeGraph, edge_function
 from xray_infer.manifest import MANIFEST_KEY, OUTPUT_NAMES, ModelManifest
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.lite.python.schema_py_generated import BuiltinOperator
 from tensorflow.lite.tools import flatbuffer_utils
+
 from xray_infer.export.edge_graph import EdgeGraph, edge_function
 from xray_infer.manifest import INPUT_NAME
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import ModelError, OutputError
@@ -19,6 +20,7 @@ from xray_infer.terminal import one_line_errors, say
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
     from xray_infer.engine import OnClassified
     from xray_infer.results import Row
     from xray_infer.runtimes import Model
@@ -66,6 +68,7 @@ def main(debug: bool, **options: object) -> None:
 def run(options: Options) -> int:
     """Classify the source and return the exit status. Raises XrayError for what the user must mend."""
     import cv2
+
     from xray_infer.engine import classify, default_workers
     from xray_infer.results import OK, Summary, probability_table
     from xray_infer.sources import list_images

@@ -18,6 +18,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.decode import decode
 from xray_infer.errors import DataError, ImageError, SourceError

@@ -15,6 +15,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.errors import ImageError
 from xray_infer.header import read_header
 from xray_infer.preprocess import INPUT_SIDE

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+
 from xray_infer.errors import XrayError
 
 EXIT_USAGE = 2

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from specimens import example_manifest, jpeg, png
+
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.manifest import MANIFEST_KEY, ModelManifest
 

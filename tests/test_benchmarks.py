@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
 from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.commands import CommandRun, compare_commands, table
 from xray_infer.errors import DataError

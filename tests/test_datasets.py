@@ -4,6 +4,7 @@ import csv
 
 import pytest
 from specimens import jpeg, png
+
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import read_dataset, read_input
 from xray_infer.errors import DataError

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from specimens import jpeg, png
+
 from xray_infer.decode import decode, to_eight_bits
 from xray_infer.errors import ImageError
 from xray_infer.header import read_header

@@ -16,6 +16,7 @@ import keras
 import onnx
 import tensorflow as tf
 from click.testing import CliRunner
+
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import read_dataset
 from xray_infer.errors import DataError, ModelError, OutputError, ParityError

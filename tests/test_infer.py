@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from specimens import example_manifest, jpeg, png
+
 from xray_infer.cli import main
 from xray_infer.engine import classify
 from xray_infer.results import COLUMNS

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from xray_infer.train.metrics import measure, wilson_interval
 
 

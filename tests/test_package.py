@@ -8,8 +8,9 @@ import types
 from pathlib import Path
 
 import pytest
-import xray_infer
 from click.testing import CliRunner
+
+import xray_infer
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 

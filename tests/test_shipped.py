@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.decode import decode
 from xray_infer.engine import classify

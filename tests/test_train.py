@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
 from xray_infer.errors import DataError, ModelError
 
 keras = pytest.importorskip("keras")

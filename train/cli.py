@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import ModelError, extra_for

@@ -19,13 +19,15 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from xray_infer.atomic import write_atomically, write_json
+
+from xray_infer.atomic import write_atomically, write_json, write_text
 from xray_infer.datasets import SPLITS, Dataset, read_dataset
 from xray_infer.errors import DataError
 from xray_infer.preprocess import PREPROCESSING_VERSION
@@ -110,29 +112,26 @@ def train(data: Path, out: Path, config: TrainConfig, *, report: Callable[[str],
                     "backend": keras.backend.backend(),
                 },
             }
-            plot_run(record, out / f"{method}.png")
+            write_atomically(out / f"{method}.png", partial(plot_run, record))
             write_json(record_path, record)
             for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
                 (out / leftover).unlink(missing_ok=True)
     (out / "inputs.npy").unlink(missing_ok=True)
     page = compare([json.loads((out / f"{method}.json").read_text()) for method in METHODS])
-    write_atomically(out / "report.md", lambda partial: partial.write_text(page, encoding="utf-8"))
+    write_text(out / "report.md", page)
     return page
 
 
 def _claim(out: Path, identity: dict[str, Any]) -> None:
     """Make the output folder this configuration's own, or refuse it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        claim = out / "run.json"
-        if claim.exists():
-            found = json.loads(claim.read_text())
-            different = sorted(key for key in identity if found.get(key) != identity[key])
-            if different:
-                raise DataError(f"{out} holds a run that differs in {', '.join(different)}; give a new --out")
-        write_json(claim, identity)
-    except OSError as error:
-        raise DataError(f"{out}: cannot write there: {error.strerror}") from error
+    make_folder(out)
+    claim = out / "run.json"
+    if claim.exists():
+        found = json.loads(claim.read_text(encoding="utf-8"))
+        different = sorted(key for key in identity if found.get(key) != identity[key])
+        if different:
+            raise DataError(f"{out} holds a run that differs in {', '.join(different)}; give a new --out")
+    write_json(claim, identity)
 
 
 def _decode(dataset: Dataset, out: Path, report: Callable[[str], None]) -> _Arrays:

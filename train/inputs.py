@@ -10,6 +10,7 @@ from typing import Final
 import keras
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.atomic import write_atomically
 from xray_infer.datasets import LabelledImage, read_input
 from xray_infer.engine import default_workers

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.classes import CLASS_NAMES
 
 

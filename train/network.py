@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import keras
+
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
 from xray_infer.manifest import INPUT_NAME

@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib import pyplot
+
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 
 

@@ -26,7 +26,8 @@ import keras
 import numpy as np
 import torch
 from torch import nn
-from xray_infer.atomic import write_atomically, write_json
+
+from xray_infer.atomic import make_folder, write_atomically, write_json
 from xray_infer.errors import DataError
 from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from xray_infer.train.photographs import Photographs, PhotographSet, read_photographs
@@ -101,7 +102,7 @@ def pretrain(
     if steps_per_epoch == 0:
         raise DataError(f"{archive}: fewer photographs than one batch of {config.batch_size}")
     training = _Training(model, config, steps_per_epoch)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     checkpoint = out / "checkpoint.pt"
     history: list[EpochResult] = []
     if checkpoint.exists():

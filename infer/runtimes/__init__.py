@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.errors import ModelError
 from xray_infer.manifest import ModelManifest
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.errors import MissingExtraError, ModelError
 from xray_infer.manifest import read_tflite_manifest
 from xray_infer.runtimes import ModelOutput

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xray_infer.errors import ModelError, XrayError
 from xray_infer.manifest import MANIFEST_KEY, ModelManifest, parse_manifest
 from xray_infer.runtimes import ModelOutput
