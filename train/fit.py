@@ -27,7 +27,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.atomic import write_atomically, write_json, write_text
+from xray_infer.atomic import make_folder, write_atomically, write_json, write_text
 from xray_infer.datasets import SPLITS, Dataset, read_dataset
 from xray_infer.errors import DataError
 from xray_infer.preprocess import PREPROCESSING_VERSION
