@@ -39,6 +39,14 @@ def main() -> None:
     help="Of the two methods.",
 )
 @click.option(
+    "--rates",
+    type=(click.FloatRange(0, min_open=True), click.FloatRange(0, min_open=True)),
+    default=(1e-3, 1e-4),
+    show_default=True,
+    help="Adam's learning rates of the two methods.",
+)
+@click.option("--cosine-decay", is_flag=True, help="Let the learning rates fall to zero.")
+@click.option(
     "--unfreeze",
     "unfrozen",
     type=click.IntRange(0),
@@ -49,7 +57,9 @@ def main() -> None:
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Images a step.")
 @click.option("--seed", default=0, show_default=True, help="Of split, shuffling, augmentation and head.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def fit_command(data: Path, out: Path, epochs: tuple[int, int], debug: bool, **options: Any) -> None:
+def fit_command(
+    data: Path, out: Path, epochs: tuple[int, int], rates: tuple[float, float], debug: bool, **options: Any
+) -> None:
     """Train feature extraction, then fine-tuning, on DATA.
 
     DATA is a folder with one sub-folder per class, or a manifest CSV (columns file, label and maybe split,
@@ -61,7 +71,13 @@ def fit_command(data: Path, out: Path, epochs: tuple[int, int], debug: bool, **o
             raise ModelError(f"--weights {weights}: no such file; give imagenet, none or a backbone file")
         with extra_for("training", "train"):
             from xray_infer.train.fit import TrainConfig, train
-        config = TrainConfig(feature_extraction_epochs=epochs[0], fine_tuning_epochs=epochs[1], **options)
+        config = TrainConfig(
+            feature_extraction_epochs=epochs[0],
+            fine_tuning_epochs=epochs[1],
+            feature_extraction_rate=rates[0],
+            fine_tuning_rate=rates[1],
+            **options,
+        )
         click.echo(train(data, out, config, report=say))
 
 

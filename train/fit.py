@@ -45,7 +45,8 @@ METHODS: Final = ("feature_extraction", "fine_tuning")
 class TrainConfig:
     """What decides the result of a run, beside the data. The defaults are the study's schedule.
 
-    Learning rates are Adam's; `unfrozen` counts DenseNet121's layers from the top.
+    Learning rates are Adam's, constant or (`cosine_decay`) falling to zero over the method's epochs as half
+    a cosine (Loshchilov and Hutter 2017); `unfrozen` counts DenseNet121's layers from the top.
     """
 
     weights: str = "imagenet"
@@ -53,6 +54,7 @@ class TrainConfig:
     fine_tuning_epochs: int = 4
     feature_extraction_rate: float = 1e-3
     fine_tuning_rate: float = 1e-4
+    cosine_decay: bool = False
     unfrozen: int = 100
     batch_size: int = 32
     seed: int = 0
@@ -154,9 +156,17 @@ def _schedule(config: TrainConfig, method: str) -> dict[str, Any]:
         "loss": "sparse categorical cross-entropy",
         "epochs": config.feature_extraction_epochs if extraction else config.fine_tuning_epochs,
         "learning_rate": config.feature_extraction_rate if extraction else config.fine_tuning_rate,
+        "cosine_decay": config.cosine_decay,
         "unfrozen_layers": 0 if extraction else config.unfrozen,
         "batch_size": config.batch_size,
     }
+
+
+def _learning_rate(schedule: dict[str, Any], steps: int) -> float | keras.optimizers.schedules.CosineDecay:
+    """Return Adam's learning rate, with `steps` an epoch."""
+    if schedule["cosine_decay"]:
+        return keras.optimizers.schedules.CosineDecay(schedule["learning_rate"], schedule["epochs"] * steps)
+    return schedule["learning_rate"]
 
 
 def _fit(
@@ -171,23 +181,25 @@ def _fit(
     schedule = _schedule(config, method)
     last, progress_path = out / f"{method}.last.keras", out / f"{method}.progress.json"
     history: list[dict[str, float]] = []
+    val_batches = arrays.batches("val", batch_size=config.batch_size)
     if last.exists() and progress_path.exists():
         history = json.loads(progress_path.read_text())
+    train_batches = arrays.batches(
+        "train", batch_size=config.batch_size, seed=config.seed, first_epoch=len(history)
+    )
+    if history:
         model = keras.saving.load_model(last)
         report(f"{method}: going on after epoch {len(history)} of {schedule['epochs']}")
     else:
         freeze(model, unfrozen=schedule["unfrozen_layers"])
         model.compile(
-            optimizer=keras.optimizers.Adam(schedule["learning_rate"]),
+            optimizer=keras.optimizers.Adam(_learning_rate(schedule, len(train_batches))),
             loss=keras.losses.SparseCategoricalCrossentropy(),
             metrics=["accuracy"],
+            jit_compile=False,  # measured on 2 cores: 20 images/s, with XLA 19
         )
         trainable = sum(layer.count_params() for layer in model.layers if layer.trainable)
         report(f"{method}: {trainable:,} parameters trained, {len(backbone_layers(model))} layers below")
-    train_batches = arrays.batches(
-        "train", batch_size=config.batch_size, seed=config.seed, first_epoch=len(history)
-    )
-    val_batches = arrays.batches("val", batch_size=config.batch_size)
 
     def keep(epoch: int, logs: dict[str, float]) -> None:
         history.append({key: float(value) for key, value in logs.items()})
