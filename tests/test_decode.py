@@ -1,5 +1,7 @@
 """Bytes to gray pixels to the model's input."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
@@ -55,6 +57,21 @@ def test_large_jpeg_is_reduced_but_keeps_twice_the_side(xray):
     assert reduced.shape == (475, 575)
     difference = to_input(reduced).astype(int) - to_input(full)
     assert np.abs(difference).mean() < 1
+
+
+@pytest.mark.parametrize("size", [(300, 260), (1900, 1000)])
+def test_exif_rotation_is_applied_once(xray, size):
+    image_module = pytest.importorskip("PIL.Image")
+    upright = cv2.resize(xray, size[::-1], interpolation=cv2.INTER_CUBIC)
+    exif = image_module.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to see it upright
+    stream = io.BytesIO()
+    turned = np.rot90(upright)  # counter-clockwise
+    image_module.fromarray(np.ascontiguousarray(turned)).save(stream, "jpeg", quality=95, exif=exif)
+    shown = decode(stream.getvalue())
+    assert shown.shape[0] > shown.shape[1]
+    difference = to_input(shown).astype(int) - to_input(upright)
+    assert np.abs(difference).mean() < 2
 
 
 def test_every_truncation_of_a_jpeg_and_a_png_is_an_error(xray):
