@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from xray_infer.results import Row
     from xray_infer.runtimes import Model
     from xray_infer.sources import Item
+    from xray_infer.writers import CsvWriter
 
 EXIT_SOME_FAILED = 1
 
@@ -93,6 +94,7 @@ def run(options: Options) -> int:
         _progress(rows, len(listing.items))
         if sys.stderr.isatty() and is_folder
         else nullcontext(rows) as shown,
+        _say_where_rows_are(writer),
     ):
         for row in shown:
             if writer:
@@ -102,11 +104,22 @@ def run(options: Options) -> int:
                 click.echo(probability_table(row) if row.status == OK else f"{row.path}: {row.reason}")
     if is_folder:
         if listing.skipped:
-            say(f"{listing.skipped} files without an image suffix were skipped")
+            say(f"{listing.skipped} other files were skipped")
         for line in summary.lines(seconds=time.monotonic() - started):
             say(line)
         say(f"results: {options.out}")
     return EXIT_SOME_FAILED if summary.failed else 0
+
+
+@contextmanager
+def _say_where_rows_are(writer: CsvWriter | None) -> Iterator[None]:
+    """On Ctrl-C, tell where the rows so far are."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if writer:
+            say(f"the rows so far are in {writer.partial}")
+        raise
 
 
 def _progress(rows: Iterator[Row], length: int) -> AbstractContextManager[Iterable[Row]]:

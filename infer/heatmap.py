@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.errors import OutputError
 from xray_infer.results import Row
+from xray_infer.sources import OVERLAY_SUFFIX
 
 OVERLAY_SIDE: Final = 768  # longer side of the drawn picture, in pixels
 MAX_OPACITY: Final = 0.55
@@ -73,7 +74,7 @@ def _caption(row: Row, peak: float, width: int) -> NDArray[np.uint8]:
 
 def overlay_path(folder: Path, name: str) -> Path:
     """Return where an item's overlay goes: sub-folders and suffix kept, so that no two names collide."""
-    return folder / f"{name}.heatmap.png"
+    return folder / f"{name}{OVERLAY_SUFFIX}"
 
 
 def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:

@@ -13,6 +13,8 @@ IMAGE_SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp")
 )
 
+OVERLAY_SUFFIX: Final = ".heatmap.png"
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -33,10 +35,10 @@ class Listing:
 def list_images(source: Path) -> Listing:
     """List one image file, or a folder's images, recursively, sorted by path.
 
-    Hidden files and folders are passed over silently, files without an image suffix are counted as
-    skipped. Links to files are followed, links to folders are not (they can loop). A sub-folder that
-    cannot be listed becomes an item of its own, so that it gets a row. Raises SourceError when the source
-    is missing, unreadable or holds no images.
+    Hidden files and folders are passed over silently; files without an image suffix, and heat maps of an
+    earlier run, are counted as skipped. Links to files are followed, links to folders are not (they can
+    loop). A sub-folder that cannot be listed becomes an item of its own, so that it gets a row. Raises
+    SourceError when the source is missing, unreadable or holds no images.
     """
     unreadable: list[Path] = []
     try:
@@ -52,7 +54,7 @@ def list_images(source: Path) -> Listing:
                 path = Path(folder, name)
                 if name.startswith("."):
                     continue
-                if path.suffix.lower() in IMAGE_SUFFIXES:
+                if path.suffix.lower() in IMAGE_SUFFIXES and not name.endswith(OVERLAY_SUFFIX):
                     items.append(Item(path, path.relative_to(source).as_posix()))
                 else:
                     skipped += 1

@@ -46,7 +46,7 @@ def test_a_folder_gives_one_row_an_image_in_order(folder, tiny_onnx, tmp_path):
         assert float(row["confidence"]) == max(chances.values())
         assert row["model_sha256"] == find_model(tiny_onnx).digest
     assert "6 classified" in result.stderr
-    assert "1 files without an image suffix were skipped" in result.stderr
+    assert "1 other files were skipped" in result.stderr
     assert "not for diagnosis" in result.stderr
 
 
@@ -221,6 +221,31 @@ def test_items_are_taken_only_as_they_are_needed(folder, tiny_onnx):
         next(rows)
     rows.close()
     assert taken <= 5 + 2 * 4
+
+
+def test_heat_maps_of_an_earlier_run_are_no_input(folder, tiny_onnx, tmp_path):
+    for _ in range(2):
+        result = run(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--heatmap", folder / "maps")
+    assert len(list(folder.rglob("*.heatmap.png"))) == 6
+    assert [row["path"] for row in rows_of(tmp_path / "r.csv")] == GOOD
+    assert "7 other files were skipped" in result.stderr
+
+
+def test_ctrl_c_says_where_the_rows_are(folder, tiny_onnx, tmp_path, monkeypatch):
+    from xray_infer.results import Summary
+
+    count = Summary.add
+
+    def interrupt(summary, row):
+        count(summary, row)
+        if summary.statuses.total() == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Summary, "add", interrupt)
+    result = run(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv")
+    assert result.exit_code == 130
+    assert f"the rows so far are in {tmp_path / 'r.csv.partial'}" in result.stderr
+    assert [row["path"] for row in rows_of(tmp_path / "r.csv.partial")] == GOOD[:2]
 
 
 def test_rows_survive_a_run_that_is_killed(folder, tiny_onnx, tmp_path):
