@@ -73,7 +73,7 @@ def tflite_int8_dynamic(source: Source) -> bytes:
 
 
 def tflite_int8_static(source: Source) -> bytes:
-    """Convolutions but the first and the last: weights s8 per channel, activations s8, ranges by MinMax."""
+    """Convolutions but the ends and the transitions: weights s8 per channel, activations s8, by MinMax."""
     from xray_infer.export.to_tflite import to_int8_static
 
     return to_int8_static(source.graph, source.calibration)

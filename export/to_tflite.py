@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -68,12 +68,13 @@ def to_int8_dynamic(graph: EdgeGraph) -> bytes:
 
 
 def to_int8_static(graph: EdgeGraph, images: Iterable[NDArray[np.uint8]]) -> bytes:
-    """Quantise convolutions but the first and the last to int8, ranges by MinMax over `images`.
+    """Quantise convolutions to int8, ranges by MinMax over `images`, but those that carry everything.
 
-    The converter's default quantises everything; kept to what gains speed, the mean error of the
-    probabilities is about half at the same speed and size (0.0026 instead of 0.0049, DenseNet121 with an
-    untrained head, 200 X-rays), and the softmax stays exact. The debugger is the converter's one public
-    way to leave operators in float.
+    These are the first, the last, and the ones in front of an average pooling, DenseNet's transitions:
+    all that a block has found passes through them. On the trained network and 200 held-out X-rays,
+    quantising the transitions too moves the probabilities by 0.026 on average (agreement 96.0 %), leaving
+    them in float by 0.005 (98.5 %), for 2 MB and no time that could be measured. The debugger is the
+    converter's one public way to leave operators in float.
     """
     options = tf.lite.experimental.QuantizationDebugOptions
     with _converter(graph) as converter, warnings.catch_warnings():
@@ -83,19 +84,21 @@ def to_int8_static(graph: EdgeGraph, images: Iterable[NDArray[np.uint8]]) -> byt
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter, debug_options=options(denylisted_ops=FLOAT_OPERATORS)
         )
-        convolutions = _convolution_outputs(debugger.calibrated_model)
         debugger.options = options(
-            denylisted_ops=FLOAT_OPERATORS, denylisted_nodes=[convolutions[0], convolutions[-1]]
+            denylisted_ops=FLOAT_OPERATORS, denylisted_nodes=_bottlenecks(debugger.calibrated_model)
         )
         return bytes(debugger.get_nondebug_quantized_model())
 
 
-def _convolution_outputs(flatbuffer: bytes) -> list[str]:
-    """Name the output of each convolution, in the order of execution."""
+def _bottlenecks(flatbuffer: bytes) -> list[str]:
+    """Name the outputs of the first and the last convolution and of those that an average pooling reads."""
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(flatbuffer))
     (graph,) = model.subgraphs
-    return [
-        graph.tensors[operator.outputs[0]].name.decode()
-        for operator in graph.operators
-        if model.operatorCodes[operator.opcodeIndex].builtinCode == BuiltinOperator.CONV_2D
-    ]
+
+    def of_kind(kind: int) -> list[Any]:
+        return [one for one in graph.operators if model.operatorCodes[one.opcodeIndex].builtinCode == kind]
+
+    convolutions = [one.outputs[0] for one in of_kind(BuiltinOperator.CONV_2D)]  # in order of execution
+    pooled = {one.inputs[0] for one in of_kind(BuiltinOperator.AVERAGE_POOL_2D)}
+    kept = [convolutions[0], *(tensor for tensor in convolutions if tensor in pooled), convolutions[-1]]
+    return [graph.tensors[tensor].name.decode() for tensor in kept]

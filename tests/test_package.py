@@ -54,7 +54,8 @@ def test_a_missing_extra_is_one_line_that_names_the_pip_command(
     tmp_path, monkeypatch, absent, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
-    for name in (absent, "tflite_runtime"):
+    loaded = [name for name in sys.modules if name.startswith(f"{absent}.")]
+    for name in (absent, "tflite_runtime", *loaded):
         monkeypatch.setitem(sys.modules, name, None)
     for name in [
         name for name in sys.modules if name.startswith(("xray_infer.train.", "xray_infer.export."))
