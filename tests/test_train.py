@@ -113,8 +113,8 @@ def test_a_folder_of_another_configuration_is_refused(run_folder, module_tree):
     from xray_infer.train.fit import train
 
     out, config, *_ = run_folder
-    with pytest.raises(DataError, match="differs in seed; give a new --out"):
-        train(module_tree, out, replace(config, seed=5), report=lambda line: None)
+    with pytest.raises(DataError, match="differs in unfrozen; give a new --out"):
+        train(module_tree, out, replace(config, unfrozen=50), report=lambda line: None)
 
 
 def test_errors_are_one_line(tmp_path, module_tree):

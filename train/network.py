@@ -62,18 +62,21 @@ def _load_backbone(base: keras.Model, weights: str | Path) -> None:
             source = keras.saving.load_model(weights, compile=False)
         except (OSError, ValueError) as error:
             raise ModelError(f"{weights}: cannot load the backbone: {error}") from error
-    for layer in backbone_layers(source):
-        try:
+    try:
+        for layer in backbone_layers(source):
             base.get_layer(layer.name).set_weights(layer.get_weights())
-        except ValueError as error:
-            raise ModelError(f"{weights}: not a DenseNet121 backbone: {error}") from error
+    except ValueError as error:
+        raise ModelError(f"{weights}: not a DenseNet121 backbone: {error}") from error
 
 
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return DenseNet121's own layers, those from its first convolution's padding to its last ReLU."""
+    """Return DenseNet121's own layers, those from its first convolution's padding to its last ReLU.
+
+    Raises ValueError when the model has no such layers.
+    """
     names = [layer.name for layer in model.layers]
-    first = next(index for index, layer in enumerate(model.layers) if layer.name.startswith("zero_padding"))
-    return model.layers[first : names.index("relu") + 1]
+    # Keras numbers the padding's name (zero_padding2d_3) but not that of the convolution after it.
+    return model.layers[names.index("conv1_conv") - 1 : names.index("relu") + 1]
 
 
 def freeze(model: keras.Model, *, unfrozen: int) -> None:
