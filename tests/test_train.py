@@ -62,6 +62,7 @@ def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_fol
     from xray_infer.train.network import backbone_layers, build_classifier
 
     out, config, *_ = run_folder
+    keras.utils.set_random_seed(config.seed)  # as the run did, so that it began with these weights
     start = build_classifier("none", seed=config.seed)
     extraction = keras.saving.load_model(out / "feature_extraction.keras", compile=False)
     tuned = keras.saving.load_model(out / "fine_tuning.keras", compile=False)
@@ -69,20 +70,15 @@ def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_fol
     def changed(before, after):
         return {
             layer.name
-            for layer in before.layers
-            if any(
-                not np.array_equal(old, new)
-                for old, new in zip(
-                    layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True
-                )
-            )
+            for layer, other in zip(before.layers, after.layers, strict=True)
+            if not all(map(np.array_equal, layer.get_weights(), other.get_weights()))
         } - {"random_flip", "random_rotation"}
 
     top = {layer.name for layer in backbone_layers(start)[-100:]}
     convolutions = {name for name in top if name.endswith("_conv")}
-    assert changed(extraction, tuned) == {*convolutions, "probabilities"}
-    # The backbone of the run is random, so only what never trains can be compared with a fresh one.
     assert len(backbone_layers(start)) == 426
+    assert changed(start, extraction) == {"probabilities"}
+    assert changed(extraction, tuned) == {*convolutions, "probabilities"}
 
 
 def test_the_classifier_is_flat_and_normalises_as_documented(run_folder):
@@ -103,7 +99,9 @@ def test_a_finished_run_is_not_trained_again(run_folder, module_tree):
 
     out, config, _, page = run_folder
     before = (out / "fine_tuning.keras").stat().st_mtime_ns
-    assert train(module_tree, out, config, report=lambda line: None) == page
+    lines: list[str] = []
+    assert train(module_tree, out, config, report=lines.append) == page
+    assert lines == []  # nothing is decoded again either
     assert (out / "fine_tuning.keras").stat().st_mtime_ns == before
 
 
@@ -139,6 +137,25 @@ def test_weights_of_another_network_are_refused(tmp_path):
     other.save(tmp_path / "other.keras")
     with pytest.raises(ModelError, match="not a DenseNet121 backbone"):
         build_classifier(tmp_path / "other.keras", seed=0)
+
+
+def test_imagenet_weights_reach_the_classifier(monkeypatch):
+    """Without a network: a random DenseNet121 stands for the download."""
+    from xray_infer.train.network import backbone_layers, build_classifier
+
+    real, downloaded = keras.applications.DenseNet121, []
+
+    def densenet(*, weights, **options):
+        model = real(weights=None, **options)
+        if weights == "imagenet":
+            downloaded.append(model)
+        return model
+
+    monkeypatch.setattr(keras.applications, "DenseNet121", densenet)
+    classifier = build_classifier("imagenet", seed=0)
+    (source,) = downloaded
+    for layer, trained in zip(backbone_layers(classifier), backbone_layers(source), strict=True):
+        assert all(map(np.array_equal, layer.get_weights(), trained.get_weights()))
 
 
 def small_network():

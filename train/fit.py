@@ -85,43 +85,53 @@ def train(data: Path, out: Path, config: TrainConfig, *, report: Callable[[str],
     identity = {**asdict(config), "data_sha256": dataset.digest, "backbone_sha256": backbone_digest}
     identity["weights"] = weights.name
     _claim(out, identity)
-    arrays = _decode(dataset, out, report)
-
-    for method in METHODS:
-        record_path = out / f"{method}.json"
-        if not record_path.exists():
-            started = time.monotonic()
-            keras.utils.set_random_seed(config.seed)
-            if method == "feature_extraction":
-                model = build_classifier(config.weights, seed=config.seed)
-            else:
-                model = keras.saving.load_model(out / "feature_extraction.keras", compile=False)
-            history = _fit(model, method, arrays, out, config, report)
-            model = keras.saving.load_model(out / f"{method}.keras", compile=False)
-            record = {
-                "method": method,
-                **identity,
-                "counts": dataset.counts(),
-                "schedule": _schedule(config, method),
-                "preprocessing_version": PREPROCESSING_VERSION,
-                "history": history,
-                "wall_seconds_since_start_or_resume": round(time.monotonic() - started, 1),
-                "validation": _evaluate(model, arrays, "val").to_dict(),
-                "test": _evaluate(model, arrays, "test").to_dict(),
-                "versions": {
-                    "python": platform.python_version(),
-                    "keras": keras.__version__,
-                    "backend": keras.backend.backend(),
-                },
-            }
-            write_atomically(out / f"{method}.png", partial(plot_run, record))
-            write_json(record_path, record)
-            for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
-                (out / leftover).unlink(missing_ok=True)
+    pending = [method for method in METHODS if not (out / f"{method}.json").exists()]
+    if pending:
+        arrays = _decode(dataset, out, report)
+        facts = {**identity, "counts": dataset.counts(), "preprocessing_version": PREPROCESSING_VERSION}
+        for method in pending:
+            _complete(method, arrays, out, config, facts, report)
     (out / "inputs.npy").unlink(missing_ok=True)
     page = compare([json.loads((out / f"{method}.json").read_text()) for method in METHODS])
     write_text(out / "report.md", page)
     return page
+
+
+def _complete(
+    method: str,
+    arrays: _Arrays,
+    out: Path,
+    config: TrainConfig,
+    facts: dict[str, Any],
+    report: Callable[[str], None],
+) -> None:
+    """Train one method, measure it, and write its record last: a record means that the method is done."""
+    started = time.monotonic()
+    keras.utils.set_random_seed(config.seed)
+    if method == "feature_extraction":
+        model = build_classifier(config.weights, seed=config.seed)
+    else:
+        model = keras.saving.load_model(out / "feature_extraction.keras", compile=False)
+    history = _fit(model, method, arrays, out, config, report)
+    model = keras.saving.load_model(out / f"{method}.keras", compile=False)
+    record = {
+        "method": method,
+        **facts,
+        "schedule": _schedule(config, method),
+        "history": history,
+        "wall_seconds_since_start_or_resume": round(time.monotonic() - started, 1),
+        "validation": _evaluate(model, arrays, "val").to_dict(),
+        "test": _evaluate(model, arrays, "test").to_dict(),
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+        },
+    }
+    write_atomically(out / f"{method}.png", partial(plot_run, record))
+    write_json(out / f"{method}.json", record)
+    for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
+        (out / leftover).unlink(missing_ok=True)
 
 
 def _claim(out: Path, identity: dict[str, Any]) -> None:

@@ -63,8 +63,9 @@ def _load_backbone(base: keras.Model, weights: str | Path) -> None:
         except (OSError, ValueError) as error:
             raise ModelError(f"{weights}: cannot load the backbone: {error}") from error
     try:
-        for layer in backbone_layers(source):
-            base.get_layer(layer.name).set_weights(layer.get_weights())
+        # By position: Keras numbers the padding layers' names through a process.
+        for layer, trained in zip(backbone_layers(base), backbone_layers(source), strict=True):
+            layer.set_weights(trained.get_weights())
     except ValueError as error:
         raise ModelError(f"{weights}: not a DenseNet121 backbone: {error}") from error
 
