@@ -38,10 +38,9 @@ def main() -> None:
     "--rounds", type=click.IntRange(0), default=5, show_default=True, help="Of speed; 0: accuracy only."
 )
 @click.option("--images", type=click.IntRange(1), default=32, show_default=True, help="Images a round.")
-@click.option("--seed", default=0, show_default=True, help="Of the split, as in training.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def formats_command(
-    models: tuple[Path, ...], data: Path, out: Path | None, seed: int, debug: bool, **speed: int
+    models: tuple[Path, ...], data: Path, out: Path | None, debug: bool, **speed: int
 ) -> None:
     """Compare every method and format: accuracy on the test split, latency and throughput."""
     with one_line_errors("xray-bench", debug=debug):
@@ -50,7 +49,7 @@ def formats_command(
         from xray_infer.benchmarks.formats import compare, confusion_tables, table
         from xray_infer.benchmarks.machine import describe_machine
 
-        test = read_test_set(data, seed=seed)
+        test = read_test_set(data)
         contenders = open_contenders(models)
         for one in contenders:
             if one.data_digest != test.data_digest:

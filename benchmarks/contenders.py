@@ -17,6 +17,7 @@ from xray_infer.datasets import read_dataset, read_input
 from xray_infer.engine import default_workers
 from xray_infer.errors import DataError, extra_for
 from xray_infer.runtimes import SUFFIXES, Model, Session, find_model
+from xray_infer.temperature import at_temperature
 
 METHODS: Final = ("feature_extraction", "fine_tuning")
 KERAS_BATCH: Final = 32
@@ -42,7 +43,10 @@ class Contender(Protocol):
 
 
 class KerasContender:
-    """A .keras file, used as its documentation says: `model.predict`, batches of 32 where there are many."""
+    """A .keras file, used as its documentation says: `model.predict`, batches of 32 where there are many.
+
+    Its probabilities are those at the temperature of its training record, as an exported file's are.
+    """
 
     format = "keras"
     recipe = "fp32"
@@ -52,16 +56,19 @@ class KerasContender:
             import keras
         self.path, self.method = path, path.stem
         record = path.with_suffix(".json")
-        self.data_digest = json.loads(record.read_text())["data_sha256"] if record.exists() else ""
+        training = json.loads(record.read_text()) if record.exists() else {}
+        self.data_digest = training.get("data_sha256", "")
+        self._temperature = training.get("temperature", 1.0)
         self._model: Any = keras.saving.load_model(path, compile=False)
 
     def predict_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See Contender."""
-        return np.asarray(self._model.predict(image[None], verbose=0))[0]
+        return at_temperature(np.asarray(self._model.predict(image[None], verbose=0)), self._temperature)[0]
 
     def predict_many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See Contender."""
-        return np.asarray(self._model.predict(images, batch_size=KERAS_BATCH, verbose=0))
+        probabilities = self._model.predict(images, batch_size=KERAS_BATCH, verbose=0)
+        return at_temperature(np.asarray(probabilities), self._temperature)
 
 
 class ExportedContender:
@@ -132,9 +139,9 @@ class TestSet:
     data_digest: str
 
 
-def read_test_set(data: Path, *, seed: int) -> TestSet:
-    """Decode the test split of a data set; `seed` deals one that has no split. Raises DataError."""
-    dataset = read_dataset(data, seed=seed)
+def read_test_set(data: Path) -> TestSet:
+    """Decode the test split of a data set. Raises DataError."""
+    dataset = read_dataset(data)
     chosen = dataset.split("test")
     if not chosen:
         raise DataError(f"{data}: the test split is empty")

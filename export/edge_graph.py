@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import keras
 import numpy as np
@@ -26,6 +27,15 @@ from xray_infer.manifest import INPUT_NAME, OUTPUT_NAMES
 from xray_infer.preprocess import INPUT_SHAPE
 
 layers, ops = keras.layers, keras.ops
+
+AUGMENTATION: Final = (
+    layers.RandomFlip,
+    layers.RandomRotation,
+    layers.RandomTranslation,
+    layers.RandomZoom,
+    layers.RandomContrast,
+    layers.RandomBrightness,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +68,7 @@ def load_classifier(path: Path) -> keras.Model:
         raise ModelError(f"{path}: Keras cannot load this file: {str(error).splitlines()[0]}") from error
 
 
-def take_apart(classifier: keras.Model, *, path: Path) -> EdgeGraph:
+def take_apart(classifier: keras.Model, *, path: Path, temperature: float = 1.0) -> EdgeGraph:
     """Find head, body and normalisation by structure; `path` names the model in errors.
 
     Raises ModelError for a network of another structure.
@@ -73,6 +83,7 @@ def take_apart(classifier: keras.Model, *, path: Path) -> EdgeGraph:
         pixel_offset=offset,
         kernel=kernel,
         bias=bias,
+        temperature=temperature,
     )
 
 
@@ -101,7 +112,7 @@ def _head(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, NDArray, N
 def _normalisation(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, NDArray, NDArray]:
     """Fold the layers from the input to Normalization into one scale and offset for each channel.
 
-    Random flips and rotations do nothing at inference. Any other layer in front of Normalization is refused.
+    Augmentation does nothing at inference. Any other layer in front of Normalization is refused.
     """
     shape, dtype = tuple(model.input.shape[1:]), model.input.dtype
     if shape != INPUT_SHAPE or dtype != "uint8":
@@ -109,7 +120,9 @@ def _normalisation(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, N
     scale, offset = np.float64(1), np.float64(0)
     for layer in model.layers:
         match layer:
-            case layers.InputLayer() | layers.RandomFlip() | layers.RandomRotation() | layers.Concatenate():
+            case layers.InputLayer() | layers.Concatenate():
+                continue
+            case _ if isinstance(layer, AUGMENTATION):
                 continue
             case layers.Rescaling():
                 scale, offset = scale * layer.scale, offset * layer.scale + layer.offset

@@ -55,9 +55,10 @@ def export(
     file that fails; the files before it stay.
     """
     training = read_training_record(config.model)
-    dataset = read_dataset(config.data, seed=training.get("seed", 0))
+    dataset = read_dataset(config.data)
     _check_same_data(dataset, training, config)
-    graph = take_apart(load_classifier(config.model), path=config.model)
+    classifier = load_classifier(config.model)
+    graph = take_apart(classifier, path=config.model, temperature=training.get("temperature", 1.0))
     calibration = calibration_images(dataset, count=config.calibration_images, seed=config.seed)
     held_out = gate_images(dataset, count=config.gate_images, seed=config.seed)
     make_folder(config.out)
@@ -71,6 +72,7 @@ def export(
         format="",
         recipe="",
         temperature=graph.temperature,
+        thresholds=training.get("thresholds", {}),
         training=training,
         parity={},
         tool_versions=tool_versions,

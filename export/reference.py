@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xray_infer.export.edge_graph import EdgeGraph
 from xray_infer.preprocess import INPUT_SHAPE
+from xray_infer.temperature import at_temperature
 
 BATCH_SIZE: Final = 4  # not 1, so that a free batch size is tried as well
 
@@ -61,14 +62,7 @@ def make_reference(graph: EdgeGraph, images: Iterable[NDArray[np.uint8]], *, see
     features, probabilities = both.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
     return Reference(
         inputs=inputs,
-        probabilities=_at_temperature(probabilities, graph.temperature),
+        probabilities=at_temperature(probabilities, graph.temperature),
         cam=features @ keras.ops.convert_to_numpy(graph.classifier.layers[-1].kernel),
         extremes=len(extremes),
     )
-
-
-def _at_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    if temperature == 1.0:
-        return probabilities
-    scaled = np.power(probabilities, 1 / temperature)
-    return scaled / scaled.sum(axis=1, keepdims=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -47,23 +48,44 @@ class Options:
     epilog=f"Exit status: 0 all read, 1 some inputs failed, 2 usage. {RESEARCH_NOTICE}",
     context_settings={"auto_envvar_prefix": "XRAY_INFER", "help_option_names": ["-h", "--help"]},
 )
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path), required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="CSV file for the results; a folder needs it.")
 @click.option("--format", "runtime", type=click.Choice(["onnx", "tflite"]), help="Default: onnx.")
-@click.option("--model", type=click.Path(path_type=Path), help="Model file. Default: the one that ships.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Model file, or a name from --list-models. Default: fine_tuning.",
+)
+@click.option("--list-models", is_flag=True, help="List the models that ship, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="With --list-models: print JSON.")
 @click.option("--heatmap", type=click.Path(path_type=Path), help="Folder for a Grad-CAM overlay per image.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Default: one per processor.")
 @click.option("--batch-size", type=click.IntRange(1, 64), default=1, show_default=True, help="Images a pass.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__)
-def main(debug: bool, **options: object) -> None:
+@click.pass_context
+def main(
+    context: click.Context,
+    source: Path | None,
+    list_models: bool,
+    as_json: bool,
+    debug: bool,
+    **options: object,
+) -> None:
     """Classify chest X-rays as covid, pneumonia or normal.
 
     SOURCE is a folder, searched with its sub-folders, or one image file. Every image gets a row in the
     results, also when it cannot be read.
     """
+    if list_models == (source is not None):
+        raise click.UsageError("give a SOURCE, or --list-models", context)
+    if as_json and not list_models:
+        raise click.UsageError("--json goes with --list-models", context)
     with one_line_errors("xray-infer", debug=debug):
-        sys.exit(run(Options(**options)))  # type: ignore[arg-type]  # click made these types
+        if source is None:
+            click.echo(_shipped_models(as_json=as_json))
+            return
+        sys.exit(run(Options(source=source, **options)))  # type: ignore[arg-type]  # click made these types
 
 
 def run(options: Options) -> int:
@@ -129,14 +151,24 @@ def _progress(rows: Iterator[Row], length: int) -> AbstractContextManager[Iterab
 
 def _choose_model(options: Options) -> Model:
     from xray_infer.runtimes import find_model
-    from xray_infer.shipped import shipped_model
+    from xray_infer.shipped import DEFAULT_METHOD, METHODS, shipped_model
 
-    if options.model is None:
-        return shipped_model(options.runtime or "onnx")
+    name = DEFAULT_METHOD if options.model is None else str(options.model)
+    if options.model is None or name in METHODS:
+        return shipped_model(options.runtime or "onnx", name)
     model = find_model(options.model)
     if options.runtime not in (None, model.format):
         raise ModelError(f"--format {options.runtime} and --model {options.model} contradict each other")
     return model
+
+
+def _shipped_models(*, as_json: bool) -> str:
+    from xray_infer.shipped import list_shipped, table
+
+    models = list_shipped()
+    if as_json:
+        return json.dumps([one.facts() for one in models], indent=1)
+    return f"{table(models)}\n{RESEARCH_NOTICE}"
 
 
 def _overlay_writer(folder: Path | None) -> OnClassified | None:

@@ -1,17 +1,18 @@
 """Labelled images for training, calibration and benchmarks: a manifest CSV or a class-per-folder tree.
 
-A manifest has the columns `file` (relative to it) and `label`, and may have `split` (train, val, test)
-and `group_id`. A tree is `<class>/<image>` or `<split>/<class>/<image>`. Without a given split, groups
-are dealt 80/10/10 within each class, seeded; identical files form one group, so no copy is on two sides.
+A manifest has the columns `file` (relative to it) and `label`, and may have `split` (train, val, test),
+`group_id` (images that must stay in one split), `patient_id` and `source` (where an image came from; a
+`note` that begins with a [tag] names it too). A tree is `<class>/<image>` or `<split>/<class>/<image>`.
+
+A split is read here and never made here: whoever exports or measures must meet the split that the model
+was trained with. `xray-train` makes one where there is none, and writes it out as a manifest.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import random
-from collections import defaultdict
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -26,18 +27,23 @@ from xray_infer.preprocess import to_input
 from xray_infer.sources import list_images
 
 SPLITS: Final = ("train", "val", "test")
-SHARES: Final = {"train": 0.8, "val": 0.1, "test": 0.1}
+TAG: Final = re.compile(r"\[([^\]]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """One image: its path, its class (index into CLASS_NAMES), split, group and SHA-256 of its bytes."""
+    """One image: its path, its class (index into CLASS_NAMES), SHA-256 of its bytes, and what is known.
+
+    `split`, `group`, `patient` and `source` are empty where the data says nothing of them.
+    """
 
     path: Path
     label: int
-    split: str
-    group: str
     digest: str
+    split: str = ""
+    group: str = ""
+    patient: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,11 @@ class Dataset:
     def split(self, name: str) -> tuple[LabelledImage, ...]:
         """Return the images of one split."""
         return tuple(image for image in self.images if image.split == name)
+
+    @property
+    def has_split(self) -> bool:
+        """Whether the data says of any image to which split it belongs."""
+        return any(image.split for image in self.images)
 
     @property
     def digest(self) -> str:
@@ -64,16 +75,46 @@ class Dataset:
         return table
 
 
-def read_dataset(path: Path, *, seed: int = 0) -> Dataset:
-    """Read a manifest CSV, a folder that holds `manifest.csv`, or a class-per-folder tree.
+def read_images(path: Path, *, unreadable: dict[Path, str] | None = None) -> Dataset:
+    """Read a manifest CSV, a folder with a `manifest.csv` or a class-per-folder tree; it may lack a split.
 
-    Raises DataError when the data cannot be read, or when a class has no images for training.
+    Raises DataError when it cannot be read, or when only some of the images have a split. With `unreadable`,
+    a file that is missing or cannot be opened is put there with the reason, and left out of the data.
     """
     manifest = path / "manifest.csv" if path.is_dir() else path
-    images = _read_manifest(manifest) if manifest.is_file() else _read_tree(path)
-    if any(image.split == "" for image in images):
-        images = _deal(images, seed)
+    images = []
+    for image in _read_manifest(manifest) if manifest.is_file() else _read_tree(path):
+        try:
+            images.append(replace(image, digest=_digest(image.path)))
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+            if unreadable is None:
+                raise DataError(f"{image.path}: {reason}") from error
+            unreadable[image.path] = reason
     dataset = Dataset(tuple(images))
+    without = next((image for image in images if not image.split), None)
+    if dataset.has_split and without is not None:
+        raise DataError(
+            f"{path}: {without.path.name} has no split, others have; give all of them one, or none"
+        )
+    return dataset
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Read data that has a split, as `read_images` does.
+
+    Raises DataError also when there is no split, or when a class has no images for training.
+    """
+    dataset = read_images(path)
+    if not dataset.has_split:
+        raise DataError(
+            f"{path} has no split: give the split.csv of the training run, or make one: xray-train split"
+        )
+    return check_split(dataset, path)
+
+
+def check_split(dataset: Dataset, path: Path) -> Dataset:
+    """Return the data, all of which has a split. Raises DataError when a class has none to train on."""
     for name, count in dataset.counts()["train"].items():
         if count == 0:
             raise DataError(f"{path}: no training images of class {name!r}")
@@ -87,14 +128,12 @@ def _label(name: str, where: str) -> int:
 
 
 def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _read_manifest(manifest: Path) -> list[LabelledImage]:
+    """List a manifest's images; the files are not opened, so their digests are empty."""
     images: list[LabelledImage] = []
     try:
         with manifest.open(newline="", encoding="utf-8") as stream:
@@ -106,9 +145,18 @@ def _read_manifest(manifest: Path) -> list[LabelledImage]:
                 if split not in ("", *SPLITS):
                     raise DataError(f"{where}: unknown split {split!r}; expected {', '.join(SPLITS)}")
                 path = manifest.parent / row["file"]
-                digest = _digest(path)
-                group = row.get("group_id") or digest
-                images.append(LabelledImage(path, _label(row["label"], where), split, group, digest))
+                tag = TAG.match(row.get("note") or "")
+                images.append(
+                    LabelledImage(
+                        path,
+                        _label(row["label"], where),
+                        "",
+                        split,
+                        group=row.get("group_id") or "",
+                        patient=row.get("patient_id") or "",
+                        source=row.get("source") or (tag[1] if tag else ""),
+                    )
+                )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{manifest}: cannot read the manifest: {error}") from error
     if not images:
@@ -117,6 +165,7 @@ def _read_manifest(manifest: Path) -> list[LabelledImage]:
 
 
 def _read_tree(root: Path) -> list[LabelledImage]:
+    """List a tree's images; the files are not opened, so their digests are empty."""
     try:
         listing = list_images(root)
     except SourceError as error:
@@ -127,29 +176,8 @@ def _read_tree(root: Path) -> list[LabelledImage]:
         split = folders.pop(0) if len(folders) == 2 and folders[0] in SPLITS else ""
         if len(folders) != 1:
             raise DataError(f"{item.path}: expected {root}/<class>/<image>")
-        digest = _digest(item.path)
-        images.append(LabelledImage(item.path, _label(folders[0], str(item.path)), split, digest, digest))
+        images.append(LabelledImage(item.path, _label(folders[0], str(item.path)), "", split))
     return images
-
-
-def _deal(images: Iterable[LabelledImage], seed: int) -> list[LabelledImage]:
-    """Deal whole groups to the splits, 80/10/10 within each class. A group takes its first label's deck."""
-    groups: dict[str, list[LabelledImage]] = defaultdict(list)
-    for image in images:
-        groups[image.group].append(image)
-    decks: dict[int, list[list[LabelledImage]]] = defaultdict(list)
-    for group in groups.values():
-        decks[group[0].label].append(group)
-    dealt = []
-    for label, deck in sorted(decks.items()):
-        random.Random(f"{seed}-{label}").shuffle(deck)
-        total, held_out = sum(map(len, deck)), {"val": 0, "test": 0}
-        for group in deck:
-            split = next((name for name in held_out if held_out[name] < SHARES[name] * total), "train")
-            if split != "train":
-                held_out[split] += len(group)
-            dealt += [replace(image, split=split) for image in group]
-    return sorted(dealt, key=lambda image: str(image.path))
 
 
 def read_input(image: LabelledImage) -> NDArray[np.uint8]:

@@ -1,22 +1,79 @@
-"""The models that ship inside the package."""
+"""The models that ship inside the package, by the name of their method."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from xray_infer.errors import ModelError
+from xray_infer.manifest import ModelManifest, read_tflite_manifest
 from xray_infer.runtimes import SUFFIXES, Model, find_model
 
 MODELS_FOLDER: Final = Path(__file__).with_name("models")
-DEFAULT_METHOD: Final = "fine_tuning"
+METHODS: Final = ("fine_tuning", "feature_extraction")
+DEFAULT_METHOD: Final = METHODS[0]
 DEFAULT_RECIPE: Final = "int8-static"
 
 
-def shipped_model(runtime: str) -> Model:
-    """Return the default shipped model for a runtime ("onnx" or "tflite"). Raises ModelError."""
+@dataclass(frozen=True, slots=True)
+class ShippedModel:
+    """One file that ships, and what it says of itself."""
+
+    model: Model
+    manifest: ModelManifest
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `--list-models --json` prints, JSON types; accuracy is of the network's test split."""
+        test = self.manifest.training["test"]
+        return {
+            "name": self.manifest.method,
+            "default": self.manifest.method == DEFAULT_METHOD,
+            "format": self.manifest.format,
+            "recipe": self.manifest.recipe,
+            "size_bytes": self.model.path.stat().st_size,
+            "test_accuracy": test["accuracy"],
+            "test_macro_f1": test["macro_f1"],
+            "test_images": test["images"],
+            "agrees_with_keras": self.manifest.parity["agreement"],
+            "temperature": self.manifest.temperature,
+            "data_sha256": self.manifest.training["data_sha256"],
+            "version": self.manifest.version,
+            "sha256": self.model.digest,
+            "intended_use": self.manifest.intended_use,
+        }
+
+
+def shipped_model(runtime: str, method: str = DEFAULT_METHOD) -> Model:
+    """Return the shipped model of a method for a runtime ("onnx" or "tflite"). Raises ModelError."""
     suffix = next(suffix for suffix, name in SUFFIXES.items() if name == runtime)
-    path = MODELS_FOLDER / f"{DEFAULT_METHOD}-{DEFAULT_RECIPE}{suffix}"
+    path = MODELS_FOLDER / f"{method}-{DEFAULT_RECIPE}{suffix}"
     if not path.exists():
         raise ModelError(f"{path} is missing: install xray-infer again, or give --model FILE")
     return find_model(path)
+
+
+def list_shipped() -> tuple[ShippedModel, ...]:
+    """Return every shipped model, the default method first. Raises ModelError for one that is damaged."""
+    models = [shipped_model(runtime, method) for method in METHODS for runtime in SUFFIXES.values()]
+    return tuple(ShippedModel(model, _manifest(model)) for model in models)
+
+
+def _manifest(model: Model) -> ModelManifest:
+    # Without its runtime too: `[tflite]` is an extra, and the list is for choosing.
+    return read_tflite_manifest(model.path) if model.format == "tflite" else model.open().manifest
+
+
+def table(models: Iterable[ShippedModel]) -> str:
+    """Return the list for people."""
+    lines = [f"{'--model':<20} {'--format':<9} {'recipe':<12} {'MB':>5}  test accuracy"]
+    for one in models:
+        facts = one.facts()
+        default = "  (default)" if facts["default"] else ""
+        lines.append(
+            f"{facts['name']:<20} {facts['format']:<9} {facts['recipe']:<12} "
+            f"{facts['size_bytes'] / 1e6:>5.1f}  "
+            f"{100 * facts['test_accuracy']:.1f} % of {facts['test_images']}{default}"
+        )
+    return "\n".join(lines)

@@ -11,7 +11,9 @@ import pytest
 from specimens import example_manifest, jpeg, png
 
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.datasets import read_images
 from xray_infer.manifest import MANIFEST_KEY, ModelManifest
+from xray_infer.train.splits import random_split, write_manifest
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared" / "data"
@@ -61,6 +63,13 @@ def _plant_tree(root: Path) -> Path:
 def labelled_tree(tmp_path: Path) -> Path:
     """Ten different pictures in each class's folder; a test may change them."""
     return _plant_tree(tmp_path / "tree")
+
+
+@pytest.fixture
+def split_tree(labelled_tree: Path) -> Path:
+    """The same with a manifest that gives it a split."""
+    write_manifest(random_split(read_images(labelled_tree), seed=0), labelled_tree / "manifest.csv")
+    return labelled_tree
 
 
 @pytest.fixture(scope="module")

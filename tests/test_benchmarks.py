@@ -13,9 +13,9 @@ from xray_infer.benchmarks.commands import CommandRun, compare_commands, table
 from xray_infer.errors import DataError
 
 
-def test_formats_writes_one_row_a_model(tiny_onnx, labelled_tree, tmp_path):
+def test_formats_writes_one_row_a_model(tiny_onnx, split_tree, tmp_path):
     out = tmp_path / "bench"
-    arguments = ["--models", tiny_onnx, "--data", labelled_tree, "--out", out, "--rounds", 2, "--images", 2]
+    arguments = ["--models", tiny_onnx, "--data", split_tree, "--out", out, "--rounds", 2, "--images", 2]
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.stderr
     (row,) = json.loads((out / "bench.json").read_text())
@@ -32,10 +32,10 @@ def test_formats_writes_one_row_a_model(tiny_onnx, labelled_tree, tmp_path):
     ("models", "message"),
     [("empty", "no .keras, .onnx or .tflite models there"), ("gone.onnx", "cannot read the model file")],
 )
-def test_what_cannot_be_measured_is_one_line(tmp_path, labelled_tree, monkeypatch, models, message):
+def test_what_cannot_be_measured_is_one_line(tmp_path, split_tree, monkeypatch, models, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    result = CliRunner().invoke(main, ["--models", models, "--data", str(labelled_tree)])
+    result = CliRunner().invoke(main, ["--models", models, "--data", str(split_tree)])
     assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr

@@ -1,36 +1,54 @@
-"""Labelled images: manifests, trees and the split that keeps copies together."""
+"""Labelled images: manifests and trees, with a split or without."""
 
 import csv
+from pathlib import Path
 
 import pytest
 from specimens import jpeg, png
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import read_dataset, read_input
+from xray_infer.datasets import read_dataset, read_images, read_input
 from xray_infer.errors import DataError
 
 
-def test_a_tree_is_split_by_shares_and_classes(labelled_tree):
-    dataset = read_dataset(labelled_tree)
-    assert dataset.counts() == {
-        "train": dict.fromkeys(CLASS_NAMES, 8),
-        "val": dict.fromkeys(CLASS_NAMES, 1),
-        "test": dict.fromkeys(CLASS_NAMES, 1),
-    }
-    assert read_dataset(labelled_tree).digest == dataset.digest
-    assert read_dataset(labelled_tree, seed=1).digest != dataset.digest
+def test_a_tree_may_lack_a_split(labelled_tree):
+    dataset = read_images(labelled_tree)
+    assert not dataset.has_split
+    assert len(dataset.images) == 30
+    assert len({image.digest for image in dataset.images}) == 30
+    with pytest.raises(DataError, match=r"has no split: .*xray-train split"):
+        read_dataset(labelled_tree)
 
 
-def test_copies_of_a_file_never_stand_on_two_sides(labelled_tree):
-    folder = labelled_tree / "covid"
-    for path in sorted(folder.iterdir()):
-        for copy in range(3):
-            (folder / f"{path.stem} copy {copy}.png").write_bytes(path.read_bytes())
-    for seed in range(5):
-        splits: dict[str, set[str]] = {}
-        for image in read_dataset(labelled_tree, seed=seed).images:
-            splits.setdefault(image.digest, set()).add(image.split)
-        assert all(len(sides) == 1 for sides in splits.values())
+def test_a_split_is_for_all_images_or_none(tmp_path, xray):
+    (tmp_path / "a.png").write_bytes(png(xray))
+    rows = [{"file": "a.png", "label": name, "split": "train" * (name != "normal")} for name in CLASS_NAMES]
+    write_manifest(tmp_path / "manifest.csv", rows)
+    with pytest.raises(DataError, match="has no split, others have"):
+        read_images(tmp_path)
+
+
+def test_unreadable_files_are_left_out_where_they_are_asked_for(labelled_tree):
+    gone = labelled_tree / "covid" / "gone.png"
+    gone.symlink_to(labelled_tree / "nowhere.png")
+    with pytest.raises(DataError, match=r"gone\.png: cannot be read: No such file"):
+        read_images(labelled_tree)
+    unreadable: dict[Path, str] = {}
+    assert len(read_images(labelled_tree, unreadable=unreadable).images) == 30
+    assert unreadable == {gone: "cannot be read: No such file or directory"}
+
+
+def test_a_source_is_named_by_its_column_or_by_a_tag(tmp_path, xray):
+    (tmp_path / "a.png").write_bytes(png(xray))
+    rows = [
+        {"file": "a.png", "label": "covid", "source": "mine", "note": "[theirs] x", "patient_id": "P1"},
+        {"file": "a.png", "label": "normal", "source": "", "note": "[theirs] x", "patient_id": ""},
+        {"file": "a.png", "label": "normal", "source": "", "note": "see [theirs]", "patient_id": ""},
+    ]
+    write_manifest(tmp_path / "manifest.csv", rows)
+    images = read_images(tmp_path).images
+    assert [image.source for image in images] == ["mine", "theirs", ""]
+    assert [image.patient for image in images] == ["P1", "", ""]
 
 
 def test_a_tree_may_give_its_own_split(tmp_path, xray):

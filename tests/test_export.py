@@ -18,7 +18,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import read_dataset
+from xray_infer.datasets import read_dataset, read_images
 from xray_infer.errors import DataError, ModelError, OutputError, ParityError
 from xray_infer.export import exporter
 from xray_infer.export.calibration import balanced_sample, calibration_images, gate_images
@@ -31,10 +31,12 @@ from xray_infer.export.reference import make_reference
 from xray_infer.manifest import OUTPUT_NAMES
 from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD, INPUT_SHAPE
 from xray_infer.runtimes import find_model
+from xray_infer.train.splits import random_split, write_manifest
 
 pytestmark = pytest.mark.tensorflow
 
 METHOD = "tiny"
+TEMPERATURE = 1.7
 FILES = sorted(f"{METHOD}-{recipe}.{model_format}" for model_format, recipe in RECIPES)
 
 
@@ -52,6 +54,7 @@ def _network(outputs=3):
     values = keras.layers.Rescaling(1 / 255)(image)
     values = keras.layers.RandomFlip("horizontal", seed=0)(values)
     values = keras.layers.RandomRotation(0.03, seed=1)(values)
+    values = keras.layers.RandomContrast(0.2, value_range=(0, 1), seed=2)(values)
     values = keras.layers.Concatenate()([values, values, values])
     variance = [deviation**2 for deviation in IMAGENET_STD]
     values = keras.layers.Normalization(mean=IMAGENET_MEAN, variance=variance)(values)
@@ -100,6 +103,7 @@ def model_path(tmp_path_factory):
     """A fitted network with its training record; the data are in the folder `data` beside it."""
     folder = tmp_path_factory.mktemp("export")
     _write_images(folder / "data")
+    write_manifest(random_split(read_images(folder / "data"), seed=0), folder / "data" / "manifest.csv")
     dataset = read_dataset(folder / "data")
     train = dataset.split("train")
     keras.utils.set_random_seed(0)
@@ -111,7 +115,13 @@ def model_path(tmp_path_factory):
     )
     path = folder / f"{METHOD}.keras"
     model.save(path)
-    path.with_suffix(".json").write_text(json.dumps({"method": METHOD, "data_sha256": dataset.digest}))
+    record = {
+        "method": METHOD,
+        "data_sha256": dataset.digest,
+        "temperature": TEMPERATURE,
+        "thresholds": {"ood_score_p99": 2.5},
+    }
+    path.with_suffix(".json").write_text(json.dumps(record))
     return path
 
 
@@ -134,7 +144,7 @@ def _export(config):
 @pytest.fixture(scope="session")
 def graph(model_path):
     """The network taken apart."""
-    return take_apart(load_classifier(model_path), path=model_path)
+    return take_apart(load_classifier(model_path), path=model_path, temperature=TEMPERATURE)
 
 
 @pytest.fixture(scope="session")
@@ -176,6 +186,7 @@ def test_a_file_runs_and_carries_its_certificate(exported, reference, name):
     assert f"{METHOD}-{manifest.recipe}.{manifest.format}" == name
     assert manifest.name == f"densenet121-{METHOD}"
     assert manifest.training["method"] == METHOD
+    assert (manifest.temperature, manifest.thresholds) == (TEMPERATURE, {"ood_score_p99": 2.5})
     assert manifest.parity["agreement"] >= TOLERANCES[manifest.recipe].agreement
     assert manifest.parity["inputs_sha256"] == reference.digests()["inputs_sha256"]
     assert {"tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime"} < manifest.tool_versions.keys()
@@ -186,7 +197,7 @@ def test_mean_of_the_map_and_bias_is_the_logit(exported, graph, reference, name)
     output = find_model(exported[0] / name).open().run(reference.inputs[:5])
     logits = output.cam.mean(axis=(1, 2)) + graph.bias
     tolerance = 1e-3 if "fp16" in name else 1e-5  # fp16 rounds the bias as well
-    np.testing.assert_allclose(tf.nn.softmax(logits), output.probabilities, atol=tolerance)
+    np.testing.assert_allclose(tf.nn.softmax(logits / TEMPERATURE), output.probabilities, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "fp32" in name])
@@ -216,7 +227,8 @@ def test_the_onnx_graph_is_lean(exported):
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count("Transpose") == 1  # of the map, at the end
     assert kinds.count("BatchNormalization") == 4
-    assert kinds.count("Mul") == kinds.count("Add") - 1 == 1  # the normalisation; and the bias
+    assert kinds.count("Mul") + kinds.count("Div") == 2  # the normalisation; the temperature
+    assert kinds.count("Add") == 2  # the normalisation; the bias
     assert [value.name for value in model.graph.input] == ["image"]
     assert [value.name for value in model.graph.output] == list(OUTPUT_NAMES)
 
@@ -241,8 +253,8 @@ def test_int8_keeps_the_ends_in_float(exported):
     ids=["class-order", "no-mean", "wrong-mean"],
 )
 def test_the_gate_catches_a_fault_and_leaves_no_file(model_path, tmp_path, monkeypatch, model_format, fault):
-    def faulty(classifier, *, path):
-        graph = take_apart(classifier, path=path)
+    def faulty(classifier, **options):
+        graph = take_apart(classifier, **options)
         return dataclasses.replace(graph, **fault(graph))
 
     monkeypatch.setattr(exporter, "take_apart", faulty)

@@ -1,17 +1,20 @@
 """The models that ship: what they are, and that they still answer as they did when they were made."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.cli import main
 from xray_infer.decode import decode
 from xray_infer.engine import classify
 from xray_infer.preprocess import to_input
 from xray_infer.runtimes import RUNTIMES
-from xray_infer.shipped import MODELS_FOLDER, shipped_model
+from xray_infer.shipped import METHODS, MODELS_FOLDER, shipped_model
 from xray_infer.sources import list_images
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -23,14 +26,16 @@ def needs(runtime: str) -> None:
         pytest.importorskip("ai_edge_litert", reason="the extra [tflite] is not installed")
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_the_shipped_model_keeps_the_contract(runtime):
+def test_the_shipped_models_keep_the_contract(runtime, method):
     needs(runtime)
-    session = shipped_model(runtime).open()
+    session = shipped_model(runtime, method).open()
     manifest = session.manifest
-    assert (manifest.format, manifest.method, manifest.recipe) == (runtime, "fine_tuning", "int8-static")
+    assert (manifest.format, manifest.method, manifest.recipe) == (runtime, method, "int8-static")
     assert manifest.training["test"]["images"] == 337
     assert manifest.parity["agreement"] >= 0.95
+    assert manifest.thresholds["ood_score_p99"] > manifest.thresholds["ood_score_p95"] > 0
     images = np.stack([to_input(decode(path.read_bytes())) for path in sorted(SAMPLES.glob("phantom_*"))])
     output = session.run(images)
     assert output.probabilities.shape == (6, len(CLASS_NAMES))
@@ -38,9 +43,43 @@ def test_the_shipped_model_keeps_the_contract(runtime):
     assert output.probabilities.dtype == output.cam.dtype == np.float32
     assert output.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
     # The mean of the map is the logit but for the head's bias, which is the same for every image.
-    logits, means = np.log(output.probabilities), output.cam.mean(axis=(1, 2))
+    logits = np.log(output.probabilities) * manifest.temperature
+    means = output.cam.mean(axis=(1, 2))
     rest = (logits - logits.mean(axis=1, keepdims=True)) - (means - means.mean(axis=1, keepdims=True))
     assert np.ptp(rest, axis=0).max() < 0.05
+
+
+def test_the_list_of_models_is_what_their_manifests_say():
+    found = json.loads(CliRunner().invoke(main, ["--list-models", "--json"]).stdout)
+    assert [(one["name"], one["format"]) for one in found] == [
+        (method, runtime) for method in METHODS for runtime in RUNTIMES
+    ]
+    assert [one["default"] for one in found] == [True, True, False, False]
+    text = CliRunner().invoke(main, ["--list-models"]).stdout
+    assert "Research use only" in text
+    for one in found:
+        path = MODELS_FOLDER / f"{one['name']}-int8-static.{one['format']}"
+        assert one["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert one["size_bytes"] == path.stat().st_size
+        assert f"{100 * one['test_accuracy']:.1f} % of 337" in text
+
+
+def test_a_shipped_model_is_chosen_by_its_name(tmp_path):
+    sample = sorted(SAMPLES.glob("phantom_*"))[0]
+    answers = {
+        name: CliRunner().invoke(main, [str(sample), "--model", name]).stdout
+        for name in (*METHODS, str(shipped_model("onnx", "feature_extraction").path))
+    }
+    first, second, by_path = answers.values()
+    assert first != second == by_path
+    assert "feature_extraction" in second
+
+
+def test_listing_and_classifying_exclude_each_other():
+    for arguments in ([], ["--list-models", "samples"], ["samples", "--json"]):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 2
+        assert "--list-models" in result.stderr
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -1,7 +1,11 @@
 """Training for real, on a few pictures: both methods, interrupted and resumed."""
 
 import json
+import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,14 +17,30 @@ from xray_infer.errors import DataError, ModelError
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
 
+METHODS = ("feature_extraction", "fine_tuning")
+
+
+QUICK = {"batch_size": 8, "views": 2}
+
+
+def quick_config(**changes):
+    """The study's schedule with two epochs and one, on random weights."""
+    from dataclasses import replace
+
+    from xray_infer.train.fit import TrainConfig
+    from xray_infer.train.schedule import SCHEDULES
+
+    schedule = replace(SCHEDULES["study"].with_stages(epochs=(2, 1)), **QUICK)
+    return replace(TrainConfig(weights="none", schedule=schedule), **changes)
+
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory, module_tree):
     """One run of both methods that is stopped after the first epoch and started again."""
-    from xray_infer.train.fit import TrainConfig, train
+    from xray_infer.train.fit import train
 
     out = tmp_path_factory.mktemp("train") / "run"
-    config = TrainConfig(weights="none", feature_extraction_epochs=2, fine_tuning_epochs=1, batch_size=8)
+    config = quick_config()
     lines: list[str] = []
 
     def stop_after_first_epoch(line: str) -> None:
@@ -31,31 +51,40 @@ def run_folder(tmp_path_factory, module_tree):
     with pytest.raises(KeyboardInterrupt):
         train(module_tree, out, config, report=stop_after_first_epoch)
     assert not (out / "feature_extraction.json").exists()
+    assert sum("views of images in" in line for line in lines) == 2  # at both boundaries
     page = train(module_tree, out, config, report=lines.append)
     assert "feature_extraction: going on after epoch 1 of 2" in lines
+    assert sum("views of images in" in line for line in lines) == 2  # and never again
     return out, config, lines, page
 
 
 def test_a_run_writes_what_it_says(run_folder):
+    from xray_infer.datasets import read_dataset
+    from xray_infer.train.predictions import read_predictions
+
     out, _, lines, page = run_folder
-    assert sorted(path.name for path in out.iterdir()) == [
-        "feature_extraction.json",
-        "feature_extraction.keras",
-        "feature_extraction.png",
-        "fine_tuning.json",
-        "fine_tuning.keras",
-        "fine_tuning.png",
-        "report.md",
-        "run.json",
-    ]
+    of_each = [".json", ".keras", ".log.csv", ".ood.npz", ".predictions.csv"]
+    files = [f"{method}{suffix}" for method in METHODS for suffix in of_each]
+    files += ["plots", "report.html", "report.json", "report.md", "run.json", "split.csv", "tensorboard"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(files)
     assert (out / "report.md").read_text() == page
     assert any("min left" in line for line in lines)
-    for method, epochs in (("feature_extraction", 2), ("fine_tuning", 1)):
+    report = json.loads((out / "report.json").read_text())
+    for method, epochs in zip(METHODS, (2, 1), strict=True):
         record = json.loads((out / f"{method}.json").read_text())
         assert record["method"] == method
         assert len(record["history"]) == epochs
+        assert record["data_sha256"] == read_dataset(out / "split.csv").digest
+        assert record["temperature"] > 0
+        assert record["thresholds"]["ood_score_p99"] >= record["thresholds"]["ood_score_p95"] > 0
         assert np.sum(record["test"]["confusion"]) == record["test"]["images"] == 3
-        assert cv2.imread(str(out / f"{method}.png")) is not None
+        rows = (out / f"{method}.log.csv").read_text().splitlines()
+        assert rows[0] == "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate"
+        assert len(rows) == epochs + 1
+        test = read_predictions(out / f"{method}.predictions.csv")["test"]
+        assert float(np.mean(test.hits)) == record["test"]["accuracy"]
+        assert list((out / "tensorboard" / method).glob("events.*"))
+    assert report["comparison"] is not None
 
 
 def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_folder):
@@ -81,6 +110,41 @@ def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_fol
     assert changed(extraction, tuned) == {*convolutions, "probabilities"}
 
 
+def test_the_written_logits_are_those_of_the_saved_model(run_folder):
+    from xray_infer.datasets import read_dataset, read_input
+    from xray_infer.train.metrics import softmax
+    from xray_infer.train.predictions import read_predictions
+
+    out, *_ = run_folder
+    images = read_dataset(out / "split.csv").split("test")
+    inputs = np.stack([read_input(image) for image in images])
+    for method in METHODS:
+        test = read_predictions(out / f"{method}.predictions.csv")["test"]
+        assert [path.name for path in test.files] == [image.path.name for image in images]
+        model = keras.saving.load_model(out / f"{method}.keras", compile=False)
+        assert softmax(test.logits) == pytest.approx(model.predict(inputs, verbose=0), abs=1e-4)
+
+
+def test_the_fast_path_learns_what_the_plain_path_learns(tmp_path, module_tree, run_folder, monkeypatch):
+    """Without augmentation both see the same images, and their losses differ by rounding alone."""
+    from dataclasses import replace
+
+    from xray_infer.train import network
+    from xray_infer.train.fit import train
+
+    monkeypatch.setitem(network.AUGMENTATIONS, "study", lambda seed: [])
+    losses = []
+    for plain in (False, True):
+        schedule = replace(quick_config().schedule.with_stages(learning_rate=(1e-2, 1e-4)), views=1)
+        config = quick_config(plain=plain, schedule=schedule)
+        train(module_tree, tmp_path / str(plain), config, report=lambda line: None)
+        records = [json.loads((tmp_path / str(plain) / f"{method}.json").read_text()) for method in METHODS]
+        losses.append([row[key] for one in records for row in one["history"] for key in ("loss", "val_loss")])
+        assert records[0]["path"] == ("plain" if plain else "features at pooled")
+        assert records[1]["path"] == ("plain" if plain else "features at conv5_block2_concat")
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
 def test_the_classifier_is_flat_and_normalises_as_documented(run_folder):
     from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
@@ -100,27 +164,55 @@ def test_a_finished_run_is_not_trained_again(run_folder, module_tree):
     out, config, _, page = run_folder
     before = (out / "fine_tuning.keras").stat().st_mtime_ns
     lines: list[str] = []
-    assert train(module_tree, out, config, report=lines.append) == page
+    assert train(out / "split.csv", out, config, report=lines.append) == page
     assert lines == []  # nothing is decoded again either
     assert (out / "fine_tuning.keras").stat().st_mtime_ns == before
 
 
-def test_a_folder_of_another_configuration_is_refused(run_folder, module_tree):
+def test_a_folder_of_another_configuration_is_refused(run_folder):
     from dataclasses import replace
 
     from xray_infer.train.fit import train
 
     out, config, *_ = run_folder
-    with pytest.raises(DataError, match="differs in unfrozen; give a new --out"):
-        train(module_tree, out, replace(config, unfrozen=50), report=lambda line: None)
+    other = replace(config.schedule, fine_tuning=replace(config.schedule.fine_tuning, unfrozen=50))
+    with pytest.raises(DataError, match=r"differs in schedule\.fine_tuning\.unfrozen; give a new --out"):
+        train(out / "split.csv", out, replace(config, schedule=other), report=lambda line: None)
+
+
+def test_one_method_for_choosing_a_schedule(tmp_path, module_tree):
+    """Feature extraction alone, its head standardised, the test split left alone."""
+    from dataclasses import replace
+
+    from xray_infer.train.fit import train
+
+    schedule = quick_config().schedule
+    schedule = replace(schedule, feature_extraction=replace(schedule.feature_extraction, standardised=True))
+    config = quick_config(schedule=schedule, methods=METHODS[:1], validation_only=True)
+    page = train(module_tree, tmp_path / "run", config, report=lambda line: None)
+    assert page.startswith("feature_extraction: validation accuracy")
+    record = json.loads((tmp_path / "run" / "feature_extraction.json").read_text())
+    assert "test" not in record
+    assert record["validation"]["images"] == 3
+    assert not (tmp_path / "run" / "fine_tuning.keras").exists()
+    # Folded back, the head gives what it gave in training: the kept epoch's loss is the saved model's.
+    best = min(row["val_loss"] for row in record["history"])
+    from xray_infer.train.metrics import negative_log_likelihood
+    from xray_infer.train.predictions import read_predictions
+
+    saved = read_predictions(tmp_path / "run" / "feature_extraction.predictions.csv")["val"]
+    assert negative_log_likelihood(saved.labels, saved.logits, 1.0) == pytest.approx(best, rel=1e-3)
 
 
 def test_errors_are_one_line(tmp_path, module_tree):
     from xray_infer.train.cli import main
 
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "run.json").write_text("{}")
     for arguments, message in (
         ([module_tree, "--out", tmp_path / "r", "--weights", "gone.keras"], "gone.keras: no such file"),
         ([tmp_path / "gone", "--out", tmp_path / "r", "--weights", "none"], "gone: No such file"),
+        ([module_tree, "--out", tmp_path / "old", "--weights", "none"], "holds a run; add --resume"),
         (["pretrain", tmp_path / "gone.zip", "--out", tmp_path / "r"], None),
     ):
         result = CliRunner().invoke(main, [str(argument) for argument in arguments])
@@ -128,6 +220,38 @@ def test_errors_are_one_line(tmp_path, module_tree):
         assert result.stderr.count("\n") == 1
         if message:
             assert message in result.stderr
+
+
+BACKEND_RUN = """
+import sys
+from pathlib import Path
+import test_train
+from xray_infer.train.fit import train
+train(Path(sys.argv[1]), Path(sys.argv[2]), test_train.quick_config(), report=lambda line: None)
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_train_and_their_files_are_interchangeable(backend, tmp_path, module_tree):
+    """The tool's own run on each backend that is installed; TensorFlow then computes what it wrote."""
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    from xray_infer.datasets import read_dataset, read_input
+    from xray_infer.train.metrics import softmax
+    from xray_infer.train.predictions import read_predictions
+
+    folder = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        [sys.executable, "-c", BACKEND_RUN, str(module_tree), str(tmp_path / "run")],
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": folder},
+        check=True,
+    )
+    images = read_dataset(tmp_path / "run" / "split.csv").split("test")
+    inputs = np.stack([read_input(image) for image in images])
+    for method in METHODS:
+        assert json.loads((tmp_path / "run" / f"{method}.json").read_text())["versions"]["backend"] == backend
+        model = keras.saving.load_model(tmp_path / "run" / f"{method}.keras", compile=False)
+        written = read_predictions(tmp_path / "run" / f"{method}.predictions.csv")["test"]
+        assert softmax(written.logits) == pytest.approx(model.predict(inputs, verbose=0), abs=1e-3)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""The command `xray-train`: `xray-train DATA --out RUN`, and `xray-train pretrain` for a backbone."""
+"""The command `xray-train`: `xray-train DATA --out RUN`, its sub-commands, and pretrain for a backbone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import click
 
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.errors import ModelError, extra_for
+from xray_infer.errors import extra_for
 from xray_infer.terminal import DefaultGroup, one_line_errors, say
+from xray_infer.train.data_cli import inspect_command, split_command, yardsticks_command
+from xray_infer.train.fit_cli import evidence_command, fit_command
 
 
 @click.group(
@@ -27,69 +29,28 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-@main.command("fit")
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the run.")
-@click.option("--weights", default="imagenet", show_default=True, help="Backbone: imagenet, none or a FILE.")
-@click.option(
-    "--epochs",
-    type=(click.IntRange(1), click.IntRange(1)),
-    default=(4, 4),
-    show_default=True,
-    help="Of the two methods.",
-)
-@click.option(
-    "--rates",
-    type=(click.FloatRange(0, min_open=True), click.FloatRange(0, min_open=True)),
-    default=(1e-3, 1e-4),
-    show_default=True,
-    help="Adam's learning rates of the two methods.",
-)
-@click.option("--cosine-decay", is_flag=True, help="Let the learning rates fall to zero.")
-@click.option(
-    "--unfreeze",
-    "unfrozen",
-    type=click.IntRange(0),
-    default=100,
-    show_default=True,
-    help="DenseNet121 layers that fine-tuning trains.",
-)
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Images a step.")
-@click.option("--seed", default=0, show_default=True, help="Of split, shuffling, augmentation and head.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def fit_command(
-    data: Path, out: Path, epochs: tuple[int, int], rates: tuple[float, float], debug: bool, **options: Any
-) -> None:
-    """Train feature extraction, then fine-tuning, on DATA.
-
-    DATA is a folder with one sub-folder per class, or a manifest CSV (columns file, label and maybe split,
-    group_id). The same command again goes on after the last finished epoch.
-    """
-    with one_line_errors("xray-train", debug=debug):
-        weights = options["weights"]
-        if weights not in ("imagenet", "none") and not Path(weights).is_file():
-            raise ModelError(f"--weights {weights}: no such file; give imagenet, none or a backbone file")
-        with extra_for("training", "train"):
-            from xray_infer.train.fit import TrainConfig, train
-        config = TrainConfig(
-            feature_extraction_epochs=epochs[0],
-            fine_tuning_epochs=epochs[1],
-            feature_extraction_rate=rates[0],
-            fine_tuning_rate=rates[1],
-            **options,
-        )
-        click.echo(train(data, out, config, report=say))
+for command in (fit_command, split_command, inspect_command, yardsticks_command, evidence_command):
+    main.add_command(command)
 
 
 @main.command("pretrain")
 @click.argument("archive", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the run.")
+@click.option(
+    "--start", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Backbone to go on from."
+)
 @click.option("--epochs", default=20, show_default=True, help="Passes over the photographs.")
 @click.option("--small-epochs", default=8, show_default=True, help="How many of them at 64 px, first.")
+@click.option(
+    "--side", type=click.IntRange(32), default=96, show_default=True, help="Pixels in the other epochs."
+)
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True, help="Highest rate."
+)
 @click.option("--seed", default=0, show_default=True, help="Of weights, shuffling and augmentation.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def pretrain_command(
-    archive: Path, out: Path, epochs: int, small_epochs: int, seed: int, debug: bool
+    archive: Path, out: Path, start: Path | None, rate: float, debug: bool, **options: Any
 ) -> None:
     """Train a DenseNet121 backbone on a zip of photographs, where ImageNet weights can't be had.
 
@@ -102,6 +63,7 @@ def pretrain_command(
         pretrain(
             archive,
             out,
-            PretrainConfig(epochs=epochs, small_epochs=small_epochs, seed=seed),
+            PretrainConfig(peak_learning_rate=rate, **options),
+            start=start,
             report=say,
         )

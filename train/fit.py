@@ -1,14 +1,15 @@
-"""The study's two methods: feature extraction, then fine-tuning of the top layers.
+"""A training run: the study's two methods on one data set, from labelled images to a report.
 
-Output folder (all files appear atomically):
-    run.json                                 the configuration; a folder with another one is refused
-    feature_extraction.keras, fine_tuning.keras    the best epoch of each, by validation loss
-    feature_extraction.json, fine_tuning.json      the training record that the exporter puts into files
-    feature_extraction.png, fine_tuning.png        learning curves and confusion matrix
-    report.md                                      both methods side by side
-While it runs, and so that it can resume after the last finished epoch:
-    inputs.npy                               the decoded images
-    METHOD.last.keras, METHOD.progress.json  the last epoch's model with optimiser state, and the history
+Output folder (each file appears atomically):
+    run.json                       the configuration; a folder with another one is refused
+    split.csv                      the images with their splits: `--data` of the other commands takes it
+    METHOD.keras                   the best epoch of feature_extraction and fine_tuning, by validation loss
+    METHOD.json                    the training record that the exporter puts into files; written last
+    METHOD.ood.npz                 the arrays of the out-of-distribution score (see `calibrate`)
+    METHOD.predictions.csv         logits of every validation and test image
+    METHOD.log.csv, tensorboard/   the curves
+    report.json, report.md, report.html, plots/
+While it runs (see `stages`, `features`, `inputs`): METHOD.last.keras, METHOD.progress.json, cache/.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,212 +30,324 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.atomic import make_folder, write_atomically, write_json, write_text
-from xray_infer.datasets import SPLITS, Dataset, read_dataset
+from xray_infer.atomic import make_folder, write_atomically, write_json
+from xray_infer.datasets import SPLITS, Dataset, check_split, read_images
 from xray_infer.errors import DataError
 from xray_infer.preprocess import PREPROCESSING_VERSION
-from xray_infer.train.inputs import InputBatches, decode_inputs
-from xray_infer.train.metrics import Metrics, measure
-from xray_infer.train.network import backbone_layers, build_classifier, freeze
-from xray_infer.train.plots import plot_run
-from xray_infer.train.progress import Progress
-from xray_infer.train.report import compare
+from xray_infer.train.batches import ImageViews, Views
+from xray_infer.train.boundary import Parts, divide
+from xray_infer.train.calibrate import fit_familiarity, fit_temperature, thresholds
+from xray_infer.train.fixed_part import FixedPart
+from xray_infer.train.inputs import decode_inputs, keep_region
+from xray_infer.train.metrics import measure, softmax
+from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
+from xray_infer.train.predictions import read_predictions, write_predictions
+from xray_infer.train.report import MethodResult, Predictions, write_report
+from xray_infer.train.runners import KerasRunner
+from xray_infer.train.schedule import METHODS, SCHEDULES, Schedule
+from xray_infer.train.splits import grouped_split, write_manifest
+from xray_infer.train.stages import History, Run, StageData, standardised_head, train_stage
 
-METHODS: Final = ("feature_extraction", "fine_tuning")
+PACKAGES: Final = ("xray-infer", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "openvino", "numpy")
+
+LARGEST_FEATURES: Final = 224 * 224 * 3  # values: an image as the network sees it
+CHUNK: Final = 256  # images whose features are in memory at once
+
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """What decides the result of a run, beside the data. The defaults are the study's schedule.
+    """What decides the result of a run, beside the data.
 
-    Learning rates are Adam's, constant or (`cosine_decay`) falling to zero over the method's epochs as half
-    a cosine (Loshchilov and Hutter 2017); `unfrozen` counts DenseNet121's layers from the top.
+    `weights` is "imagenet", "none" or a backbone's path. `plain` runs every image through the whole
+    network in every epoch, as Keras alone would; otherwise what lies below the freeze boundary is computed
+    once for each view. `region` blackens part of each image (see `inputs.keep_region`). With
+    `validation_only` the test split is not looked at, for choosing between schedules.
+    `view_seed` seeds the augmented views of the fast path; runs that share it share them.
     """
 
     weights: str = "imagenet"
-    feature_extraction_epochs: int = 4
-    fine_tuning_epochs: int = 4
-    feature_extraction_rate: float = 1e-3
-    fine_tuning_rate: float = 1e-4
-    cosine_decay: bool = False
-    unfrozen: int = 100
-    batch_size: int = 32
+    schedule: Schedule = SCHEDULES["study"]
+    methods: tuple[str, ...] = METHODS
     seed: int = 0
+    view_seed: int | None = None
+    plain: bool = False
+    region: str = "all"
+    validation_only: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """Return all but the methods and the weights' folder as flat JSON types."""
+        facts = {**asdict(self), "weights": Path(self.weights).name}
+        del facts["methods"]
+        return _flat(facts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrays:
-    """Decoded inputs and labels of all images, and the rows of each split."""
+def train(
+    data: Path, out: Path, config: TrainConfig, *, patient_pattern: str | None = None, report: Report
+) -> str:
+    """Train on a manifest or a tree and return the text of report.md.
 
-    inputs: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    rows: dict[str, slice]
-
-    def batches(self, split: str, **options: Any) -> InputBatches:
-        rows = self.rows[split]
-        return InputBatches(self.inputs[rows], self.labels[rows], **options)
-
-
-def train(data: Path, out: Path, config: TrainConfig, *, report: Callable[[str], None]) -> str:
-    """Train both methods and return the text of report.md, which compares them on the test split.
-
-    `report` gets lines of progress. Raises DataError for unusable data or an output folder of another
-    configuration, ModelError when the backbone's weights cannot be had.
+    Data without a split is split 80/10/10 by groups. `report` gets lines of progress. Raises DataError for
+    unusable data or an output folder of another configuration, ModelError when the backbone's weights
+    cannot be had.
     """
-    dataset = read_dataset(data, seed=config.seed)
-    weights = Path(config.weights)
-    backbone_digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
-    identity = {**asdict(config), "data_sha256": dataset.digest, "backbone_sha256": backbone_digest}
-    identity["weights"] = weights.name
-    _claim(out, identity)
-    pending = [method for method in METHODS if not (out / f"{method}.json").exists()]
-    if pending:
-        arrays = _decode(dataset, out, report)
-        facts = {**identity, "counts": dataset.counts(), "preprocessing_version": PREPROCESSING_VERSION}
-        for method in pending:
-            _complete(method, arrays, out, config, facts, report)
-    (out / "inputs.npy").unlink(missing_ok=True)
-    page = compare([json.loads((out / f"{method}.json").read_text()) for method in METHODS])
-    write_text(out / "report.md", page)
-    return page
+    dataset = read_images(data)
+    if not dataset.has_split:
+        dataset = grouped_split(dataset, seed=config.seed, patient_pattern=patient_pattern, report=report)
+    check_split(dataset, data)
+    # Splits one after the other, so that features are computed for whole chunks of one split.
+    ordered = tuple(image for split in SPLITS for image in dataset.split(split))
+    return train_dataset(Dataset(ordered), out, config, report=report)
 
 
-def _complete(
-    method: str,
-    arrays: _Arrays,
-    out: Path,
-    config: TrainConfig,
-    facts: dict[str, Any],
-    report: Callable[[str], None],
-) -> None:
-    """Train one method, measure it, and write its record last: a record means that the method is done."""
-    started = time.monotonic()
-    keras.utils.set_random_seed(config.seed)
-    if method == "feature_extraction":
-        model = build_classifier(config.weights, seed=config.seed)
-    else:
-        model = keras.saving.load_model(out / "feature_extraction.keras", compile=False)
-    history = _fit(model, method, arrays, out, config, report)
-    model = keras.saving.load_model(out / f"{method}.keras", compile=False)
-    record = {
-        "method": method,
-        **facts,
-        "schedule": _schedule(config, method),
-        "history": history,
-        "wall_seconds_since_start_or_resume": round(time.monotonic() - started, 1),
-        "validation": _evaluate(model, arrays, "val").to_dict(),
-        "test": _evaluate(model, arrays, "test").to_dict(),
-        "versions": {
-            "python": platform.python_version(),
-            "keras": keras.__version__,
-            "backend": keras.backend.backend(),
-        },
+def train_dataset(
+    dataset: Dataset, out: Path, config: TrainConfig, *, cache: Path | None = None, report: Report
+) -> str:
+    """Train on a data set with a split. A `cache` outside the run's folder is kept afterwards."""
+    for split in SPLITS:
+        if not dataset.split(split):
+            raise DataError(
+                f"the {split} split is empty; add images, or make another split: xray-train split"
+            )
+    identity = {
+        **config.identity(),
+        "data_sha256": dataset.digest,
+        "backbone_sha256": _digest(config.weights),
     }
-    write_atomically(out / f"{method}.png", partial(plot_run, record))
-    write_json(out / f"{method}.json", record)
-    for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
-        (out / leftover).unlink(missing_ok=True)
+    _claim(out, identity)
+    wanted = METHODS if METHODS[1] in config.methods else METHODS[:1]
+    pending = [method for method in wanted if not (out / f"{method}.json").exists()]
+    if pending:
+        write_manifest(dataset, out / "split.csv")
+        facts = {
+            "data_sha256": dataset.digest,
+            "counts": dataset.counts(),
+            "seed": config.seed,
+            "backbone_sha256": identity["backbone_sha256"],
+            "preprocessing_version": PREPROCESSING_VERSION,
+            "versions": _versions(),
+        }
+        _Trainer(dataset, out, config, facts, cache or out / "cache", report).train(pending)
+    shutil.rmtree(out / "cache", ignore_errors=True)
+    reported = [method for method in wanted if method in config.methods]
+    records = [json.loads((out / f"{method}.json").read_text()) for method in reported]
+    if config.validation_only:
+        return _validation_lines(records)
+    facts = {
+        **{key: records[0][key] for key in ("data_sha256", "counts", "seed", "versions")},
+        "config": identity,
+    }
+    return write_report(out, [_result(record, out) for record in records], facts)
 
 
-def _claim(out: Path, identity: dict[str, Any]) -> None:
+class _Trainer:
+    """The methods of one run, on the same images."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        out: Path,
+        config: TrainConfig,
+        facts: Mapping[str, Any],
+        cache: Path,
+        report: Report,
+    ) -> None:
+        self._dataset, self._out, self._config, self._facts = dataset, out, config, facts
+        self._report = report
+        self._labels = np.array([image.label for image in dataset.images], np.int64)
+        splits = np.array([image.split for image in dataset.images])
+        self._rows = {split: np.flatnonzero(splits == split) for split in SPLITS}
+        files = hashlib.sha256("".join(image.digest for image in dataset.images).encode()).hexdigest()
+        make_folder(cache)
+        decoded = decode_inputs(dataset.images, cache / f"inputs-{files[:16]}.npy", report=report)
+        self._inputs = keep_region(decoded, config.region)
+        evaluated = ("val",) if config.validation_only else ("val", "test")
+        self._fixed = FixedPart(
+            cache=cache,
+            inputs=self._inputs,
+            inputs_digest=f"{files} {config.region}",
+            train=self._rows["train"],
+            held_out=np.concatenate([self._rows[split] for split in evaluated]),
+            views=config.schedule.views,
+            augmentation=config.schedule.augmentation,
+            seed=config.seed if config.view_seed is None else config.view_seed,
+            report=report,
+        )
+        self._evaluated = evaluated
+
+    def train(self, methods: Sequence[str]) -> None:
+        """Train the methods in their order, and write the record of each last: it says that it is done."""
+        for method in methods:
+            started = time.monotonic()
+            keras.utils.set_random_seed(self._config.seed)
+            model = self._start(method)
+            views, parts = self._views(model, method)
+            data = StageData(views, self._labels, self._rows["train"], self._rows["val"])
+            run = Run(self._out, self._config.schedule, self._config.seed, self._report)
+            top = model if parts is None else parts.top
+            if self._config.schedule.stage(method).standardised:
+                if parts is None or parts.boundary != POOLED:
+                    raise DataError("a standardised head needs the fast path; leave out --plain")
+                top = standardised_head(views.view(self._rows["train"], 0), model)
+            history = train_stage(model, top, method, data, run)
+            best = keras.saving.load_model(self._out / f"{method}.keras", compile=False)
+            self._finish(method, best, views, parts, history, time.monotonic() - started)
+
+    def _start(self, method: str) -> keras.Model:
+        if method == METHODS[0]:
+            model = build_classifier(
+                self._config.weights,
+                seed=self._config.seed,
+                augmentation=self._config.schedule.augmentation,
+            )
+        else:
+            model = keras.saving.load_model(self._out / f"{METHODS[0]}.keras", compile=False)
+        freeze(model, unfrozen=self._config.schedule.stage(method).unfrozen)
+        return model
+
+    def _views(self, model: keras.Model, method: str) -> tuple[Views, Parts | None]:
+        """Return what the method trains on, and the network's parts unless the path is plain."""
+        if self._config.plain:
+            return ImageViews(self._inputs), None
+        parts, below = divide(model), None
+        if np.prod(parts.features.shape[1:]) > LARGEST_FEATURES:
+            self._report(f"{method}: the layers below {parts.boundary} are too few to keep their output")
+            return ImageViews(self._inputs), None
+        if method == METHODS[0] and METHODS[1] in self._config.methods:
+            freeze(model, unfrozen=self._config.schedule.fine_tuning.unfrozen)
+            below = divide(model)
+            freeze(model, unfrozen=0)
+        return self._fixed.features(parts, below=below), parts
+
+    def _finish(
+        self,
+        method: str,
+        model: keras.Model,
+        views: Views,
+        parts: Parts | None,
+        history: History,
+        seconds: float,
+    ) -> None:
+        """Evaluate the best epoch, fit what is fitted on validation data, and write all of it down."""
+        pooled = self._pooled(model, views, parts)
+        kernel, bias = (weight.astype(np.float64) for weight in model.get_layer(HEAD).get_weights())
+        splits = {split: self._predictions(split, pooled[split] @ kernel + bias) for split in self._evaluated}
+        validation = splits["val"]
+        temperature = fit_temperature(validation.logits, validation.labels)
+        familiarity = fit_familiarity(pooled["train"])
+        write_atomically(self._out / f"{method}.ood.npz", partial(_save_arrays, **asdict(familiarity)))
+        write_predictions(self._out / f"{method}.predictions.csv", splits)
+        record = {
+            "method": method,
+            **self._facts,
+            "schedule": self._config.schedule.describe(method),
+            "region": self._config.region,
+            "path": "plain" if parts is None else f"features at {parts.boundary}",
+            "history": history,
+            "wall_seconds_since_start_or_resume": round(seconds, 1),
+            "temperature": temperature,
+            "thresholds": thresholds(familiarity.score(pooled["val"])),
+            "validation": _figures(validation, temperature),
+        }
+        if "test" in splits:
+            record["test"] = _figures(splits["test"], temperature)
+        write_json(self._out / f"{method}.json", record)
+        for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
+            (self._out / leftover).unlink(missing_ok=True)
+
+    def _pooled(self, model: keras.Model, views: Views, parts: Parts | None) -> dict[str, NDArray]:
+        """Return pooled features, float64 [N, K], of the training split and of those to be evaluated.
+
+        The fast path has no training features without augmentation; it takes those of the first view.
+        """
+        below = model.input if parts is None else model.get_layer(parts.boundary).output
+        pooled = model.get_layer(POOLED).output
+        run = None if below is pooled else KerasRunner(keras.Model(below, pooled))
+        result = {}
+        for split in ("train", *self._evaluated):
+            parts_of_rows = np.array_split(self._rows[split], -(-len(self._rows[split]) // CHUNK))
+            pieces = (
+                views.view(rows, 0) if split == "train" else views.plain(rows) for rows in parts_of_rows
+            )
+            result[split] = np.concatenate([piece if run is None else run(piece) for piece in pieces]).astype(
+                float
+            )
+        return result
+
+    def _predictions(self, split: str, logits: NDArray[np.float64]) -> Predictions:
+        images = [self._dataset.images[row] for row in self._rows[split]]
+        return Predictions(
+            files=tuple(image.path for image in images),
+            labels=self._labels[self._rows[split]],
+            logits=logits,
+            sources=tuple(image.source for image in images),
+            groups=tuple(image.group for image in images),
+        )
+
+
+def _result(record: Mapping[str, Any], out: Path) -> MethodResult:
+    splits = read_predictions(out / f"{record['method']}.predictions.csv")
+    return MethodResult(
+        method=record["method"],
+        schedule=record["schedule"],
+        history=record["history"],
+        temperature=record["temperature"],
+        wall_seconds=record["wall_seconds_since_start_or_resume"],
+        validation=splits["val"],
+        test=splits["test"],
+    )
+
+
+def _figures(predictions: Predictions, temperature: float) -> dict[str, Any]:
+    return measure(predictions.labels, softmax(predictions.logits, temperature)).to_dict()
+
+
+def _validation_lines(records: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        f"{record['method']}: validation accuracy {record['validation']['accuracy']:.4f}, "
+        f"macro-F1 {record['validation']['macro_f1']:.4f}, {record['validation']['images']} images"
+        for record in records
+    ]
+    return "\n".join(lines)
+
+
+def _claim(out: Path, identity: Mapping[str, Any]) -> None:
     """Make the output folder this configuration's own, or refuse it."""
     make_folder(out)
     claim = out / "run.json"
     if claim.exists():
         found = json.loads(claim.read_text(encoding="utf-8"))
-        different = sorted(key for key in identity if found.get(key) != identity[key])
+        different = sorted(
+            key for key in identity.keys() | found.keys() if found.get(key) != identity.get(key)
+        )
         if different:
             raise DataError(f"{out} holds a run that differs in {', '.join(different)}; give a new --out")
     write_json(claim, identity)
 
 
-def _decode(dataset: Dataset, out: Path, report: Callable[[str], None]) -> _Arrays:
-    images = [image for split in SPLITS for image in dataset.split(split)]
-    rows, start = {}, 0
-    for split in SPLITS:
-        count = len(dataset.split(split))
-        if count == 0:
-            raise DataError(f"the {split} split is empty; add images or a manifest with another split")
-        rows[split] = slice(start, start + count)
-        start += count
-    labels = np.array([image.label for image in images], dtype=np.int64)
-    return _Arrays(decode_inputs(images, out / "inputs.npy", report=report), labels, rows)
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in facts.items():
+        name = f"{prefix}{key}"
+        result |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return result
 
 
-def _schedule(config: TrainConfig, method: str) -> dict[str, Any]:
-    extraction = method == "feature_extraction"
-    return {
-        "optimizer": "Adam",
-        "loss": "sparse categorical cross-entropy",
-        "epochs": config.feature_extraction_epochs if extraction else config.fine_tuning_epochs,
-        "learning_rate": config.feature_extraction_rate if extraction else config.fine_tuning_rate,
-        "cosine_decay": config.cosine_decay,
-        "unfrozen_layers": 0 if extraction else config.unfrozen,
-        "batch_size": config.batch_size,
-    }
+def _digest(weights: str) -> str | None:
+    path = Path(weights)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def _learning_rate(schedule: dict[str, Any], steps: int) -> float | keras.optimizers.schedules.CosineDecay:
-    """Return Adam's learning rate, with `steps` an epoch."""
-    if schedule["cosine_decay"]:
-        return keras.optimizers.schedules.CosineDecay(schedule["learning_rate"], schedule["epochs"] * steps)
-    return schedule["learning_rate"]
+def _save_arrays(path: Path, **arrays: Any) -> None:
+    np.savez(path, **arrays)
 
 
-def _fit(
-    model: keras.Model,
-    method: str,
-    arrays: _Arrays,
-    out: Path,
-    config: TrainConfig,
-    report: Callable[[str], None],
-) -> list[dict[str, float]]:
-    """Train one method, resuming after its last finished epoch; return the history, a row an epoch."""
-    schedule = _schedule(config, method)
-    last, progress_path = out / f"{method}.last.keras", out / f"{method}.progress.json"
-    history: list[dict[str, float]] = []
-    val_batches = arrays.batches("val", batch_size=config.batch_size)
-    if last.exists() and progress_path.exists():
-        history = json.loads(progress_path.read_text())
-    train_batches = arrays.batches(
-        "train", batch_size=config.batch_size, seed=config.seed, first_epoch=len(history)
-    )
-    if history:
-        model = keras.saving.load_model(last)
-        report(f"{method}: going on after epoch {len(history)} of {schedule['epochs']}")
-    else:
-        freeze(model, unfrozen=schedule["unfrozen_layers"])
-        model.compile(
-            optimizer=keras.optimizers.Adam(_learning_rate(schedule, len(train_batches))),
-            loss=keras.losses.SparseCategoricalCrossentropy(),
-            metrics=["accuracy"],
-            jit_compile=False,  # measured on 2 cores: 20 images/s, with XLA 19
-        )
-        trainable = sum(layer.count_params() for layer in model.layers if layer.trainable)
-        report(f"{method}: {trainable:,} parameters trained, {len(backbone_layers(model))} layers below")
-
-    def keep(epoch: int, logs: dict[str, float]) -> None:
-        history.append({key: float(value) for key, value in logs.items()})
-        if logs["val_loss"] <= min(row["val_loss"] for row in history):
-            write_atomically(out / f"{method}.keras", model.save)
-        write_atomically(last, model.save)
-        write_json(progress_path, history)
-
-    model.fit(
-        train_batches,
-        validation_data=val_batches,
-        initial_epoch=len(history),
-        epochs=schedule["epochs"],
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_end=keep),
-            Progress(method, len(train_batches), report),
-        ],
-    )
-    return history
-
-
-def _evaluate(model: keras.Model, arrays: _Arrays, split: str) -> Metrics:
-    probabilities = model.predict(arrays.batches(split, batch_size=32), verbose=0)
-    return measure(arrays.labels[arrays.rows[split]], np.asarray(probabilities))
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "backend": keras.backend.backend()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except ModuleNotFoundError:
+            continue
+    return found

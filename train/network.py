@@ -5,6 +5,7 @@ Flat, because a backbone nested as a layer breaks Grad-CAM and export. DenseNet:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,37 +17,70 @@ from xray_infer.manifest import INPUT_NAME
 from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD, INPUT_SHAPE
 
 MAX_ROTATION: Final = 0.03  # of a full turn: within 11 degrees
+NORMALISED: Final = "imagenet"  # the layer whose output the backbone sees
+POOLED: Final = "pooled"
+HEAD: Final = "probabilities"
 
-# Keras's default momentum of 0.99 does not matter here: BatchNormalization never trains in either method.
+layers = keras.layers
 
 
-def build_classifier(weights: str | Path, *, seed: int) -> keras.Model:
+def _flips_and_rotations(seed: int) -> list[keras.Layer]:
+    return [
+        layers.RandomFlip("horizontal", seed=seed, name="random_flip"),
+        layers.RandomRotation(
+            MAX_ROTATION, fill_mode="constant", fill_value=0.0, seed=seed + 1, name="random_rotation"
+        ),
+    ]
+
+
+def _strong(seed: int) -> list[keras.Layer]:
+    """Also shift, zoom, contrast and brightness: what differs from one hospital's films to another's."""
+    black = {"fill_mode": "constant", "fill_value": 0.0}
+    return [
+        *_flips_and_rotations(seed),
+        layers.RandomTranslation(0.06, 0.06, **black, seed=seed + 2, name="random_translation"),
+        layers.RandomZoom((-0.2, 0.05), (-0.2, 0.05), **black, seed=seed + 3, name="random_zoom"),
+        layers.RandomContrast(0.25, value_range=(0, 1), seed=seed + 4, name="random_contrast"),
+        layers.RandomBrightness(0.1, value_range=(0, 1), seed=seed + 5, name="random_brightness"),
+    ]
+
+
+AUGMENTATIONS: Final[dict[str, Callable[[int], list[keras.Layer]]]] = {
+    "study": _flips_and_rotations,
+    "strong": _strong,
+}
+
+
+def build_classifier(weights: str | Path, *, seed: int, augmentation: str = "study") -> keras.Model:
     """Build the untrained classifier on a pre-trained backbone.
 
     `weights` is "imagenet" (Keras fetches them), "none" (random), or the path of a backbone saved by
-    `xray-train pretrain`. Input: gray `uint8 [N, 224, 224, 1]`; output: probabilities `float [N, 3]`.
+    `xray-train pretrain`; `augmentation` is a name in AUGMENTATIONS.
+    Input: gray `uint8 [N, 224, 224, 1]`; output: probabilities `float [N, 3]`.
     Raises ModelError when the weights cannot be had.
     """
     image = keras.Input(INPUT_SHAPE, dtype="uint8", name=INPUT_NAME)
-    values = keras.layers.Rescaling(1 / 255, name="to_unit_range")(image)
-    values = keras.layers.RandomFlip("horizontal", seed=seed, name="random_flip")(values)
-    values = keras.layers.RandomRotation(
-        MAX_ROTATION, fill_mode="constant", fill_value=0.0, seed=seed + 1, name="random_rotation"
-    )(values)
-    values = keras.layers.Concatenate(name="gray_to_rgb")([values, values, values])
+    values = layers.Rescaling(1 / 255, name="to_unit_range")(image)
+    for augment in AUGMENTATIONS[augmentation](seed):
+        values = augment(values)
+    values = layers.Concatenate(name="gray_to_rgb")([values, values, values])
     variance = [deviation**2 for deviation in IMAGENET_STD]
-    values = keras.layers.Normalization(mean=IMAGENET_MEAN, variance=variance, name="imagenet")(values)
+    values = layers.Normalization(mean=IMAGENET_MEAN, variance=variance, name=NORMALISED)(values)
     base = keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=values)
-    _load_backbone(base, weights)
-    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(base.output)
+    load_backbone(base, weights)
+    pooled = layers.GlobalAveragePooling2D(name=POOLED)(base.output)
     initializer = keras.initializers.GlorotUniform(seed=seed)
-    probabilities = keras.layers.Dense(
-        len(CLASS_NAMES), activation="softmax", kernel_initializer=initializer, name="probabilities"
+    probabilities = layers.Dense(
+        len(CLASS_NAMES), activation="softmax", kernel_initializer=initializer, name=HEAD
     )(pooled)
     return keras.Model(image, probabilities, name="densenet121")
 
 
-def _load_backbone(base: keras.Model, weights: str | Path) -> None:
+def load_backbone(base: keras.Model, weights: str | Path) -> None:
+    """Put "imagenet", "none" (which changes nothing) or a backbone file into a model's backbone.
+
+    Raises ModelError when the weights cannot be had, or are not DenseNet121's.
+    """
     if weights == "none":
         return
     if weights == "imagenet":
@@ -70,7 +104,7 @@ def _load_backbone(base: keras.Model, weights: str | Path) -> None:
         raise ModelError(f"{weights}: not a DenseNet121 backbone: {error}") from error
 
 
-def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
+def backbone_layers(model: keras.Model) -> list[keras.Layer]:
     """Return DenseNet121's own layers, those from its first convolution's padding to its last ReLU.
 
     Raises ValueError when the model has no such layers.
@@ -86,7 +120,7 @@ def freeze(model: keras.Model, *, unfrozen: int) -> None:
     BatchNormalization stays frozen, which in Keras also keeps it in inference mode: its statistics come
     from far more images than a small data set has.
     """
-    layers = backbone_layers(model)
-    for index, layer in enumerate(layers):
-        is_top = index >= len(layers) - unfrozen
-        layer.trainable = is_top and not isinstance(layer, keras.layers.BatchNormalization)
+    backbone = backbone_layers(model)
+    for index, layer in enumerate(backbone):
+        is_top = index >= len(backbone) - unfrozen
+        layer.trainable = is_top and not isinstance(layer, layers.BatchNormalization)

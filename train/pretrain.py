@@ -16,7 +16,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from torch import nn
 from xray_infer.atomic import make_folder, write_atomically, write_json
 from xray_infer.errors import DataError
 from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from xray_infer.train.network import load_backbone
 from xray_infer.train.photographs import Photographs, PhotographSet, read_photographs
 from xray_infer.train.torch_twin import TorchTwin
 
@@ -39,7 +40,8 @@ class PretrainConfig:
     """The schedule. One cycle of AdamW over all epochs; the first `small_epochs` on smaller images.
 
     Small images first: 64 px costs less than half of 96 px a step and teaches the same early
-    filters (progressive resizing, Howard 2018).
+    filters (progressive resizing, Howard 2018). `start_sha256` is of the backbone that it starts from,
+    where that is not a random one.
     """
 
     epochs: int = 20
@@ -51,6 +53,7 @@ class PretrainConfig:
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     seed: int = 0
+    start_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,14 @@ def pretrain(
     out: Path,
     config: PretrainConfig,
     *,
+    start: Path | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Train the backbone and return the path of `backbone.keras`.
 
-    `report` gets one line of progress now and then. Raises DataError for unusable photographs and for
-    an output folder that holds a run of another configuration.
+    `start` is a backbone to go on from, with a new head. `report` gets one line of progress now and then.
+    Raises DataError for unusable photographs and for an output folder that holds a run of another
+    configuration, ModelError for a `start` that is no backbone.
     """
     data = read_photographs(archive)
     report(f"{len(data.train.labels)} + {len(data.val.labels)} photographs, {len(data.class_names)} classes")
@@ -97,6 +102,9 @@ def pretrain(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     keras.utils.set_random_seed(config.seed)
     base = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=(None, None, 3))
+    if start is not None:
+        load_backbone(base, start)
+        config = replace(config, start_sha256=hashlib.sha256(start.read_bytes()).hexdigest())
     model = _Classifier(TorchTwin(base), base.output.shape[-1], len(data.class_names)).to(device)
     steps_per_epoch = len(data.train.labels) // config.batch_size
     if steps_per_epoch == 0:

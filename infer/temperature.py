@@ -1,0 +1,14 @@
+"""Temperature scaling of probabilities that are known and logits that are not (Guo et al. 2017)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def at_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Return softmax(logits / temperature) from softmax(logits), float32 `[N, C]`."""
+    if temperature == 1.0:
+        return probabilities
+    scaled = np.power(probabilities.astype(np.float64), 1 / temperature)
+    return (scaled / scaled.sum(axis=-1, keepdims=True)).astype(np.float32)

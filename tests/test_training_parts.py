@@ -1,0 +1,207 @@
+"""The parts of training that need no network of full size: stores, batches, calibration, regions, logs."""
+
+import numpy as np
+import pytest
+
+from xray_infer.errors import DataError
+
+
+class Killed(Exception):
+    pass
+
+
+def compute_squares(calls):
+    """A stand-in for a network: features that tell their view and row."""
+
+    def compute(view):
+        def chunk_features(chunk, rows):
+            calls.append((view, chunk))
+            numbers = np.arange(rows.start, rows.stop, dtype=np.float32)
+            return np.stack([numbers, np.full_like(numbers, view)], axis=1)
+
+        return chunk_features
+
+    return compute
+
+
+def open_and_fill(folder, compute):
+    from xray_infer.train.features import fill_stores, open_stores
+
+    stores = open_stores(folder, views=2, shape=(300, 2))
+    fill_stores(
+        stores,
+        train=np.arange(200),
+        held_out=np.arange(200, 300),
+        compute=compute,
+        report=lambda line: None,
+    )
+    return stores
+
+
+def test_features_are_computed_once_and_go_on_after_a_kill(tmp_path):
+    pytest.importorskip("keras")
+    calls: list = []
+    compute = compute_squares(calls)
+
+    def die_in_fourth_chunk(view):
+        inner = compute(view)
+
+        def chunk_features(chunk, rows):
+            if len(calls) == 3:
+                raise Killed
+            return inner(chunk, rows)
+
+        return chunk_features
+
+    with pytest.raises(Killed):
+        open_and_fill(tmp_path, die_in_fourth_chunk)
+    stores = open_and_fill(tmp_path, compute)
+    # Rows 200 to 300 are in chunks 3 and 4 of view 0, rows up to 200 in chunks 0 to 3 of views 1 and 2.
+    expected = [(0, 3), (0, 4), *((view, chunk) for view in (1, 2) for chunk in range(4))]
+    assert calls == expected
+    for view, store in enumerate(stores):
+        rows = slice(200, 300) if view == 0 else slice(0, 200)
+        assert np.array_equal(store.features[rows, 0], np.arange(300)[rows])
+        assert np.all(store.features[rows, 1] == view)
+    open_and_fill(tmp_path, compute)
+    assert calls == expected
+
+
+def test_each_image_goes_through_all_views_in_turn(tmp_path):
+    pytest.importorskip("keras")
+    from xray_infer.train.features import FeatureViews
+
+    views = FeatureViews(open_and_fill(tmp_path, compute_squares([])), seed=3)
+    rows = np.array([5, 190, 7, 0])
+    first, second, third = (views.view(rows, epoch) for epoch in range(3))
+    assert np.array_equal(first[:, 0], rows)
+    assert np.array_equal(np.sort([first[:, 1], second[:, 1]], axis=0), [[1] * 4, [2] * 4])
+    assert np.array_equal(first, third)
+    everyone = views.view(np.arange(200), 0)[:, 1]
+    assert 60 < np.sum(everyone == 1) < 140  # they do not start with the same view
+    assert np.all(views.plain(np.array([250, 299])) == [[250, 0], [299, 0]])
+
+
+def test_batches_depend_on_seed_and_epoch_alone():
+    pytest.importorskip("keras")
+    from xray_infer.train.batches import BatchOptions, ImageViews, TrainingBatches
+
+    inputs = np.arange(20, dtype=np.uint8).reshape(20, 1)
+    labels = np.arange(20) % 3
+    rows = np.arange(2, 20)
+
+    def batches(first_epoch, **changes):
+        options = BatchOptions(batch_size=8, seed=4, **changes)
+        return TrainingBatches(ImageViews(inputs), labels, rows, options, first_epoch=first_epoch)
+
+    undisturbed = batches(0)
+    undisturbed.on_epoch_end()
+    resumed = batches(1)
+    assert len(resumed) == 3
+    seen = []
+    for index in range(3):
+        mine, theirs = resumed[index], undisturbed[index]
+        assert np.array_equal(mine[0], theirs[0])
+        assert np.array_equal(labels[mine[0].ravel()], mine[1])
+        seen += mine[0].ravel().tolist()
+    assert sorted(seen) == rows.tolist()
+    assert seen != [int(value) for index in range(3) for value in batches(0)[index][0].ravel()]
+
+    mixed, targets = batches(0, mixup=0.4)[0]
+    assert mixed.dtype == np.uint8
+    assert targets.shape == (8, 3)
+    assert targets.sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert np.any((targets > 0) & (targets < 1))
+    assert np.array_equal(mixed, batches(0, mixup=0.4)[0][0])
+
+
+def test_border_and_centre_are_the_whole_between_them():
+    pytest.importorskip("keras")
+    from xray_infer.train.inputs import MARGIN, keep_region
+
+    inputs = np.random.default_rng(0).integers(1, 256, (2, 224, 224, 1)).astype(np.uint8)
+    border, centre = keep_region(inputs, "border"), keep_region(inputs, "centre")
+    assert np.array_equal(border + centre, inputs)
+    assert not np.any((border > 0) & (centre > 0))
+    assert np.all(border[:, :MARGIN] == inputs[:, :MARGIN])
+    assert np.all(border[:, MARGIN:-MARGIN, MARGIN:-MARGIN] == 0)
+    assert keep_region(inputs, "all") is inputs
+    with pytest.raises(DataError, match="unknown region 'middle'"):
+        keep_region(inputs, "middle")
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 4.0])
+def test_the_temperature_undoes_over_and_underconfidence(factor):
+    from xray_infer.train.calibrate import fit_temperature
+    from xray_infer.train.metrics import softmax
+
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 2, (20_000, 3))
+    drawn = rng.random((20_000, 1)) < softmax(logits).cumsum(axis=1)
+    labels = drawn.argmax(axis=1)
+    assert fit_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.05)
+
+
+def test_unfamiliar_features_score_higher():
+    from xray_infer.train.calibrate import fit_familiarity, thresholds
+
+    rng = np.random.default_rng(2)
+    # Most of the variation along few directions, as in a network's features.
+    mixing = rng.normal(size=(10, 200))
+
+    def features(count):
+        return 5 + rng.normal(size=(count, 10)) @ mixing + 0.1 * rng.normal(size=(count, 200))
+
+    familiarity = fit_familiarity(features(1000))
+    assert familiarity.basis.T @ familiarity.basis == pytest.approx(np.eye(64), abs=1e-4)
+    known = familiarity.score(features(500))
+    assert 0.6 < np.mean(known) < 1.2  # leading components of noise are less strong in new samples
+    limits = thresholds(known)
+    assert np.mean(known > limits["ood_score_p95"]) == pytest.approx(0.05, abs=0.01)
+    # One along the known directions but far out, one across them.
+    far = 5 + 6 * rng.normal(size=(200, 10)) @ mixing
+    across = features(200) + 2 * rng.normal(size=(200, 200))
+    for strange in (far, across):
+        assert np.mean(familiarity.score(strange) > limits["ood_score_p99"]) > 0.95
+
+
+def test_predictions_come_back_exactly(tmp_path):
+    from xray_infer.train.predictions import read_predictions, write_predictions
+    from xray_infer.train.report import Predictions
+
+    rng = np.random.default_rng(3)
+    written = Predictions(
+        files=(tmp_path / 'a "1".png', tmp_path / "b,\n2.png"),
+        labels=np.array([2, 0]),
+        logits=rng.normal(size=(2, 3)),
+        sources=("somewhere", ""),
+        groups=("", "g1"),
+    )
+    write_predictions(tmp_path / "p.csv", {"val": written, "test": written})
+    read = read_predictions(tmp_path / "p.csv")
+    assert list(read) == ["val", "test"]
+    for one in read.values():
+        assert np.array_equal(one.logits, written.logits)
+        assert np.array_equal(one.labels, written.labels)
+        assert (one.files, one.sources, one.groups) == (written.files, written.sources, written.groups)
+
+
+def test_logs_hold_every_epoch(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from xray_infer.train.logs import EpochLogs
+
+    history = [{"loss": 1.5, "val_loss": 2.0}, {"loss": 1.0, "val_loss": 1.75}]
+    for epochs in (1, 2):  # the second as after a kill: another writer
+        logs = EpochLogs(tmp_path, "fine_tuning")
+        logs.write(history[:epochs])
+        logs.close()
+    text = (tmp_path / "fine_tuning.log.csv").read_text()
+    assert text == "epoch,loss,val_loss\n1,1.5,2.0\n2,1.0,1.75\n"
+    curves: dict[int, float] = {}
+    for file in (tmp_path / "tensorboard" / "fine_tuning").iterdir():
+        events = EventAccumulator(str(file))
+        events.Reload()
+        curves |= {point.step: float(point.tensor_proto.float_val[0]) for point in events.Tensors("loss")}
+    assert curves == {1: 1.5, 2: 1.0}

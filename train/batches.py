@@ -1,0 +1,138 @@
+"""Batches for Keras from arrays on disk: shuffled by seed and epoch alone, with mixup where asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.classes import CLASS_NAMES
+
+
+class Views(Protocol):
+    """What a network is fed: one of several views of each image."""
+
+    def view(self, rows: NDArray[np.integer], epoch: int) -> NDArray:
+        """Return the training views of some images for an epoch."""
+        ...
+
+    def plain(self, rows: NDArray[np.integer]) -> NDArray:
+        """Return the images as they are, for validation and test."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """How batches are made.
+
+    `mixup` is alpha of Zhang et al. 2018, 0 for none; with it, or with `one_hot`, labels are
+    `float [B, 3]` instead of `int [B]`.
+    """
+
+    batch_size: int
+    seed: int
+    mixup: float = 0.0
+    one_hot: bool = False
+
+    @property
+    def targets_are_indices(self) -> bool:
+        """Whether batches hold class indices rather than one probability for each class."""
+        return self.mixup == 0 and not self.one_hot
+
+
+def one_hot(labels: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return `float32 [N, 3]`, 1 at the label."""
+    return np.eye(len(CLASS_NAMES), dtype=np.float32)[labels]
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """Shuffled batches of views and labels, prefetched in the background.
+
+    What an epoch holds depends on (seed, epoch) alone, so a resumed run sees what an undisturbed one does.
+    """
+
+    def __init__(
+        self,
+        views: Views,
+        labels: NDArray[np.int64],
+        rows: NDArray[np.integer],
+        options: BatchOptions,
+        *,
+        first_epoch: int = 0,
+    ) -> None:
+        super().__init__(workers=1, max_queue_size=8)
+        self._views, self._labels, self._rows, self._options = views, labels, rows, options
+        self._epoch = first_epoch
+        self._shuffle()
+
+    def _shuffle(self) -> None:
+        self._order = np.random.default_rng((self._options.seed, self._epoch)).permutation(self._rows)
+
+    def on_epoch_end(self) -> None:
+        """Move to the next epoch's order."""
+        self._epoch += 1
+        self._shuffle()
+
+    def __len__(self) -> int:
+        """Return the number of batches; the last one may be smaller."""
+        return -(-len(self._rows) // self._options.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray, NDArray]:
+        """Return one batch."""
+        size, options = self._options.batch_size, self._options
+        chosen = self._order[index * size : (index + 1) * size]
+        inputs, labels = self._views.view(chosen, self._epoch), self._labels[chosen]
+        if options.targets_are_indices:
+            return inputs, labels
+        targets = one_hot(labels)
+        if options.mixup == 0:
+            return inputs, targets
+        rng = np.random.default_rng((options.seed, self._epoch, index))
+        return _mix(inputs, targets, share=rng.beta(options.mixup, options.mixup), rng=rng)
+
+
+def _mix(
+    inputs: NDArray, targets: NDArray[np.float32], *, share: float, rng: np.random.Generator
+) -> tuple[NDArray, NDArray[np.float32]]:
+    """Blend each input and its target with another one of the batch; integer inputs are rounded."""
+    other = rng.permutation(len(inputs))
+    mixed = share * inputs.astype(np.float32) + (1 - share) * inputs[other].astype(np.float32)
+    if np.issubdtype(inputs.dtype, np.integer):
+        mixed = np.rint(mixed)
+    blended = np.float32(share) * targets + np.float32(1 - share) * targets[other]
+    return mixed.astype(inputs.dtype), blended
+
+
+class PlainBatches(keras.utils.PyDataset):
+    """Batches of `(inputs, labels)` in the data's order, without augmentation."""
+
+    def __init__(self, views: Views, labels: NDArray, rows: NDArray[np.integer], *, batch_size: int) -> None:
+        super().__init__(workers=1, max_queue_size=8)
+        self._views, self._labels, self._rows, self._batch_size = views, labels, rows, batch_size
+
+    def __len__(self) -> int:
+        """Return the number of batches; the last one may be smaller."""
+        return -(-len(self._rows) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray, NDArray]:
+        """Return one batch."""
+        chosen = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
+        return self._views.plain(chosen), self._labels[chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageViews:
+    """The plain path: the network gets the images themselves and augments them in its graph."""
+
+    inputs: NDArray[np.uint8]
+
+    def view(self, rows: NDArray[np.integer], epoch: int) -> NDArray[np.uint8]:
+        """Return the images; the graph's random layers make the view."""
+        return self.inputs[rows]
+
+    def plain(self, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Return the images."""
+        return self.inputs[rows]

@@ -1,0 +1,128 @@
+"""The commands of `xray-train` that look at data: split, inspect, yardsticks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xray_infer.errors import DataError
+from xray_infer.terminal import one_line_errors, say
+
+if TYPE_CHECKING:
+    from xray_infer.train.yardsticks import Score, Yardstick
+
+EXIT_TO_MEND = 1
+
+pattern_option = click.option(
+    "--patient-pattern",
+    metavar="REGEX",
+    help="Its first group, in the file name, names the patient: '(person\\d+)_'.",
+)
+json_option = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write the findings as JSON, too; - for standard output instead of the text.",
+)
+debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+
+
+@click.command("split")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Manifest to write, a CSV.")
+@click.option("--seed", default=0, show_default=True, help="Of the dealing.")
+@pattern_option
+@click.option("--again", is_flag=True, help="Deal anew where DATA has a split; replace --out if it is there.")
+@debug_option
+def split_command(
+    data: Path, out: Path, seed: int, patient_pattern: str | None, again: bool, debug: bool
+) -> None:
+    """Deal DATA to train, val and test, 80/10/10, with copies and patients kept together.
+
+    Writes a manifest (file, label, split, group_id, patient_id, source) that every command takes as DATA,
+    and prints the counts.
+    """
+    with one_line_errors("xray-train", debug=debug):
+        from xray_infer.datasets import check_split, read_images
+        from xray_infer.train.splits import grouped_split, write_manifest
+
+        dataset = read_images(data)
+        listing = data / "manifest.csv" if data.is_dir() else data
+        if out.exists() and out.resolve() == listing.resolve():
+            raise DataError(f"--out {out} would replace the manifest that is read; give another name")
+        if out.exists() and not again:
+            raise DataError(f"--out {out} exists, and a model may depend on it; --again replaces it")
+        if dataset.has_split and not again:
+            raise DataError(f"{data} has a split already, use it as it is; --again deals it anew")
+        dataset = grouped_split(dataset, seed=seed, patient_pattern=patient_pattern, report=say)
+        write_manifest(check_split(dataset, data), out)
+        click.echo(_counts_text(dataset.counts()))
+        say(f"wrote {out}")
+
+
+@click.command("inspect")
+@click.argument("data", type=click.Path(path_type=Path))
+@pattern_option
+@json_option
+@debug_option
+def inspect_command(data: Path, patient_pattern: str | None, json_file: Path | None, debug: bool) -> None:
+    """Look for unreadable files, copies, label conflicts, leaks between splits and telling sources in DATA.
+
+    Exit status: 0, or 1 when files, labels or the split are to be mended.
+    """
+    with one_line_errors("xray-train", debug=debug):
+        from xray_infer.train.inspection import inspect
+
+        found = inspect(data, patient_pattern=patient_pattern, report=say)
+        _print(found.as_text(), found.to_dict(), json_file)
+    if found.to_mend:
+        sys.exit(EXIT_TO_MEND)
+
+
+@click.command("yardsticks")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True, help="Of the random forest.")
+@json_option
+@debug_option
+def yardsticks_command(data: Path, seed: int, json_file: Path | None, debug: bool) -> None:
+    """Measure what guesses without lungs reach on DATA, which has a split: a network must beat them all."""
+    with one_line_errors("xray-train", debug=debug):
+        from xray_infer.datasets import read_dataset
+        from xray_infer.train.yardsticks import yardsticks
+
+        found = yardsticks(read_dataset(data), seed=seed, report=say)
+        _print(_yardsticks_text(found), {"yardsticks": [one.to_dict() for one in found]}, json_file)
+
+
+def _print(text: str, record: dict[str, Any], json_file: Path | None) -> None:
+    """Print the text, or the JSON in its place for -; write the JSON to a file where one is named."""
+    if json_file == Path("-"):
+        click.echo(json.dumps(record, indent=1))
+        return
+    click.echo(text)
+    if json_file is not None:
+        from xray_infer.atomic import write_json
+
+        write_json(json_file, record)
+
+
+def _counts_text(counts: dict[str, dict[str, int]]) -> str:
+    labels = next(iter(counts.values()))
+    rows = [("split", *labels), *((split, *row.values()) for split, row in counts.items())]
+    return "\n".join(f"{row[0]:<7}" + "".join(f"{cell:>11}" for cell in row[1:]) for row in rows)
+
+
+def _yardsticks_text(found: Sequence[Yardstick]) -> str:
+    def cell(score: Score) -> str:
+        low, high = score.interval
+        return f"{score.accuracy:.1%} ({low:.1%} to {high:.1%})"
+
+    rows = [("yardstick", "val (95 % interval)", "test (95 % interval)")]
+    rows += [(one.name, cell(one.val), cell(one.test)) for one in found]
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(f"{row[0]:<{width}}  {row[1]:<25}  {row[2]}" for row in rows)

@@ -1,0 +1,151 @@
+"""The commands of `xray-train` that train: fit and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xray_infer.errors import DataError, ModelError, extra_for
+from xray_infer.terminal import one_line_errors, say
+from xray_infer.train.data_cli import debug_option, pattern_option
+
+if TYPE_CHECKING:
+    from xray_infer.train.schedule import Schedule
+
+METHOD_CHOICES = {
+    "both": ("feature_extraction", "fine_tuning"),
+    "feature-extraction": ("feature_extraction",),
+    "fine-tuning": ("fine_tuning",),
+}
+PAIR_OF_COUNTS = (click.IntRange(1), click.IntRange(1))
+PAIR_OF_RATES = (click.FloatRange(0, min_open=True), click.FloatRange(0, min_open=True))
+
+SCHEDULE_OPTIONS = (
+    click.option(
+        "--schedule",
+        type=click.Choice(["study", "best"]),
+        default="study",
+        show_default=True,
+        help="The study's, or the best found on validation data. The options below change it.",
+    ),
+    click.option("--epochs", type=PAIR_OF_COUNTS, help="Epochs of feature extraction and of fine-tuning."),
+    click.option("--rates", type=PAIR_OF_RATES, help="Adam's learning rates of the two."),
+    click.option("--cosine-decay", is_flag=True, default=None, help="Let the learning rates fall to zero."),
+    click.option(
+        "--unfreeze", type=click.IntRange(0), help="Layers of DenseNet121's 426 that fine-tuning trains."
+    ),
+    click.option("--mixup", type=click.FloatRange(0), help="Fine-tuning: alpha of mixup, 0 for none."),
+    click.option(
+        "--label-smoothing", type=click.FloatRange(0, 0.5), help="Fine-tuning: share given to all classes."
+    ),
+    click.option(
+        "--augmentation", type=click.Choice(["study", "strong"]), help="Layers that change training images."
+    ),
+    click.option("--batch-size", type=click.IntRange(1), help="Images a step."),
+    click.option("--views", type=click.IntRange(1), help="Augmented views of each image that are kept."),
+)
+weights_option = click.option(
+    "--weights", default="imagenet", show_default=True, help="Backbone: imagenet, none or a FILE."
+)
+
+
+def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that name a schedule and change it."""
+    for option in reversed(SCHEDULE_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command("fit")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the run.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out after its last finished epoch.")
+@click.option(
+    "--method",
+    type=click.Choice(list(METHOD_CHOICES)),
+    default="both",
+    show_default=True,
+    help="What to report. Fine-tuning begins with feature extraction.",
+)
+@weights_option
+@schedule_options
+@click.option("--plain", is_flag=True, help="Run each image through the whole network in every epoch: slow.")
+@click.option(
+    "--region",
+    type=click.Choice(["all", "centre", "border"]),
+    default="all",
+    show_default=True,
+    help="Blacken the rest of each image: a control for shortcuts.",
+)
+@click.option("--validation-only", is_flag=True, help="Leave the test split alone, to compare schedules.")
+@pattern_option
+@click.option("--seed", default=0, show_default=True, help="Of split, shuffling, augmentation and head.")
+@debug_option
+def fit_command(
+    data: Path, out: Path, resume: bool, patient_pattern: str | None, debug: bool, **options: Any
+) -> None:
+    """Train feature extraction, then fine-tuning, on DATA, and compare them.
+
+    DATA is a folder with one sub-folder per class, or a manifest CSV (columns file, label and maybe split,
+    group_id, patient_id, source). Where there is no split, one is made that divides no patient and no copies.
+    """
+    with one_line_errors("xray-train", debug=debug):
+        _check_weights(options["weights"])
+        if (out / "run.json").exists() and not resume:
+            raise DataError(f"{out} holds a run; add --resume to go on with it, or give a new --out")
+        with extra_for("training", "train"):
+            from xray_infer.train.fit import TrainConfig, train
+        config = TrainConfig(
+            schedule=_schedule(options),
+            methods=METHOD_CHOICES[options["method"]],
+            **{name: options[name] for name in ("weights", "seed", "plain", "region", "validation_only")},
+        )
+        click.echo(train(data, out, config, patient_pattern=patient_pattern, report=say))
+
+
+@click.command("evidence")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for all runs.")
+@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Runs on each split.")
+@weights_option
+@schedule_options
+@debug_option
+def evidence_command(data: Path, out: Path, seeds: int, weights: str, debug: bool, **options: Any) -> None:
+    """Train both methods with several seeds, on a random split, and on borders and centres alone.
+
+    DATA has a split. The same command again goes on after the last finished epoch.
+    """
+    with one_line_errors("xray-train", debug=debug):
+        _check_weights(weights)
+        with extra_for("training", "train"):
+            from xray_infer.train.evidence import gather
+            from xray_infer.train.fit import TrainConfig
+        config = TrainConfig(weights=weights, schedule=_schedule(options))
+        click.echo(gather(data, out, config, seeds=seeds, report=say))
+
+
+def _check_weights(weights: str) -> None:
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise ModelError(f"--weights {weights}: no such file; give imagenet, none or a backbone file")
+
+
+def _schedule(options: dict[str, Any]) -> Schedule:
+    """Return the named schedule with the options that were given put into it."""
+    from xray_infer.train.schedule import SCHEDULES
+
+    schedule = SCHEDULES[options["schedule"]]
+    for option, field in (("epochs", "epochs"), ("rates", "learning_rate")):
+        if options[option] is not None:
+            schedule = schedule.with_stages(**{field: options[option]})
+    if options["cosine_decay"]:
+        schedule = schedule.with_stages(cosine_decay=(True, True))
+    tuning = {"unfrozen": "unfreeze", "mixup": "mixup", "label_smoothing": "label_smoothing"}
+    given = {field: options[option] for field, option in tuning.items() if options[option] is not None}
+    shared = {
+        name: options[name] for name in ("augmentation", "batch_size", "views") if options[name] is not None
+    }
+    return replace(schedule, fine_tuning=replace(schedule.fine_tuning, **given), **shared)

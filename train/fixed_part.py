@@ -1,0 +1,75 @@
+"""The fast path: what lies below the freeze boundary is run once for each view, and its output kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.train.boundary import Parts
+from xray_infer.train.features import (
+    FeatureViews,
+    feature_key,
+    fill_stores,
+    further_features,
+    image_features,
+    open_stores,
+    weights_digest,
+)
+from xray_infer.train.runners import make_runner
+
+STORED: Final = np.float16  # the largest activation seen was 14; bfloat16's own error is larger
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPart:
+    """Computes and keeps the features of one set of images.
+
+    `inputs` are `uint8 [N, 224, 224, 1]` and `inputs_digest` names them; `train` and `held_out` are rows.
+    `views` is how many augmented views of the training rows are made, seeded by `seed`.
+    """
+
+    cache: Path
+    inputs: NDArray[np.uint8]
+    inputs_digest: str
+    train: NDArray[np.integer]
+    held_out: NDArray[np.integer]
+    views: int
+    augmentation: str
+    seed: int
+    report: Callable[[str], None]
+
+    def features(self, parts: Parts, *, below: Parts | None = None) -> FeatureViews:
+        """Return the views of all images at the boundary of `parts`, computing what is missing.
+
+        `below` is a lower cut of the same network: its features are made first and built upon, so that
+        two boundaries cost little more than one.
+        """
+        lower = (
+            self.features(below).stores if below is not None and below.boundary != parts.boundary else None
+        )
+        if lower is None:
+            exact, fast = (make_runner(parts.trunk, fast=fast) for fast in (False, True))
+            compute = image_features(self.inputs, parts.views, (exact, fast), seed=self.seed)
+        else:
+            middle = keras.Model(below.features, parts.features)
+            exact = fast = make_runner(middle, fast=False)
+            compute = further_features(lower, exact)
+        key = feature_key(
+            inputs=self.inputs_digest,
+            trunk=weights_digest(parts.trunk),
+            boundary=parts.boundary,
+            runtimes=[exact.name, fast.name],
+            from_features=lower is not None,
+            augmentation=self.augmentation,
+            seed=self.seed,
+        )
+        shape = (len(self.inputs), *parts.trunk.output.shape[1:])
+        stores = open_stores(self.cache / key, views=self.views, shape=shape, dtype=STORED)
+        fill_stores(stores, train=self.train, held_out=self.held_out, compute=compute, report=self.report)
+        return FeatureViews(stores, self.seed)

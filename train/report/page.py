@@ -1,0 +1,242 @@
+"""What the page of a training run says, as blocks: the two methods side by side in every section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.train.metrics import Calibration, Interval, McNemar, Metrics
+from xray_infer.train.report.document import Block, Heading, Paragraph, Picture, Table
+from xray_infer.train.report.figures import SIGNIFICANCE, MethodFigures, RunFigures, finding
+from xray_infer.train.report.plots import plot_file
+from xray_infer.train.report.provenance import describe_run, describe_training, duration
+
+NOT_KNOWN: Final = "not known"
+
+
+def build_page(run: RunFigures) -> list[Block]:
+    """Return the whole page."""
+    sections: list[Callable[[RunFigures], list[Block]]] = [_summary]
+    if run.comparison is not None:
+        sections.append(_comparison)
+    sections += [_classes, _roc, _calibration, _sources, describe_training, _worst_errors, describe_run]
+    return [block for section in sections for block in section(run)]
+
+
+def _summary(run: RunFigures) -> list[Block]:
+    test = run.methods[0].test
+    units = test.groups + test.images_without_group
+    lines: list[tuple[str, Callable[[MethodFigures], str]]] = [
+        ("accuracy (Wilson 95 %)", lambda one: _accuracy(one.test.metrics)),
+        ("accuracy (group bootstrap 95 %)", _group_accuracy),
+        ("balanced accuracy", lambda one: f"{one.test.metrics.balanced_accuracy:.1%}"),
+        ("macro-F1", lambda one: f"{one.test.metrics.macro_f1:.3f}"),
+        ("expected calibration error", lambda one: f"{one.test.after.expected_calibration_error:.3f}"),
+        ("validation accuracy (Wilson 95 %)", lambda one: _accuracy(one.validation.metrics)),
+        ("epochs", lambda one: str(len(one.result.history))),
+        ("wall time", lambda one: duration(one.result.wall_seconds)),
+    ]
+    return [
+        Heading(1, "Training run"),
+        Paragraph(RESEARCH_NOTICE, strong=True),
+        Paragraph(
+            f"Figures are of the test split, n = {test.metrics.images} images, unless they say otherwise. "
+            "Wilson intervals treat images as independent, which images of one patient are not. "
+            f"The bootstrap therefore resamples {units} groups, 2,000 times; an image without a known group "
+            f"({test.images_without_group} of {test.metrics.images}) is one of its own."
+        ),
+        Table(
+            f"Test split, n = {test.metrics.images}",
+            ("", *(one.result.title for one in run.methods)),
+            [(name, *map(cell, run.methods)) for name, cell in lines],
+        ),
+    ]
+
+
+def _comparison(run: RunFigures) -> list[Block]:
+    result = run.comparison
+    assert result is not None  # build_page leaves this section out for one method
+    first, second = (one.result.title for one in run.methods)
+    return [
+        Heading(2, "The two methods compared"),
+        Paragraph(_verdict(result, first, second), strong=True),
+        Table(
+            f"Answers of both to the {result.images} test images",
+            ("", f"{second} right", f"{second} wrong"),
+            [
+                (f"{first} right", str(result.both_right), str(result.only_first_right)),
+                (f"{first} wrong", str(result.only_second_right), str(result.both_wrong)),
+            ],
+        ),
+        Paragraph(
+            "McNemar's exact test: the two-sided binomial test of the images that only one method has right. "
+            "It treats images as independent. Where it finds no difference, a small one may still exist."
+        ),
+    ]
+
+
+def _verdict(result: McNemar, first: str, second: str) -> str:
+    chance = "p < 0.001" if result.p_value < 0.001 else f"p = {result.p_value:.3g}"
+    better = first if result.only_first_right > result.only_second_right else second
+    side = f", {better} is right more often" if result.p_value < SIGNIFICANCE else ""
+    return (
+        f"{finding(result).capitalize()}{side} (McNemar {chance}, n = {result.images}): "
+        f"{result.only_first_right} images are right only by {first}, "
+        f"{result.only_second_right} only by {second}."
+    )
+
+
+def _classes(run: RunFigures) -> list[Block]:
+    blocks: list[Block] = [
+        Heading(2, "By class"),
+        Paragraph(
+            "Proportions with Wilson's 95 % interval. F1 is not a proportion and has none. AUROC is the area "
+            "under the ROC curve of one class against the rest, by the probability after the temperature."
+        ),
+    ]
+    for one in run.methods:
+        rows = [
+            (
+                name,
+                str(figures.support),
+                _share(figures.precision, figures.precision_interval),
+                _share(figures.recall, figures.recall_interval),
+                _share(figures.specificity, figures.specificity_interval),
+                f"{figures.f1:.3f}",
+                "undefined" if figures.auroc is None else f"{figures.auroc:.3f}",
+            )
+            for name, figures in one.test.metrics.classes.items()
+        ]
+        head = ("class", "images", "precision", "recall (sensitivity)", "specificity", "F1", "AUROC")
+        blocks.append(Table(f"{one.result.title}, test split, n = {one.test.metrics.images}", head, rows))
+    return blocks + [
+        Picture(plot_file(one.result.method, "confusion"), _confusion_alt(one)) for one in run.methods
+    ]
+
+
+def _confusion_alt(one: MethodFigures) -> str:
+    classes = one.test.metrics.classes
+    rights = (
+        f"{one.test.metrics.confusion[index][index]} of {classes[name].support} {name}"
+        for index, name in enumerate(CLASS_NAMES)
+    )
+    return f"Confusion matrix of {one.result.title} on the test split; right are {', '.join(rights)}."
+
+
+def _roc(run: RunFigures) -> list[Block]:
+    blocks: list[Block] = [Heading(2, "ROC")]
+    for one in run.methods:
+        areas = ", ".join(
+            f"{name} {'undefined' if figures.auroc is None else f'{figures.auroc:.3f}'}"
+            for name, figures in one.test.metrics.classes.items()
+        )
+        alt = f"ROC curves of {one.result.title}, one class against the rest; areas: {areas}."
+        blocks.append(Picture(plot_file(one.result.method, "roc"), alt))
+    return blocks
+
+
+def _calibration(run: RunFigures) -> list[Block]:
+    def change(one: MethodFigures, figure: Callable[[Calibration], float]) -> str:
+        return f"{figure(one.test.before):.3f}, then {figure(one.test.after):.3f}"
+
+    lines: list[tuple[str, Callable[[MethodFigures], str]]] = [
+        ("temperature", lambda one: f"{one.result.temperature:.3f}"),
+        (
+            "expected calibration error",
+            lambda one: change(one, lambda figures: figures.expected_calibration_error),
+        ),
+        ("Brier score", lambda one: change(one, lambda figures: figures.brier_score)),
+        (
+            "negative log-likelihood",
+            lambda one: change(one, lambda figures: figures.negative_log_likelihood),
+        ),
+    ]
+    return [
+        Heading(2, "Calibration"),
+        Paragraph(
+            "Before the temperature, then after it; lower is better. The calibration error is that of 15 "
+            "bins of equal mass, too high for few images; the Brier score sums over the classes, 0 to 2."
+        ),
+        Table(
+            f"Test split, n = {run.methods[0].test.metrics.images}",
+            ("", *(one.result.title for one in run.methods)),
+            [(name, *map(cell, run.methods)) for name, cell in lines],
+        ),
+        *(
+            Picture(
+                plot_file(one.result.method, "reliability"),
+                f"Reliability diagram of {one.result.title}, before and after temperature "
+                f"{one.result.temperature:.3g}, with the number of images in each bin.",
+            )
+            for one in run.methods
+        ),
+    ]
+
+
+def _sources(run: RunFigures) -> list[Block]:
+    known = run.methods[0].test.sources
+    heading = Heading(2, "By source")
+    if all(not one.source for one in known):
+        return [heading, Paragraph("The data does not say where its images came from.")]
+    rows = [
+        (
+            parts[0].source or NOT_KNOWN,
+            *(str(count) for count in parts[0].labels.values()),
+            *(_share(part.accuracy, part.accuracy_interval) for part in parts),
+        )
+        for parts in zip(*(one.test.sources for one in run.methods), strict=True)
+    ]
+    head = ("source", *CLASS_NAMES, *(f"accuracy, {one.result.title}" for one in run.methods))
+    return [
+        heading,
+        Paragraph(
+            "Where a source has one class only, a network may have learned the source and not the disease. "
+            "Accuracy with Wilson's 95 % interval; class columns count images."
+        ),
+        Table(f"Test split by source, n = {run.methods[0].test.metrics.images}", head, rows),
+    ]
+
+
+def _worst_errors(run: RunFigures) -> list[Block]:
+    blocks: list[Block] = [
+        Heading(2, "Worst errors"),
+        Paragraph(
+            "Test images with the highest probability for a wrong class. The pictures are of the training "
+            "collection, under the licences of their sources: keep this page where the data may be kept."
+        ),
+    ]
+    for one in run.methods:
+        metrics, errors = one.test.metrics, one.worst_errors
+        blocks.append(Heading(3, one.result.title.capitalize()))
+        if not errors:
+            blocks.append(Paragraph(f"No errors on {metrics.images} test images."))
+            continue
+        caption = (
+            f"{len(errors)} of the {metrics.images - metrics.hits} errors of {one.result.title}, "
+            f"test split, n = {metrics.images}"
+        )
+        rows = [
+            (error.file, error.label, error.predicted, f"{error.probability:.1%}", error.source or NOT_KNOWN)
+            for error in errors
+        ]
+        head = ("file", "true class", "predicted", "probability", "source")
+        alt = f"Contact sheet of {caption}; the table below lists them."
+        blocks += [
+            Picture(plot_file(one.result.method, "worst_errors"), alt, wide=True),
+            Table(caption, head, rows),
+        ]
+    return blocks
+
+
+def _accuracy(metrics: Metrics) -> str:
+    return _share(metrics.accuracy, metrics.accuracy_interval)
+
+
+def _group_accuracy(one: MethodFigures) -> str:
+    return _share(one.test.metrics.accuracy, one.test.accuracy_group_interval)
+
+
+def _share(value: float, interval: Interval) -> str:
+    low, high = interval
+    return f"{value:.1%} ({100 * low:.1f} to {100 * high:.1f})"

@@ -1,0 +1,162 @@
+"""What can be had without looking at lungs: the accuracies that a network has to beat.
+
+A network that does not clearly beat them has learned nothing of lungs; one that does may still have
+learned the source. All are fitted on the training split alone, with fixed settings, nothing tuned.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.datasets import SPLITS, Dataset, LabelledImage
+from xray_infer.decode import decode
+from xray_infer.errors import DataError, ImageError, extra_for
+from xray_infer.preprocess import to_input
+from xray_infer.train.metrics import measure
+
+FACTS: Final = (
+    "width",
+    "height",
+    "aspect",
+    "brightness",
+    "contrast",
+    "border_brightness",
+    "black_share",
+    "white_share",
+    "sharpness",
+    "bytes",
+)
+PIXELS_SIDE: Final = 20
+BORDER: Final = 0.05  # of the shorter side
+TREES: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Accuracy on one split with its 95 % Wilson interval; `confusion` is as in Metrics."""
+
+    images: int
+    accuracy: float
+    interval: tuple[float, float]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """One way to guess the class without lungs."""
+
+    name: str
+    val: Score
+    test: Score
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return asdict(self)
+
+
+def yardsticks(
+    dataset: Dataset, *, seed: int = 0, report: Callable[[str], None] = lambda line: None
+) -> tuple[Yardstick, ...]:
+    """Measure the commonest class, the source, the file's facts and 20 x 20 pixels, in this order.
+
+    The source is left out where the training split does not state it. Raises DataError for an unreadable
+    image or a split without images, MissingExtraError without scikit-learn.
+    """
+    with extra_for("the yardsticks", "train"):
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+    splits: dict[str, tuple[LabelledImage, ...]] = {split: dataset.split(split) for split in SPLITS}
+    for split, images in splits.items():
+        if not images:
+            raise DataError(f"no {split} images: the yardsticks need all of {', '.join(SPLITS)}")
+    labels = {split: np.array([image.label for image in images]) for split, images in splits.items()}
+    found = [_score("commonest class", labels, _commonest(splits, by_source=False))]
+    if any(image.source for image in splits["train"]):
+        found.append(_score("source alone", labels, _commonest(splits, by_source=True)))
+
+    report(f"reading {len(dataset.images)} images")
+    read = {split: [_features(image) for image in images] for split, images in splits.items()}
+    forest = RandomForestClassifier(TREES, random_state=seed)
+    # C is inverse regularisation: 400 neighbouring pixels overlap in what they say.
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    for name, column, model in (
+        (f"random forest on {len(FACTS)} facts of the file", 0, forest),
+        (f"logistic regression on {PIXELS_SIDE}x{PIXELS_SIDE} pixels", 1, linear),
+    ):
+        features = {split: np.array([row[column] for row in rows]) for split, rows in read.items()}
+        report(f"fitting: {name}")
+        model.fit(features["train"], labels["train"])
+        found.append(_score(name, labels, {split: model.predict(features[split]) for split in SPLITS}))
+    return tuple(found)
+
+
+def file_facts(data: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the FACTS of a file, `float64 [10]`, from its bytes and its gray pixels, `uint8 [H, W]`.
+
+    Brightness and contrast (standard deviation) are 0..255, sharpness is the variance of the Laplacian
+    (Pech-Pacheco et al. 2000), black is below 8 and white above 247.
+    """
+    height, width = pixels.shape
+    edge = max(1, round(BORDER * min(height, width)))
+    border = np.ones(pixels.shape, bool)
+    border[edge:-edge, edge:-edge] = False
+    return np.array(
+        [
+            width,
+            height,
+            width / height,
+            pixels.mean(),
+            pixels.std(),
+            pixels[border].mean(),
+            np.mean(pixels < 8),
+            np.mean(pixels > 247),
+            cv2.Laplacian(pixels, cv2.CV_32F).var(),
+            len(data),
+        ]
+    )
+
+
+def _features(image: LabelledImage) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    try:
+        data = image.path.read_bytes()
+        pixels = decode(data, side=0)
+    except (OSError, ImageError) as error:
+        raise DataError(f"{image.path}: {error}; remove it from the data") from error
+    return file_facts(data, pixels), to_input(pixels, side=PIXELS_SIDE).ravel().astype(float)
+
+
+def _commonest(
+    splits: dict[str, tuple[LabelledImage, ...]], *, by_source: bool
+) -> dict[str, NDArray[np.integer]]:
+    """Name for each image the commonest training class: of its source, or of all where that is unknown."""
+    every = Counter(image.label for image in splits["train"])
+    counts: dict[str, Counter[int]] = {}
+    if by_source:
+        for image in splits["train"]:
+            counts.setdefault(image.source, Counter())[image.label] += 1
+    return {
+        split: np.array([counts.get(image.source, every).most_common(1)[0][0] for image in images])
+        for split, images in splits.items()
+    }
+
+
+def _score(
+    name: str, labels: dict[str, NDArray[np.integer]], predicted: dict[str, NDArray[np.integer]]
+) -> Yardstick:
+    def score(split: str) -> Score:
+        # One-hot, since `measure` takes probabilities.
+        measured = measure(labels[split], np.eye(len(CLASS_NAMES))[predicted[split]])
+        return Score(measured.images, measured.accuracy, measured.accuracy_interval, measured.confusion)
+
+    return Yardstick(name, score("val"), score("test"))
