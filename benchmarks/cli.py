@@ -99,3 +99,22 @@ def peers_command(folder: Path, model: Path, rounds: int, debug: bool) -> None:
             runs = compare_commands(commands, rounds=rounds, report=say)
         click.echo(table(runs, files=files))
         click.echo(f"\n{files} files, {rounds} interleaved rounds, start-up included. {describe_machine()}")
+
+
+@main.command("training")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--weights", default="imagenet", show_default=True, help="Backbone, as for xray-train.")
+@click.option("--images", type=click.IntRange(30), help="Take so many images of DATA.  [default: all]")
+@click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="Of all ways in turn.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def training_command(data: Path, weights: str, images: int | None, rounds: int, debug: bool) -> None:
+    """Time xray-train beside plain Keras on DATA, which has a split: the study's schedule, both methods."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.benchmarks.training import compare_training, part_of, training_table
+        from xray_infer.datasets import read_dataset
+
+        dataset = part_of(read_dataset(data), images)
+        click.echo(training_table(compare_training(dataset, weights, rounds=rounds, report=say)))
+        sizes = " / ".join(str(len(dataset.split(split))) for split in ("train", "val", "test"))
+        click.echo(f"\n{sizes} images, {rounds} interleaved rounds. {describe_machine()}")

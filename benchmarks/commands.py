@@ -79,12 +79,13 @@ def table(runs: Mapping[str, Sequence[CommandRun]], *, files: int) -> str:
         rates = [files / result.seconds for result in results]
         ratios = [other.seconds / result.seconds for result, other in zip(results, base, strict=True)]
         lines.append(
-            f"| {name} | {_spread(rates, 1)} | {_spread(ratios, 2)} "
+            f"| {name} | {spread(rates, 1)} | {spread(ratios, 2)} "
             f"| {statistics.median(result.peak_mb for result in results):.0f} |"
         )
     return "\n".join(lines)
 
 
-def _spread(values: Sequence[float], digits: int) -> str:
+def spread(values: Sequence[float], digits: int) -> str:
+    """Return "median (min-max)"."""
     middle, low, high = statistics.median(values), min(values), max(values)
     return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"

@@ -27,7 +27,7 @@ def quick_config(**changes):
     """The study's schedule with two epochs and one, on random weights."""
     from dataclasses import replace
 
-    from xray_infer.train.fit import TrainConfig
+    from xray_infer.train.config import TrainConfig
     from xray_infer.train.schedule import SCHEDULES
 
     schedule = replace(SCHEDULES["study"].with_stages(epochs=(2, 1)), **QUICK)

@@ -81,12 +81,23 @@ def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="Blacken the rest of each image: a control for shortcuts.",
 )
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Folder that keeps decoded images and features for other runs: about 60 kB a view.",
+)
 @click.option("--validation-only", is_flag=True, help="Leave the test split alone, to compare schedules.")
 @pattern_option
 @click.option("--seed", default=0, show_default=True, help="Of split, shuffling, augmentation and head.")
 @debug_option
 def fit_command(
-    data: Path, out: Path, resume: bool, patient_pattern: str | None, debug: bool, **options: Any
+    data: Path,
+    out: Path,
+    resume: bool,
+    cache: Path | None,
+    patient_pattern: str | None,
+    debug: bool,
+    **options: Any,
 ) -> None:
     """Train feature extraction, then fine-tuning, on DATA, and compare them.
 
@@ -98,13 +109,14 @@ def fit_command(
         if (out / "run.json").exists() and not resume:
             raise DataError(f"{out} holds a run; add --resume to go on with it, or give a new --out")
         with extra_for("training", "train"):
-            from xray_infer.train.fit import TrainConfig, train
+            from xray_infer.train.config import TrainConfig
+            from xray_infer.train.fit import train
         config = TrainConfig(
             schedule=_schedule(options),
             methods=METHOD_CHOICES[options["method"]],
             **{name: options[name] for name in ("weights", "seed", "plain", "region", "validation_only")},
         )
-        click.echo(train(data, out, config, patient_pattern=patient_pattern, report=say))
+        click.echo(train(data, out, config, patient_pattern=patient_pattern, cache=cache, report=say))
 
 
 @click.command("evidence")
@@ -122,8 +134,8 @@ def evidence_command(data: Path, out: Path, seeds: int, weights: str, debug: boo
     with one_line_errors("xray-train", debug=debug):
         _check_weights(weights)
         with extra_for("training", "train"):
+            from xray_infer.train.config import TrainConfig
             from xray_infer.train.evidence import gather
-            from xray_infer.train.fit import TrainConfig
         config = TrainConfig(weights=weights, schedule=_schedule(options))
         click.echo(gather(data, out, config, seeds=seeds, report=say))
 

@@ -26,6 +26,7 @@ from xray_infer.train.progress import Progress
 from xray_infer.train.schedule import Schedule, Stage
 
 History = list[dict[str, float]]
+Report = Callable[[str], None]
 
 STANDARDISE: Final = "standardise"
 
@@ -47,7 +48,7 @@ class Run:
     out: Path
     schedule: Schedule
     seed: int
-    report: Callable[[str], None]
+    report: Report
 
 
 def train_stage(model: keras.Model, top: keras.Model, method: str, data: StageData, run: Run) -> History:

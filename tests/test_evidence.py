@@ -1,0 +1,85 @@
+"""Which runs make the evidence, and that its tables hold what the runs reached."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("keras")
+pytestmark = pytest.mark.tensorflow
+
+METHODS = ("feature_extraction", "fine_tuning")
+
+
+def test_evidence_runs_seeds_splits_and_regions(split_tree, tmp_path, monkeypatch):
+    """The training itself is replaced: each run reaches an accuracy made of its configuration."""
+    from xray_infer.train import evidence
+    from xray_infer.train.config import TrainConfig
+
+    done = []
+
+    def train_dataset(dataset, out, config, *, cache, report):
+        done.append((out.name, dataset.digest, config))
+        assert cache == tmp_path / "evidence" / "cache"
+        out.mkdir()
+        accuracy = {"all": 0.8, "centre": 0.7, "border": 0.4}[config.region] + config.seed / 100
+        accuracy += 0.1 * out.name.startswith("random")
+        for method in METHODS:
+            worse = 0.05 if method == "feature_extraction" else 0
+            record = {"test": {"accuracy": accuracy - worse}}
+            (out / f"{method}.json").write_text(json.dumps(record))
+
+    monkeypatch.setattr(evidence, "train_dataset", train_dataset)
+    page = evidence.gather(
+        split_tree, tmp_path / "evidence", TrainConfig(weights="none"), seeds=3, report=lambda line: None
+    )
+    assert [name for name, *_ in done] == [
+        "group-seed-0", "group-seed-1", "group-seed-2", "border", "centre",
+        "random-seed-0", "random-seed-1", "random-seed-2",
+    ]  # fmt: skip
+    assert len({digest for name, digest, _ in done if not name.startswith("random")}) == 1
+    assert len({digest for name, digest, _ in done if name.startswith("random")}) == 3  # dealt anew
+    assert {config.view_seed for *_, config in done} == {0}  # one set of features
+    assert (
+        "| fine tuning | 81.0 ± 1.0 % (80.0 to 82.0) | 91.0 ± 1.0 % (90.0 to 92.0) | +10.0 points |" in page
+    )
+    assert "| feature extraction | 76.0 ± 1.0 % (75.0 to 77.0) |" in page
+    assert "| fine tuning, its border | 40.0 % |" in page
+    assert "| feature extraction, its centre | 65.0 % |" in page
+    assert "| commonest class | 33.3 % |" in page
+    assert (tmp_path / "evidence" / "evidence.md").read_text() == page
+    stored = json.loads((tmp_path / "evidence" / "evidence.json").read_text())
+    assert stored["runs"]["centre"]["fine_tuning"]["test"]["accuracy"] == 0.7
+    assert stored["yardsticks"][0]["name"] == "commonest class"
+
+
+def test_training_is_timed_in_turns(split_tree, monkeypatch):
+    from xray_infer.benchmarks import training
+    from xray_infer.benchmarks.commands import CommandRun
+    from xray_infer.datasets import read_dataset
+
+    order = []
+
+    def run_command(command):
+        seed = int(command[command.index("--seed") + 1] if "--seed" in command else command[5])
+        name = "fast" if "--seed" in command else " ".join(command[7:]) or "plain"
+        order.append((name, seed))
+        accuracies = {"feature_extraction": 0.5, "fine_tuning": 0.75}
+        if name == "fast":
+            out = Path(command[command.index("--out") + 1])
+            out.mkdir()
+            for method, accuracy in accuracies.items():
+                record = {"method": method, "test": {"accuracy": accuracy}}
+                (out / f"{method}.json").write_text(json.dumps(record))
+        else:
+            Path(command[6]).write_text(json.dumps(accuracies))
+        return CommandRun(10.0 if name == "fast" else 50.0 + seed * 20, 100)
+
+    monkeypatch.setattr(training, "run_command", run_command)
+    dataset = training.part_of(read_dataset(split_tree), 20)
+    assert [len(dataset.split(split)) for split in ("train", "val", "test")] == [16, 2, 2]
+    runs = training.compare_training(dataset, "none", rounds=2, report=lambda line: None)
+    assert order == [(name, seed) for seed in (0, 1) for name in ("fast", "plain", "--no-xla")]
+    page = training.training_table(runs)
+    assert "| plain Keras fit | 60 (50-70) | 6.0 (5.0-7.0) | 100 | 50.0 50.0 % | 75.0 75.0 % |" in page
+    assert "| xray-train | 10 (10-10) | 1.0 (1.0-1.0) |" in page

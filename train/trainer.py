@@ -1,0 +1,188 @@
+"""The methods of one run on the same images: start, views, training, and what is fitted afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.atomic import make_folder, write_atomically, write_json
+from xray_infer.datasets import SPLITS, Dataset
+from xray_infer.errors import DataError
+from xray_infer.train.batches import ImageViews, Views
+from xray_infer.train.boundary import Parts, divide
+from xray_infer.train.calibrate import fit_familiarity, fit_temperature, thresholds
+from xray_infer.train.config import TrainConfig
+from xray_infer.train.fixed_part import FixedPart
+from xray_infer.train.inputs import decode_inputs, keep_region
+from xray_infer.train.metrics import measure, softmax
+from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
+from xray_infer.train.predictions import write_predictions
+from xray_infer.train.report import Predictions
+from xray_infer.train.runners import KerasRunner
+from xray_infer.train.schedule import METHODS
+from xray_infer.train.stages import History, Report, Run, StageData, standardised_head, train_stage
+
+LARGEST_FEATURES: Final = 224 * 224 * 3  # values: an image as the network sees it
+CHUNK: Final = 256  # images whose features are in memory at once
+
+
+class Trainer:
+    """The methods of one run, on the same images."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        out: Path,
+        config: TrainConfig,
+        facts: Mapping[str, Any],
+        cache: Path,
+        report: Report,
+    ) -> None:
+        self._dataset, self._out, self._config, self._facts = dataset, out, config, facts
+        self._report = report
+        self._labels = np.array([image.label for image in dataset.images], np.int64)
+        splits = np.array([image.split for image in dataset.images])
+        self._rows = {split: np.flatnonzero(splits == split) for split in SPLITS}
+        files = hashlib.sha256("".join(image.digest for image in dataset.images).encode()).hexdigest()
+        make_folder(cache)
+        decoded = decode_inputs(dataset.images, cache / f"inputs-{files[:16]}.npy", report=report)
+        self._inputs = keep_region(decoded, config.region)
+        evaluated = ("val",) if config.validation_only else ("val", "test")
+        self._fixed = FixedPart(
+            cache=cache,
+            inputs=self._inputs,
+            inputs_digest=f"{files} {config.region}",
+            train=self._rows["train"],
+            held_out=np.concatenate([self._rows[split] for split in evaluated]),
+            views=config.schedule.views,
+            augmentation=config.schedule.augmentation,
+            seed=config.seed if config.view_seed is None else config.view_seed,
+            report=report,
+        )
+        self._evaluated = evaluated
+
+    def train(self, methods: Sequence[str]) -> None:
+        """Train the methods in their order, and write the record of each last: it says that it is done."""
+        for method in methods:
+            started = time.monotonic()
+            keras.utils.set_random_seed(self._config.seed)
+            model = self._start(method)
+            views, parts = self._views(model, method)
+            data = StageData(views, self._labels, self._rows["train"], self._rows["val"])
+            run = Run(self._out, self._config.schedule, self._config.seed, self._report)
+            top = model if parts is None else parts.top
+            if self._config.schedule.stage(method).standardised:
+                if parts is None or parts.boundary != POOLED:
+                    raise DataError("a standardised head needs the fast path; leave out --plain")
+                top = standardised_head(views.view(self._rows["train"], 0), model)
+            history = train_stage(model, top, method, data, run)
+            best = keras.saving.load_model(self._out / f"{method}.keras", compile=False)
+            self._finish(method, best, views, parts, history, time.monotonic() - started)
+
+    def _start(self, method: str) -> keras.Model:
+        if method == METHODS[0]:
+            model = build_classifier(
+                self._config.weights,
+                seed=self._config.seed,
+                augmentation=self._config.schedule.augmentation,
+            )
+        else:
+            model = keras.saving.load_model(self._out / f"{METHODS[0]}.keras", compile=False)
+        freeze(model, unfrozen=self._config.schedule.stage(method).unfrozen)
+        return model
+
+    def _views(self, model: keras.Model, method: str) -> tuple[Views, Parts | None]:
+        """Return what the method trains on, and the network's parts unless the path is plain."""
+        if self._config.plain:
+            return ImageViews(self._inputs), None
+        parts, below = divide(model), None
+        if np.prod(parts.features.shape[1:]) > LARGEST_FEATURES:
+            self._report(f"{method}: the layers below {parts.boundary} are too few to keep their output")
+            return ImageViews(self._inputs), None
+        if method == METHODS[0] and METHODS[1] in self._config.methods:
+            freeze(model, unfrozen=self._config.schedule.fine_tuning.unfrozen)
+            below = divide(model)
+            freeze(model, unfrozen=0)
+        return self._fixed.features(parts, below=below), parts
+
+    def _finish(
+        self,
+        method: str,
+        model: keras.Model,
+        views: Views,
+        parts: Parts | None,
+        history: History,
+        seconds: float,
+    ) -> None:
+        """Evaluate the best epoch, fit what is fitted on validation data, and write all of it down."""
+        pooled = self._pooled(model, views, parts)
+        kernel, bias = (weight.astype(np.float64) for weight in model.get_layer(HEAD).get_weights())
+        splits = {split: self._predictions(split, pooled[split] @ kernel + bias) for split in self._evaluated}
+        validation = splits["val"]
+        temperature = fit_temperature(validation.logits, validation.labels)
+        familiarity = fit_familiarity(pooled["train"])
+        write_atomically(self._out / f"{method}.ood.npz", partial(_save_arrays, **asdict(familiarity)))
+        write_predictions(self._out / f"{method}.predictions.csv", splits)
+        record = {
+            "method": method,
+            **self._facts,
+            "schedule": self._config.schedule.describe(method),
+            "region": self._config.region,
+            "path": "plain" if parts is None else f"features at {parts.boundary}",
+            "history": history,
+            "wall_seconds_since_start_or_resume": round(seconds, 1),
+            "temperature": temperature,
+            "thresholds": thresholds(familiarity.score(pooled["val"])),
+            "validation": _figures(validation, temperature),
+        }
+        if "test" in splits:
+            record["test"] = _figures(splits["test"], temperature)
+        write_json(self._out / f"{method}.json", record)
+        for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
+            (self._out / leftover).unlink(missing_ok=True)
+
+    def _pooled(self, model: keras.Model, views: Views, parts: Parts | None) -> dict[str, NDArray]:
+        """Return pooled features, float64 [N, K], of the training split and of those to be evaluated.
+
+        The fast path has no training features without augmentation; it takes those of the first view.
+        """
+        below = model.input if parts is None else model.get_layer(parts.boundary).output
+        pooled = model.get_layer(POOLED).output
+        run = None if below is pooled else KerasRunner(keras.Model(below, pooled))
+        result = {}
+        for split in ("train", *self._evaluated):
+            parts_of_rows = np.array_split(self._rows[split], -(-len(self._rows[split]) // CHUNK))
+            pieces = (
+                views.view(rows, 0) if split == "train" else views.plain(rows) for rows in parts_of_rows
+            )
+            result[split] = np.concatenate([piece if run is None else run(piece) for piece in pieces]).astype(
+                float
+            )
+        return result
+
+    def _predictions(self, split: str, logits: NDArray[np.float64]) -> Predictions:
+        images = [self._dataset.images[row] for row in self._rows[split]]
+        return Predictions(
+            files=tuple(image.path for image in images),
+            labels=self._labels[self._rows[split]],
+            logits=logits,
+            sources=tuple(image.source for image in images),
+            groups=tuple(image.group for image in images),
+        )
+
+
+def _figures(predictions: Predictions, temperature: float) -> dict[str, Any]:
+    return measure(predictions.labels, softmax(predictions.logits, temperature)).to_dict()
+
+
+def _save_arrays(path: Path, **arrays: Any) -> None:
+    np.savez(path, **arrays)
