@@ -13,8 +13,8 @@ from typing import Final
 
 from xray_infer.benchmarks.commands import CommandRun, run_command, spread
 from xray_infer.datasets import SPLITS, Dataset
+from xray_infer.train.data.splits import write_manifest
 from xray_infer.train.schedule import METHODS
-from xray_infer.train.splits import write_manifest
 
 FAST: Final = "xray-train"
 PLAIN: Final = {"plain Keras fit": (), "plain Keras fit without XLA": ("--no-xla",)}

@@ -13,7 +13,7 @@ from specimens import example_manifest, jpeg, png
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import read_images
 from xray_infer.manifest import MANIFEST_KEY, ModelManifest
-from xray_infer.train.splits import random_split, write_manifest
+from xray_infer.train.data.splits import random_split, write_manifest
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared" / "data"

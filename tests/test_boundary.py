@@ -29,7 +29,7 @@ def images():
     [(0, "pooled"), (100, "conv5_block2_concat"), (285, "pool3_pool"), (426, "zero_padding2d")],
 )
 def test_the_parts_are_the_whole(classifier, images, unfrozen, boundary):
-    from xray_infer.train.boundary import divide
+    from xray_infer.train.fixed_part.boundary import divide
     from xray_infer.train.network import freeze
 
     freeze(classifier, unfrozen=unfrozen)
@@ -46,9 +46,9 @@ def test_the_parts_are_the_whole(classifier, images, unfrozen, boundary):
 
 def test_openvino_computes_what_keras_computes(classifier, images):
     pytest.importorskip("openvino")
-    from xray_infer.train.boundary import divide
+    from xray_infer.train.fixed_part.boundary import divide
+    from xray_infer.train.fixed_part.runners import KerasRunner, OpenVinoRunner
     from xray_infer.train.network import freeze
-    from xray_infer.train.runners import KerasRunner, OpenVinoRunner
 
     normalised = np.random.default_rng(2).normal(size=(19, 224, 224, 3)).astype(np.float32)
     for unfrozen in (0, 100):
@@ -64,8 +64,8 @@ def test_openvino_computes_what_keras_computes(classifier, images):
 
 
 def test_views_of_a_chunk_are_the_same_each_time_and_differ_from_view_to_view(classifier, images):
-    from xray_infer.train.boundary import divide
-    from xray_infer.train.features import image_features
+    from xray_infer.train.fixed_part.boundary import divide
+    from xray_infer.train.fixed_part.stores import image_features
     from xray_infer.train.network import freeze
 
     class Same:
@@ -101,7 +101,7 @@ def test_a_standardised_head_is_folded_exactly(classifier):
 
 
 def test_a_bfloat16_copy_keeps_its_weights_and_head_in_float32(classifier):
-    from xray_infer.train.boundary import divide
+    from xray_infer.train.fixed_part.boundary import divide
     from xray_infer.train.network import freeze
     from xray_infer.train.stages import _in_bfloat16, copy_weights
 

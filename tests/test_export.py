@@ -31,7 +31,7 @@ from xray_infer.export.reference import make_reference
 from xray_infer.manifest import OUTPUT_NAMES
 from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD, INPUT_SHAPE
 from xray_infer.runtimes import find_model
-from xray_infer.train.splits import random_split, write_manifest
+from xray_infer.train.data.splits import random_split, write_manifest
 
 pytestmark = pytest.mark.tensorflow
 

@@ -11,8 +11,8 @@ from specimens import png
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
+from xray_infer.train.data.inspection import inspect
 from xray_infer.train.data_cli import inspect_command
-from xray_infer.train.inspection import inspect
 
 
 def quiet(line):

@@ -14,9 +14,9 @@ from specimens import png
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import Dataset, LabelledImage, read_dataset, read_images
 from xray_infer.errors import DataError
+from xray_infer.train.data.groups import find_duplicates, group_images, join
+from xray_infer.train.data.splits import SHARES, grouped_split, random_split, write_manifest
 from xray_infer.train.data_cli import split_command
-from xray_infer.train.groups import find_duplicates, group_images, join
-from xray_infer.train.splits import SHARES, grouped_split, random_split, write_manifest
 
 
 def quiet(line):
@@ -76,7 +76,7 @@ def listed(label, count, *, per_group=1, source="", start=0):
 @pytest.fixture
 def without_pixels(monkeypatch):
     """Let groups come from the listing alone."""
-    monkeypatch.setattr("xray_infer.train.groups.find_duplicates", lambda images, **options: ((), {}))
+    monkeypatch.setattr("xray_infer.train.data.groups.find_duplicates", lambda images, **options: ((), {}))
 
 
 def shares(images, of=len):
@@ -98,14 +98,14 @@ def test_films_that_only_look_alike_stay_apart(films):
 
 
 def test_films_of_like_hashes_are_told_apart_by_their_pixels(films, monkeypatch):
-    monkeypatch.setattr("xray_infer.train.groups.MAX_DISTANCE", 144)  # every pair is compared
+    monkeypatch.setattr("xray_infer.train.data.groups.MAX_DISTANCE", 144)  # every pair is compared
     lines = []
     assert find_duplicates(films.images, report=lines.append) == ((), {})
     assert f"{3 * 30 * 29 // 2} pairs" in lines[-1]
 
 
 def test_copies_are_found_across_blocks_of_the_pair_matrix(films, tmp_path, monkeypatch):
-    monkeypatch.setattr("xray_infer.train.groups.HASH_ROWS", 8)
+    monkeypatch.setattr("xray_infer.train.data.groups.HASH_ROWS", 8)
     copies = []
     for number in (2, 20):
         path = tmp_path / f"{number}.png"

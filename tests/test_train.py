@@ -296,7 +296,7 @@ def small_network():
 
 def test_the_torch_twin_computes_what_keras_computes():
     torch = pytest.importorskip("torch", reason="the extra [pretrain] is not installed")
-    from xray_infer.train.torch_twin import TorchTwin
+    from xray_infer.train.backbone.torch_twin import TorchTwin
 
     rng = np.random.default_rng(0)
     model = small_network()
@@ -318,8 +318,8 @@ def test_pretraining_resumes_and_refuses_another_configuration(tmp_path, monkeyp
     pytest.importorskip("torch", reason="the extra [pretrain] is not installed")
     from dataclasses import replace
 
-    from xray_infer.train import pretrain as module
-    from xray_infer.train.pretrain import PretrainConfig, pretrain
+    from xray_infer.train.backbone import pretrain as module
+    from xray_infer.train.backbone.pretrain import PretrainConfig, pretrain
 
     rng = np.random.default_rng(0)
     with zipfile.ZipFile(tmp_path / "photographs.zip", "w") as archive:

@@ -25,7 +25,7 @@ def compute_squares(calls):
 
 
 def open_and_fill(folder, compute):
-    from xray_infer.train.features import fill_stores, open_stores
+    from xray_infer.train.fixed_part.stores import fill_stores, open_stores
 
     stores = open_stores(folder, views=2, shape=(300, 2))
     fill_stores(
@@ -69,7 +69,7 @@ def test_features_are_computed_once_and_go_on_after_a_kill(tmp_path):
 
 def test_each_image_goes_through_all_views_in_turn(tmp_path):
     pytest.importorskip("keras")
-    from xray_infer.train.features import FeatureViews
+    from xray_infer.train.fixed_part.stores import FeatureViews
 
     views = FeatureViews(open_and_fill(tmp_path, compute_squares([])), seed=3)
     rows = np.array([5, 190, 7, 0])

@@ -13,9 +13,9 @@ from specimens import png
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import Dataset, LabelledImage
 from xray_infer.errors import DataError, MissingExtraError
+from xray_infer.train.data.splits import write_manifest
+from xray_infer.train.data.yardsticks import FACTS, file_facts, yardsticks
 from xray_infer.train.data_cli import yardsticks_command
-from xray_infer.train.splits import write_manifest
-from xray_infer.train.yardsticks import FACTS, file_facts, yardsticks
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def pretrain_command(
     """
     with one_line_errors("xray-train", debug=debug):
         with extra_for("pre-training", "pretrain"):
-            from xray_infer.train.pretrain import PretrainConfig, pretrain
+            from xray_infer.train.backbone.pretrain import PretrainConfig, pretrain
         pretrain(
             archive,
             out,

@@ -14,7 +14,7 @@ from xray_infer.errors import DataError
 from xray_infer.terminal import one_line_errors, say
 
 if TYPE_CHECKING:
-    from xray_infer.train.yardsticks import Score, Yardstick
+    from xray_infer.train.data.yardsticks import Score, Yardstick
 
 EXIT_TO_MEND = 1
 
@@ -49,7 +49,7 @@ def split_command(
     """
     with one_line_errors("xray-train", debug=debug):
         from xray_infer.datasets import check_split, read_images
-        from xray_infer.train.splits import grouped_split, write_manifest
+        from xray_infer.train.data.splits import grouped_split, write_manifest
 
         dataset = read_images(data)
         listing = data / "manifest.csv" if data.is_dir() else data
@@ -76,7 +76,7 @@ def inspect_command(data: Path, patient_pattern: str | None, json_file: Path | N
     Exit status: 0, or 1 when files, labels or the split are to be mended.
     """
     with one_line_errors("xray-train", debug=debug):
-        from xray_infer.train.inspection import inspect
+        from xray_infer.train.data.inspection import inspect
 
         found = inspect(data, patient_pattern=patient_pattern, report=say)
         _print(found.as_text(), found.to_dict(), json_file)
@@ -93,7 +93,7 @@ def yardsticks_command(data: Path, seed: int, json_file: Path | None, debug: boo
     """Measure what guesses without lungs reach on DATA, which has a split: a network must beat them all."""
     with one_line_errors("xray-train", debug=debug):
         from xray_infer.datasets import read_dataset
-        from xray_infer.train.yardsticks import yardsticks
+        from xray_infer.train.data.yardsticks import yardsticks
 
         found = yardsticks(read_dataset(data), seed=seed, report=say)
         _print(_yardsticks_text(found), {"yardsticks": [one.to_dict() for one in found]}, json_file)

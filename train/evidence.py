@@ -24,10 +24,10 @@ from xray_infer.atomic import make_folder, write_json, write_text
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.datasets import SPLITS, Dataset, read_dataset
 from xray_infer.train.config import TrainConfig
+from xray_infer.train.data.splits import random_split
+from xray_infer.train.data.yardsticks import Yardstick, yardsticks
 from xray_infer.train.fit import train_dataset
 from xray_infer.train.schedule import METHODS
-from xray_infer.train.splits import random_split
-from xray_infer.train.yardsticks import Yardstick, yardsticks
 
 Records = dict[str, dict[str, Any]]
 

@@ -9,7 +9,7 @@ Output folder (each file appears atomically):
     METHOD.predictions.csv         logits of every validation and test image
     METHOD.log.csv, tensorboard/   the curves
     report.json, report.md, report.html, plots/
-While it runs (see `stages`, `features`, `inputs`): METHOD.last.keras, METHOD.progress.json, cache/.
+While it runs (see `stages`, `fixed_part`, `inputs`): METHOD.last.keras, METHOD.progress.json, cache/.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from xray_infer.datasets import SPLITS, Dataset, check_split, read_images
 from xray_infer.errors import DataError
 from xray_infer.preprocess import PREPROCESSING_VERSION
 from xray_infer.train.config import TrainConfig
+from xray_infer.train.data.splits import grouped_split, write_manifest
 from xray_infer.train.predictions import read_predictions
 from xray_infer.train.report import MethodResult, write_report
 from xray_infer.train.schedule import METHODS
-from xray_infer.train.splits import grouped_split, write_manifest
 from xray_infer.train.stages import Report
 from xray_infer.train.trainer import Trainer
 

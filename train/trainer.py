@@ -18,16 +18,16 @@ from xray_infer.atomic import make_folder, write_atomically, write_json
 from xray_infer.datasets import SPLITS, Dataset
 from xray_infer.errors import DataError
 from xray_infer.train.batches import ImageViews, Views
-from xray_infer.train.boundary import Parts, divide
 from xray_infer.train.calibrate import fit_familiarity, fit_temperature, thresholds
 from xray_infer.train.config import TrainConfig
-from xray_infer.train.fixed_part import FixedPart
+from xray_infer.train.fixed_part.boundary import Parts, divide
+from xray_infer.train.fixed_part.cache import FixedPart
+from xray_infer.train.fixed_part.runners import KerasRunner
 from xray_infer.train.inputs import decode_inputs, keep_region
 from xray_infer.train.metrics import measure, softmax
 from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
 from xray_infer.train.predictions import write_predictions
 from xray_infer.train.report import Predictions
-from xray_infer.train.runners import KerasRunner
 from xray_infer.train.schedule import METHODS
 from xray_infer.train.stages import History, Report, Run, StageData, standardised_head, train_stage
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.train.boundary import input_names
+from xray_infer.train.fixed_part.boundary import input_names
 
 REQUEST: Final = 8  # inputs in one OpenVINO request: the throughput is flat from 4 to 16
 BATCH: Final = 32

@@ -1,7 +1,7 @@
 """The freeze boundary: a classifier cut into a fixed part below and a trainable part above.
 
 Everything below the lowest trainable layer is a fixed function of the image. Its output can be computed
-once for each view of an image and kept (`features`), while the part above is trained on it.
+once for each view of an image and kept (`stores`), while the part above is trained on it.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.atomic import make_folder, write_atomically
-from xray_infer.train.runners import KerasRunner, Runner
+from xray_infer.train.fixed_part.runners import KerasRunner, Runner
 
 CHUNK: Final = 64
 SECONDS_BETWEEN_LINES: Final = 30

@@ -30,9 +30,9 @@ from torch import nn
 from xray_infer.atomic import make_folder, write_atomically, write_json
 from xray_infer.errors import DataError
 from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from xray_infer.train.backbone.photographs import Photographs, PhotographSet, read_photographs
+from xray_infer.train.backbone.torch_twin import TorchTwin
 from xray_infer.train.network import load_backbone
-from xray_infer.train.photographs import Photographs, PhotographSet, read_photographs
-from xray_infer.train.torch_twin import TorchTwin
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.train.boundary import Parts
-from xray_infer.train.features import (
+from xray_infer.train.fixed_part.boundary import Parts
+from xray_infer.train.fixed_part.runners import make_runner
+from xray_infer.train.fixed_part.stores import (
     FeatureViews,
     feature_key,
     fill_stores,
@@ -21,7 +22,6 @@ from xray_infer.train.features import (
     open_stores,
     weights_digest,
 )
-from xray_infer.train.runners import make_runner
 
 STORED: Final = np.float16  # the largest activation seen was 14; bfloat16's own error is larger
 

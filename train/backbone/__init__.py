@@ -1,0 +1,1 @@
+"""Pre-training of a backbone on photographs, where ImageNet weights cannot be had."""

@@ -1,0 +1,1 @@
+"""Data before training: groups, splits, what is wrong with it, and what guesses without lungs reach."""
