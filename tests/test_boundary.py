@@ -91,7 +91,7 @@ def test_a_standardised_head_is_folded_exactly(classifier):
 
     rng = np.random.default_rng(3)
     features = (rng.normal(size=(50, 1024)) * rng.uniform(0.01, 3, 1024) + 1).astype(np.float32)
-    head = standardised_head(features, classifier)
+    head = standardised_head(features, classifier, l2=0.01)
     before = np.asarray(head(features))
     copy_weights(head, classifier)
     kernel, bias = classifier.get_layer("probabilities").get_weights()

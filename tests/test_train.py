@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -187,7 +188,8 @@ def test_one_method_for_choosing_a_schedule(tmp_path, module_tree):
     from xray_infer.train.fit import train
 
     schedule = quick_config().schedule
-    schedule = replace(schedule, feature_extraction=replace(schedule.feature_extraction, standardised=True))
+    stage = replace(schedule.feature_extraction, standardised=True, augmented=False)
+    schedule = replace(schedule, feature_extraction=stage, originals=True)
     config = quick_config(schedule=schedule, methods=METHODS[:1], validation_only=True)
     page = train(module_tree, tmp_path / "run", config, report=lambda line: None)
     assert page.startswith("feature_extraction: validation accuracy")
@@ -202,6 +204,31 @@ def test_one_method_for_choosing_a_schedule(tmp_path, module_tree):
 
     saved = read_predictions(tmp_path / "run" / "feature_extraction.predictions.csv")["val"]
     assert negative_log_likelihood(saved.labels, saved.logits, 1.0) == pytest.approx(best, rel=1e-3)
+    # Chosen, it is tested, and not trained again.
+    before = (tmp_path / "run" / "feature_extraction.keras").stat().st_mtime_ns
+    config, data = replace(config, validation_only=False), tmp_path / "run" / "split.csv"
+    train(data, tmp_path / "run", config, report=lambda line: None)
+    tested = json.loads((tmp_path / "run" / "feature_extraction.json").read_text())
+    assert tested.pop("test")["images"] == 3
+    assert tested == record
+    assert (tmp_path / "run" / "feature_extraction.keras").stat().st_mtime_ns == before
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_schedule_that_needs_the_fast_path_is_refused_without_it(tmp_path, module_tree):
+    from dataclasses import replace
+
+    from xray_infer.train.fit import train
+    from xray_infer.train.schedule import SCHEDULES
+
+    best = SCHEDULES["best"]
+    for change, message in (
+        ({"plain": True, "schedule": best}, "a standardised head needs the fast path; leave out --plain"),
+        ({"schedule": replace(best, originals=False)}, "the schedule keeps no originals"),
+    ):
+        with pytest.raises(DataError, match=message):
+            train(module_tree, tmp_path / "run", quick_config(**change), report=lambda line: None)
+        shutil.rmtree(tmp_path / "run")
 
 
 def test_errors_are_one_line(tmp_path, module_tree):
@@ -220,6 +247,40 @@ def test_errors_are_one_line(tmp_path, module_tree):
         assert result.stderr.count("\n") == 1
         if message:
             assert message in result.stderr
+
+
+def test_options_change_the_schedule_that_is_named(tmp_path, monkeypatch):
+    from xray_infer.train import fit
+    from xray_infer.train.cli import main
+    from xray_infer.train.schedule import SCHEDULES
+
+    seen = []
+    monkeypatch.setattr(fit, "train", lambda data, out, config, **rest: seen.append((config, rest)) or "page")
+
+    def config_of(*options):
+        result = CliRunner().invoke(main, ["data", "--out", str(tmp_path), "--weights", "none", *options])
+        assert (result.exit_code, result.stdout) == (0, "page\n"), result.stderr
+        return seen[-1][0]
+
+    assert config_of().schedule == SCHEDULES["study"]
+    study = SCHEDULES["study"]
+    assert (study.feature_extraction.epochs, study.fine_tuning.epochs, study.fine_tuning.unfrozen) == (
+        4,
+        4,
+        100,
+    )
+    assert config_of("--schedule", "best").schedule == SCHEDULES["best"]
+    changed = config_of(
+        *("--schedule", "best", "--epochs", "3", "5", "--rates", "0.1", "0.2", "--unfreeze", "7"),
+        *("--mixup", "0", "--views", "2", "--batch-size", "4"),
+    ).schedule
+    assert (changed.feature_extraction.epochs, changed.fine_tuning.epochs) == (3, 5)
+    assert (changed.feature_extraction.learning_rate, changed.fine_tuning.learning_rate) == (0.1, 0.2)
+    assert (changed.fine_tuning.unfrozen, changed.fine_tuning.mixup) == (7, 0)
+    assert (changed.views, changed.batch_size) == (2, 4)
+    assert changed.augmentation == SCHEDULES["best"].augmentation
+    one = config_of("--method", "feature-extraction", "--region", "border", "--seed", "3", "--plain")
+    assert (one.methods, one.region, one.seed, one.plain) == (METHODS[:1], "border", 3, True)
 
 
 BACKEND_RUN = """

@@ -24,14 +24,14 @@ def compute_squares(calls):
     return compute
 
 
-def open_and_fill(folder, compute):
+def open_and_fill(folder, compute, plain_from=200):
     from xray_infer.train.fixed_part.stores import fill_stores, open_stores
 
     stores = open_stores(folder, views=2, shape=(300, 2))
     fill_stores(
         stores,
         train=np.arange(200),
-        held_out=np.arange(200, 300),
+        plain=np.arange(plain_from, 300),
         compute=compute,
         report=lambda line: None,
     )
@@ -80,6 +80,19 @@ def test_each_image_goes_through_all_views_in_turn(tmp_path):
     everyone = views.view(np.arange(200), 0)[:, 1]
     assert 60 < np.sum(everyone == 1) < 140  # they do not start with the same view
     assert np.all(views.plain(np.array([250, 299])) == [[250, 0], [299, 0]])
+
+
+def test_originals_are_one_of_the_views_or_all_of_them(tmp_path):
+    pytest.importorskip("keras")
+    from xray_infer.train.fixed_part.stores import FeatureViews, OriginalViews
+
+    stores = open_and_fill(tmp_path, compute_squares([]), plain_from=0)
+    views = FeatureViews(stores, seed=3, originals=True)
+    rows = np.arange(200)
+    seen = np.sort([views.view(rows, epoch)[:, 1] for epoch in range(3)], axis=0)
+    assert np.array_equal(seen, np.repeat([[0], [1], [2]], 200, axis=1))
+    for epoch in range(3):
+        assert np.all(OriginalViews(views).view(rows, epoch) == np.stack([rows, 0 * rows], axis=1))
 
 
 def test_batches_depend_on_seed_and_epoch_alone():

@@ -31,9 +31,13 @@ class TrainConfig:
     validation_only: bool = False
 
     def identity(self) -> dict[str, Any]:
-        """Return all but the methods and the weights' folder as flat JSON types."""
+        """Return what tells runs apart, as flat JSON types.
+
+        The weights' folder does not, nor which methods are trained or whether they are tested: a folder
+        may get these later.
+        """
         facts = {**asdict(self), "weights": Path(self.weights).name}
-        del facts["methods"]
+        del facts["methods"], facts["validation_only"]
         return _flat(facts)
 
 

@@ -81,8 +81,10 @@ def train_dataset(
     }
     _claim(out, identity)
     wanted = METHODS if METHODS[1] in config.methods else METHODS[:1]
-    pending = [method for method in wanted if not (out / f"{method}.json").exists()]
-    if pending:
+    finished = {method: _record(out, method) for method in wanted if (out / f"{method}.json").exists()}
+    pending = [method for method in wanted if method not in finished]
+    untested = [record for record in finished.values() if "test" not in record and not config.validation_only]
+    if pending or untested:
         write_manifest(dataset, out / "split.csv")
         facts = {
             "data_sha256": dataset.digest,
@@ -92,10 +94,13 @@ def train_dataset(
             "preprocessing_version": PREPROCESSING_VERSION,
             "versions": _versions(),
         }
-        Trainer(dataset, out, config, facts, cache or out / "cache", report).train(pending)
+        trainer = Trainer(dataset, out, config, facts, cache or out / "cache", report)
+        for record in untested:
+            trainer.test(record)
+        trainer.train(pending)
     shutil.rmtree(out / "cache", ignore_errors=True)
     reported = [method for method in wanted if method in config.methods]
-    records = [json.loads((out / f"{method}.json").read_text()) for method in reported]
+    records = [_record(out, method) for method in reported]
     if config.validation_only:
         return _validation_lines(records)
     facts = {
@@ -103,6 +108,11 @@ def train_dataset(
         "config": identity,
     }
     return write_report(out, [_result(record, out) for record in records], facts)
+
+
+def _record(out: Path, method: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((out / f"{method}.json").read_text(encoding="utf-8"))
+    return record
 
 
 def _result(record: Mapping[str, Any], out: Path) -> MethodResult:

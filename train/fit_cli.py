@@ -43,7 +43,9 @@ SCHEDULE_OPTIONS = (
         "--label-smoothing", type=click.FloatRange(0, 0.5), help="Fine-tuning: share given to all classes."
     ),
     click.option(
-        "--augmentation", type=click.Choice(["study", "strong"]), help="Layers that change training images."
+        "--augmentation",
+        type=click.Choice(["flips", "study", "strong"]),
+        help="Layers that change training images.",
     ),
     click.option("--batch-size", type=click.IntRange(1), help="Images a step."),
     click.option("--views", type=click.IntRange(1), help="Augmented views of each image that are kept."),

@@ -17,6 +17,8 @@ from xray_infer.manifest import INPUT_NAME
 from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD, INPUT_SHAPE
 
 MAX_ROTATION: Final = 0.03  # of a full turn: within 11 degrees
+# Mirrored at the edge: black corners in every training image and in no other cost 10 points of accuracy.
+FILL: Final = "reflect"
 NORMALISED: Final = "imagenet"  # the layer whose output the backbone sees
 POOLED: Final = "pooled"
 HEAD: Final = "probabilities"
@@ -24,28 +26,30 @@ HEAD: Final = "probabilities"
 layers = keras.layers
 
 
+def _flips(seed: int) -> list[keras.Layer]:
+    return [layers.RandomFlip("horizontal", seed=seed, name="random_flip")]
+
+
 def _flips_and_rotations(seed: int) -> list[keras.Layer]:
     return [
-        layers.RandomFlip("horizontal", seed=seed, name="random_flip"),
-        layers.RandomRotation(
-            MAX_ROTATION, fill_mode="constant", fill_value=0.0, seed=seed + 1, name="random_rotation"
-        ),
+        *_flips(seed),
+        layers.RandomRotation(MAX_ROTATION, fill_mode=FILL, seed=seed + 1, name="random_rotation"),
     ]
 
 
 def _strong(seed: int) -> list[keras.Layer]:
     """Also shift, zoom, contrast and brightness: what differs from one hospital's films to another's."""
-    black = {"fill_mode": "constant", "fill_value": 0.0}
     return [
         *_flips_and_rotations(seed),
-        layers.RandomTranslation(0.06, 0.06, **black, seed=seed + 2, name="random_translation"),
-        layers.RandomZoom((-0.2, 0.05), (-0.2, 0.05), **black, seed=seed + 3, name="random_zoom"),
+        layers.RandomTranslation(0.06, 0.06, fill_mode=FILL, seed=seed + 2, name="random_translation"),
+        layers.RandomZoom((-0.2, 0.05), (-0.2, 0.05), fill_mode=FILL, seed=seed + 3, name="random_zoom"),
         layers.RandomContrast(0.25, value_range=(0, 1), seed=seed + 4, name="random_contrast"),
         layers.RandomBrightness(0.1, value_range=(0, 1), seed=seed + 5, name="random_brightness"),
     ]
 
 
 AUGMENTATIONS: Final[dict[str, Callable[[int], list[keras.Layer]]]] = {
+    "flips": _flips,
     "study": _flips_and_rotations,
     "strong": _strong,
 }

@@ -126,14 +126,15 @@ def copy_weights(part: keras.Model, whole: keras.Model) -> None:
             whole.get_layer(layer.name).set_weights(weights)
 
 
-def standardised_head(features: NDArray[np.floating], model: keras.Model) -> keras.Model:
+def standardised_head(features: NDArray[np.floating], model: keras.Model, *, l2: float) -> keras.Model:
     """Return a trainable head for pooled features `[N, K]`, which it scales to mean 0 and deviation 1."""
+    settings = {**model.get_layer(HEAD).get_config(), "kernel_regularizer": keras.regularizers.L2(l2)}
     variance = np.maximum(features.var(axis=0), 1e-10)
     return keras.Sequential(
         [
             keras.Input(features.shape[1:]),
             keras.layers.Normalization(mean=features.mean(axis=0), variance=variance, name=STANDARDISE),
-            keras.layers.Dense.from_config(model.get_layer(HEAD).get_config()),
+            keras.layers.Dense.from_config(settings),
         ],
         name="standardised_head",
     )

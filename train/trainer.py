@@ -23,6 +23,7 @@ from xray_infer.train.config import TrainConfig
 from xray_infer.train.fixed_part.boundary import Parts, divide
 from xray_infer.train.fixed_part.cache import FixedPart
 from xray_infer.train.fixed_part.runners import KerasRunner
+from xray_infer.train.fixed_part.stores import OriginalViews
 from xray_infer.train.inputs import decode_inputs, keep_region
 from xray_infer.train.metrics import measure, softmax
 from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
@@ -64,7 +65,7 @@ class Trainer:
             train=self._rows["train"],
             held_out=np.concatenate([self._rows[split] for split in evaluated]),
             views=config.schedule.views,
-            augmentation=config.schedule.augmentation,
+            originals=config.schedule.originals,
             seed=config.seed if config.view_seed is None else config.view_seed,
             report=report,
         )
@@ -80,13 +81,22 @@ class Trainer:
             data = StageData(views, self._labels, self._rows["train"], self._rows["val"])
             run = Run(self._out, self._config.schedule, self._config.seed, self._report)
             top = model if parts is None else parts.top
-            if self._config.schedule.stage(method).standardised:
-                if parts is None or parts.boundary != POOLED:
-                    raise DataError("a standardised head needs the fast path; leave out --plain")
-                top = standardised_head(views.view(self._rows["train"], 0), model)
+            stage = self._config.schedule.stage(method)
+            if stage.standardised and (parts is None or parts.boundary != POOLED):
+                raise DataError("a standardised head needs the fast path; leave out --plain")
+            if stage.standardised:
+                top = standardised_head(views.view(self._rows["train"], 0), model, l2=stage.l2)
             history = train_stage(model, top, method, data, run)
-            best = keras.saving.load_model(self._out / f"{method}.keras", compile=False)
-            self._finish(method, best, views, parts, history, time.monotonic() - started)
+            self._finish(method, views, parts, history, time.monotonic() - started)
+
+    def test(self, record: Mapping[str, Any]) -> None:
+        """Add the test split to the record of a method that was trained on validation alone."""
+        method = record["method"]
+        self._report(f"{method}: trained already, now tested")
+        model = keras.saving.load_model(self._out / f"{method}.keras", compile=False)
+        freeze(model, unfrozen=self._config.schedule.stage(method).unfrozen)
+        views, parts = self._views(model, method)
+        self._finish(method, views, parts, record["history"], record["wall_seconds_since_start_or_resume"])
 
     def _start(self, method: str) -> keras.Model:
         if method == METHODS[0]:
@@ -112,18 +122,22 @@ class Trainer:
             freeze(model, unfrozen=self._config.schedule.fine_tuning.unfrozen)
             below = divide(model)
             freeze(model, unfrozen=0)
-        return self._fixed.features(parts, below=below), parts
+        augmented = self._config.schedule.stage(method).augmented
+        if not augmented and not self._config.schedule.originals:
+            raise DataError(f"{method} trains on images as they are, but the schedule keeps no originals")
+        views = self._fixed.features(parts, below=below)
+        return views if augmented else OriginalViews(views), parts
 
     def _finish(
         self,
         method: str,
-        model: keras.Model,
         views: Views,
         parts: Parts | None,
         history: History,
         seconds: float,
     ) -> None:
         """Evaluate the best epoch, fit what is fitted on validation data, and write all of it down."""
+        model = keras.saving.load_model(self._out / f"{method}.keras", compile=False)
         pooled = self._pooled(model, views, parts)
         kernel, bias = (weight.astype(np.float64) for weight in model.get_layer(HEAD).get_weights())
         splits = {split: self._predictions(split, pooled[split] @ kernel + bias) for split in self._evaluated}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -31,7 +32,8 @@ class FixedPart:
     """Computes and keeps the features of one set of images.
 
     `inputs` are `uint8 [N, 224, 224, 1]` and `inputs_digest` names them; `train` and `held_out` are rows.
-    `views` is how many augmented views of the training rows are made, seeded by `seed`.
+    `views` is how many augmented views of the training rows are made, seeded by `seed`; with `originals`
+    these rows are also trained on as they are.
     """
 
     cache: Path
@@ -40,7 +42,7 @@ class FixedPart:
     train: NDArray[np.integer]
     held_out: NDArray[np.integer]
     views: int
-    augmentation: str
+    originals: bool
     seed: int
     report: Callable[[str], None]
 
@@ -66,10 +68,20 @@ class FixedPart:
             boundary=parts.boundary,
             runtimes=[exact.name, fast.name],
             from_features=lower is not None,
-            augmentation=self.augmentation,
+            augmentation=_settings(parts.views),
             seed=self.seed,
         )
         shape = (len(self.inputs), *parts.trunk.output.shape[1:])
         stores = open_stores(self.cache / key, views=self.views, shape=shape, dtype=STORED)
-        fill_stores(stores, train=self.train, held_out=self.held_out, compute=compute, report=self.report)
-        return FeatureViews(stores, self.seed)
+        plain = np.concatenate([self.train, self.held_out]) if self.originals else self.held_out
+        fill_stores(stores, train=self.train, plain=plain, compute=compute, report=self.report)
+        return FeatureViews(stores, self.seed, self.originals)
+
+
+def _settings(views: keras.Model) -> list[list[Any]]:
+    """Return what the layers in front of the trunk do, without their names and seeds, as JSON types."""
+    settings = []
+    for layer in views.layers:
+        config = {key: value for key, value in layer.get_config().items() if key not in ("name", "seed")}
+        settings.append([type(layer).__name__, json.loads(json.dumps(config, default=str))])
+    return settings

@@ -60,18 +60,22 @@ class FeatureStore:
 
 @dataclass(frozen=True, slots=True)
 class FeatureViews:
-    """What the top of a network is trained on: feature stores, the first one not augmented."""
+    """What the top of a network is trained on: feature stores, the first one not augmented.
+
+    That one is among the training views with `originals`.
+    """
 
     stores: tuple[FeatureStore, ...]
     seed: int
+    originals: bool = False
 
     def view(self, rows: NDArray[np.integer], epoch: int) -> NDArray[np.float32]:
-        """Return the rows, each in its turn through the augmented views; turns start at random."""
-        augmented = self.stores[1:]
+        """Return the rows, each in its turn through the training views; turns start at random."""
+        used = self.stores if self.originals else self.stores[1:]
         turn = np.random.default_rng(self.seed).permutation(len(self.stores[0].features))[rows]
-        choice = (turn + epoch) % len(augmented)
+        choice = (turn + epoch) % len(used)
         result = np.empty((len(rows), *self.stores[0].features.shape[1:]), np.float32)
-        for index, store in enumerate(augmented):
+        for index, store in enumerate(used):
             mine = choice == index
             result[mine] = store.features[rows[mine]]
         return result
@@ -79,6 +83,21 @@ class FeatureViews:
     def plain(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the rows without augmentation."""
         return self.stores[0].features[rows].astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalViews:
+    """The training rows as they are, in every epoch."""
+
+    views: FeatureViews
+
+    def view(self, rows: NDArray[np.integer], epoch: int) -> NDArray[np.float32]:
+        """Return the rows without augmentation."""
+        return self.views.plain(rows)
+
+    def plain(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the rows without augmentation."""
+        return self.views.plain(rows)
 
 
 def feature_key(**facts: Any) -> str:
@@ -107,15 +126,15 @@ def fill_stores(
     stores: tuple[FeatureStore, ...],
     *,
     train: NDArray[np.integer],
-    held_out: NDArray[np.integer],
+    plain: NDArray[np.integer],
     compute: Callable[[int], Compute],
     report: Callable[[str], None],
 ) -> None:
-    """Fill the augmented views of the training rows and the plain view of the held-out ones.
+    """Fill the augmented views of the rows `train` and the plain view of the rows `plain`.
 
     `compute(view)` returns the function that computes a chunk of that view.
     """
-    missing = [store.missing(train if view else held_out) for view, store in enumerate(stores)]
+    missing = [store.missing(train if view else plain) for view, store in enumerate(stores)]
     total = sum(map(len, missing)) * CHUNK
     done, started = 0, time.monotonic()
     spoken = started
