@@ -125,7 +125,7 @@ class Trainer:
         augmented = self._config.schedule.stage(method).augmented
         if not augmented and not self._config.schedule.originals:
             raise DataError(f"{method} trains on images as they are, but the schedule keeps no originals")
-        views = self._fixed.features(parts, below=below)
+        views = self._fixed.features(parts, below=below, augmented=augmented)
         return views if augmented else OriginalViews(views), parts
 
     def _finish(

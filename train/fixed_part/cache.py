@@ -46,15 +46,15 @@ class FixedPart:
     seed: int
     report: Callable[[str], None]
 
-    def features(self, parts: Parts, *, below: Parts | None = None) -> FeatureViews:
+    def features(self, parts: Parts, *, below: Parts | None = None, augmented: bool = True) -> FeatureViews:
         """Return the views of all images at the boundary of `parts`, computing what is missing.
 
         `below` is a lower cut of the same network: its features are made first and built upon, so that
-        two boundaries cost little more than one.
+        two boundaries cost little more than one. Without `augmented` only the plain view is filled.
         """
-        lower = (
-            self.features(below).stores if below is not None and below.boundary != parts.boundary else None
-        )
+        lower = None
+        if below is not None and below.boundary != parts.boundary:
+            lower = self.features(below, augmented=augmented).stores
         if lower is None:
             exact, fast = (make_runner(parts.trunk, fast=fast) for fast in (False, True))
             compute = image_features(self.inputs, parts.views, (exact, fast), seed=self.seed)
@@ -74,7 +74,8 @@ class FixedPart:
         shape = (len(self.inputs), *parts.trunk.output.shape[1:])
         stores = open_stores(self.cache / key, views=self.views, shape=shape, dtype=STORED)
         plain = np.concatenate([self.train, self.held_out]) if self.originals else self.held_out
-        fill_stores(stores, train=self.train, plain=plain, compute=compute, report=self.report)
+        train = self.train if augmented else self.train[:0]
+        fill_stores(stores, train=train, plain=plain, compute=compute, report=self.report)
         return FeatureViews(stores, self.seed, self.originals)
 
 
