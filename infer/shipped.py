@@ -55,8 +55,9 @@ def shipped_model(runtime: str, method: str = DEFAULT_METHOD) -> Model:
 
 
 def list_shipped() -> tuple[ShippedModel, ...]:
-    """Return every shipped model, the default method first. Raises ModelError for one that is damaged."""
-    models = [shipped_model(runtime, method) for method in METHODS for runtime in SUFFIXES.values()]
+    """Return every model in the folder, the default method first. Raises ModelError for a damaged one."""
+    places = [MODELS_FOLDER / f"{name}-{DEFAULT_RECIPE}{suffix}" for name in METHODS for suffix in SUFFIXES]
+    models = [find_model(path) for path in places if path.exists()]
     return tuple(ShippedModel(model, _manifest(model)) for model in models)
 
 

@@ -242,8 +242,10 @@ def _accuracy(model: _Classifier, photographs: Photographs, config: PretrainConf
     device = model.mean.device
     right = 0
     for images, labels in _batches(photographs, config.batch_size):
+        # At the side of training: the same network at another scale is some points worse.
+        sized = nn.functional.interpolate(images, size=(config.side,) * 2, mode="bilinear", antialias=True)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            right += int((model(images.to(device)).argmax(1).cpu() == labels).sum())
+            right += int((model(sized.to(device)).argmax(1).cpu() == labels).sum())
     return right / len(photographs.labels)
 
 
