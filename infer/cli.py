@@ -63,9 +63,7 @@ class Options:
 @click.option("--batch-size", type=click.IntRange(1, 64), default=1, show_default=True, help="Images a pass.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__)
-@click.pass_context
 def main(
-    context: click.Context,
     source: Path | None,
     list_models: bool,
     as_json: bool,
@@ -78,9 +76,9 @@ def main(
     results, also when it cannot be read.
     """
     if list_models == (source is not None):
-        raise click.UsageError("give a SOURCE, or --list-models", context)
+        raise click.UsageError("give a SOURCE, or --list-models", click.get_current_context())
     if as_json and not list_models:
-        raise click.UsageError("--json goes with --list-models", context)
+        raise click.UsageError("--json goes with --list-models", click.get_current_context())
     with one_line_errors("xray-infer", debug=debug):
         if source is None:
             click.echo(_shipped_models(as_json=as_json))

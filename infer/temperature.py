@@ -10,5 +10,5 @@ def at_temperature(probabilities: NDArray[np.float32], temperature: float) -> ND
     """Return softmax(logits / temperature) from softmax(logits), float32 `[N, C]`."""
     if temperature == 1.0:
         return probabilities
-    scaled = np.power(probabilities.astype(np.float64), 1 / temperature)
-    return (scaled / scaled.sum(axis=-1, keepdims=True)).astype(np.float32)
+    scaled: NDArray[np.float64] = np.power(probabilities.astype(np.float64), 1 / temperature)
+    return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True), dtype=np.float32)

@@ -114,14 +114,17 @@ class Trainer:
         """Return what the method trains on, and the network's parts unless the path is plain."""
         if self._config.plain:
             return ImageViews(self._inputs), None
-        parts, below = divide(model), None
-        if np.prod(parts.features.shape[1:]) > LARGEST_FEATURES:
+        parts = divide(model)
+        below: Parts | None = None
+        if _too_large(parts):
             self._report(f"{method}: the layers below {parts.boundary} are too few to keep their output")
             return ImageViews(self._inputs), None
         if method == METHODS[0] and METHODS[1] in self._config.methods:
             freeze(model, unfrozen=self._config.schedule.fine_tuning.unfrozen)
             below = divide(model)
             freeze(model, unfrozen=0)
+            if _too_large(below):
+                below = None
         augmented = self._config.schedule.stage(method).augmented
         if not augmented and not self._config.schedule.originals:
             raise DataError(f"{method} trains on images as they are, but the schedule keeps no originals")
@@ -192,6 +195,10 @@ class Trainer:
             sources=tuple(image.source for image in images),
             groups=tuple(image.group for image in images),
         )
+
+
+def _too_large(parts: Parts) -> bool:
+    return bool(np.prod(parts.features.shape[1:]) > LARGEST_FEATURES)
 
 
 def _figures(predictions: Predictions, temperature: float) -> dict[str, Any]:
