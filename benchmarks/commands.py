@@ -7,11 +7,12 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xray_infer.errors import DataError
+from xray_infer.terminal import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def _high_water_mb(pid: int) -> float:
 
 
 def compare_commands(
-    commands: Mapping[str, Sequence[str]], *, rounds: int, report: Callable[[str], None]
+    commands: Mapping[str, Sequence[str]], *, rounds: int, report: Report
 ) -> dict[str, list[CommandRun]]:
     """Run all commands in turn, `rounds` times after a warm-up round that does not count."""
     runs: dict[str, list[CommandRun]] = {name: [] for name in commands}

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.benchmarks.contenders import Contender, TestSet
+from xray_infer.terminal import Report
 from xray_infer.train.metrics import Metrics, measure, wilson_interval
 
 WARM_UP: Final = 3
@@ -49,7 +50,7 @@ def compare(
     *,
     rounds: int,
     images: int,
-    report: Callable[[str], None],
+    report: Report,
 ) -> list[Result]:
     """Measure all contenders on the test set; speed on its first `images` images in each of `rounds`."""
     answers = []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 from xray_infer.engine import default_workers
+from xray_infer.versions import installed_versions
 
 PACKAGES: Final = ("onnxruntime", "ai-edge-litert", "tensorflow-cpu", "keras", "numpy")
 SPEED_FLAGS: Final = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
@@ -18,14 +18,5 @@ def describe_machine() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     words = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
     flags = " ".join(flag for flag in SPEED_FLAGS if flag in words) or platform.machine()
-    return f"{default_workers()} processors ({flags}), Python {platform.python_version()}, {_versions()}."
-
-
-def _versions() -> str:
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)
+    versions = ", ".join(f"{name} {number}" for name, number in installed_versions(PACKAGES).items())
+    return f"{default_workers()} processors ({flags}), {versions}."

@@ -6,13 +6,14 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from xray_infer.benchmarks.commands import CommandRun, run_command, spread
 from xray_infer.datasets import SPLITS, Dataset
+from xray_infer.terminal import Report
 from xray_infer.train.data.splits import write_manifest
 from xray_infer.train.schedule import METHODS
 
@@ -29,7 +30,7 @@ class TrainingRun:
 
 
 def compare_training(
-    dataset: Dataset, weights: str, *, rounds: int, report: Callable[[str], None]
+    dataset: Dataset, weights: str, *, rounds: int, report: Report
 ) -> dict[str, list[TrainingRun]]:
     """Train the study's schedule each way in turn, `rounds` times, the round's number as seed."""
     runs: dict[str, list[TrainingRun]] = {name: [] for name in (FAST, *PLAIN)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from xray_infer.export.recipes import EMBED, RECIPES, Source
 from xray_infer.export.reference import Reference, make_reference
 from xray_infer.manifest import ModelManifest
 from xray_infer.runtimes import find_model
+from xray_infer.terminal import Report
 
 INTENDED_USE: Final = f"Chest X-rays: COVID-19, other pneumonia or normal. {RESEARCH_NOTICE}"
 
@@ -46,9 +47,7 @@ class ExportedFile:
     parity: dict[str, Any]
 
 
-def export(
-    config: ExportConfig, *, tool_versions: dict[str, str], report: Callable[[str], None]
-) -> Iterator[ExportedFile]:
+def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Report) -> Iterator[ExportedFile]:
     """Export the wanted files one after the other; `report` gets lines on progress.
 
     Raises ModelError, DataError or OutputError before any file is made, and ParityError at the first

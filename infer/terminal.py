@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from xray_infer.errors import XrayError
+
+# What a long job tells a person on its way: a line at a time.
+Report = Callable[[str], None]
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130

@@ -14,7 +14,7 @@ test split: of each run's own, so those of random splits are of other images tha
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -23,6 +23,7 @@ from typing import Any
 from xray_infer.atomic import make_folder, write_json, write_text
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.datasets import SPLITS, Dataset, read_dataset
+from xray_infer.terminal import Report
 from xray_infer.train.config import TrainConfig
 from xray_infer.train.data.splits import random_split
 from xray_infer.train.data.yardsticks import Yardstick, yardsticks
@@ -47,7 +48,7 @@ class Runs:
         ]
 
 
-def gather(data: Path, out: Path, config: TrainConfig, *, seeds: int, report: Callable[[str], None]) -> str:
+def gather(data: Path, out: Path, config: TrainConfig, *, seeds: int, report: Report) -> str:
     """Train all runs, write evidence.json and evidence.md, and return the latter's text.
 
     Raises DataError when `data` has no split, and what a training run raises.

@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,13 +27,14 @@ from xray_infer.atomic import make_folder, write_json
 from xray_infer.datasets import SPLITS, Dataset, check_split, read_images
 from xray_infer.errors import DataError
 from xray_infer.preprocess import PREPROCESSING_VERSION
+from xray_infer.terminal import Report
 from xray_infer.train.config import TrainConfig
 from xray_infer.train.data.splits import grouped_split, write_manifest
 from xray_infer.train.predictions import read_predictions
 from xray_infer.train.report import MethodResult, write_report
 from xray_infer.train.schedule import METHODS
-from xray_infer.train.stages import Report
 from xray_infer.train.trainer import Trainer
+from xray_infer.versions import installed_versions
 
 PACKAGES: Final = ("xray-infer", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "openvino", "numpy")
 
@@ -92,7 +91,7 @@ def train_dataset(
             "seed": config.seed,
             "backbone_sha256": identity["backbone_sha256"],
             "preprocessing_version": PREPROCESSING_VERSION,
-            "versions": _versions(),
+            "versions": {**installed_versions(PACKAGES), "backend": keras.backend.backend()},
         }
         trainer = Trainer(dataset, out, config, facts, cache or out / "cache", report)
         for record in untested:
@@ -154,13 +153,3 @@ def _claim(out: Path, identity: Mapping[str, Any]) -> None:
 def _digest(weights: str) -> str | None:
     path = Path(weights)
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "backend": keras.backend.backend()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except ModuleNotFoundError:
-            continue
-    return found

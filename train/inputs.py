@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from xray_infer.datasets import LabelledImage, read_input
 from xray_infer.engine import default_workers
 from xray_infer.errors import DataError
 from xray_infer.preprocess import INPUT_SHAPE
+from xray_infer.terminal import Report
 
 CHUNK: Final = 256  # images in memory at once while decoding
 MARGIN: Final = 28  # pixels: an eighth of the side
@@ -22,9 +23,7 @@ MARGIN: Final = 28  # pixels: an eighth of the side
 REGIONS: Final = ("all", "centre", "border")
 
 
-def decode_inputs(
-    images: Sequence[LabelledImage], path: Path, *, report: Callable[[str], None]
-) -> NDArray[np.uint8]:
+def decode_inputs(images: Sequence[LabelledImage], path: Path, *, report: Report) -> NDArray[np.uint8]:
     """Return `uint8 [N, 224, 224, 1]`, memory-mapped from `path`; decode the images unless it exists.
 
     The file appears atomically. Raises DataError for an image that cannot be read.

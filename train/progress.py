@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import keras
+
+from xray_infer.terminal import Report
 
 SECONDS_BETWEEN_LINES: Final = 30
 
@@ -14,7 +15,7 @@ SECONDS_BETWEEN_LINES: Final = 30
 class Progress(keras.callbacks.Callback):
     """Reports each epoch, and long epochs on the way. Time left counts the rest of this method."""
 
-    def __init__(self, method: str, steps: int, report: Callable[[str], None]) -> None:
+    def __init__(self, method: str, steps: int, report: Report) -> None:
         super().__init__()
         self._method, self._steps, self._report = method, steps, report
         self._started = self._spoken = time.monotonic()

@@ -9,7 +9,6 @@ Files in the run's folder while a method trains:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.atomic import write_atomically, write_json
+from xray_infer.terminal import Report
 from xray_infer.train.batches import BatchOptions, PlainBatches, TrainingBatches, Views, one_hot
 from xray_infer.train.logs import EpochLogs
 from xray_infer.train.network import HEAD
@@ -26,7 +26,6 @@ from xray_infer.train.progress import Progress
 from xray_infer.train.schedule import Schedule, Stage
 
 History = list[dict[str, float]]
-Report = Callable[[str], None]
 
 STANDARDISE: Final = "standardise"
 

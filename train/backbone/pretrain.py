@@ -15,7 +15,7 @@ import functools
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from torch import nn
 from xray_infer.atomic import make_folder, write_atomically, write_json
 from xray_infer.errors import DataError
 from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from xray_infer.terminal import Report
 from xray_infer.train.backbone.photographs import Photographs, PhotographSet, read_photographs
 from xray_infer.train.backbone.torch_twin import TorchTwin
 from xray_infer.train.network import load_backbone
@@ -88,7 +89,7 @@ def pretrain(
     config: PretrainConfig,
     *,
     start: Path | None = None,
-    report: Callable[[str], None] = lambda line: None,
+    report: Report = lambda line: None,
 ) -> Path:
     """Train the backbone and return the path of `backbone.keras`.
 
@@ -166,9 +167,7 @@ class _Training:
             getattr(self, name).load_state_dict(state[name])
 
 
-def _train_epoch(
-    training: _Training, photographs: Photographs, epoch: int, report: Callable[[str], None]
-) -> float:
+def _train_epoch(training: _Training, photographs: Photographs, epoch: int, report: Report) -> float:
     """Train one epoch and return its mean loss."""
     config, model = training.config, training.model
     model.train()

@@ -30,6 +30,7 @@ from xray_infer.decode import decode
 from xray_infer.engine import default_workers
 from xray_infer.errors import DataError, ImageError
 from xray_infer.preprocess import to_input
+from xray_infer.terminal import Report
 
 SIDE: Final = 64
 HASH_SIDE: Final = 12
@@ -49,8 +50,6 @@ TURNS: Final[dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]] = {
     "mirrored": lambda thumbnails: thumbnails[..., ::-1],
     "inverted": lambda thumbnails: 255 - thumbnails,
 }
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ import numpy as np
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import SPLITS, LabelledImage, read_images
-from xray_infer.train.data.groups import DuplicatePair, Report, find_duplicates, join, links, with_patients
+from xray_infer.terminal import Report
+from xray_infer.train.data.groups import DuplicatePair, find_duplicates, join, links, with_patients
 
 NO_SPLIT: Final = "no split"
 NO_SOURCE: Final = "not stated"

@@ -19,7 +19,8 @@ from xray_infer.atomic import make_folder, write_atomically
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import SPLITS, Dataset, LabelledImage
 from xray_infer.errors import DataError
-from xray_infer.train.data.groups import Report, group_images
+from xray_infer.terminal import Report
+from xray_infer.train.data.groups import group_images
 
 SHARES: Final = {"train": 0.8, "val": 0.1, "test": 0.1}
 COLUMNS: Final = ("file", "label", "split", "group_id", "patient_id", "source")

@@ -7,7 +7,6 @@ learned the source. All are fitted on the training split alone, with fixed setti
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from xray_infer.datasets import SPLITS, Dataset, LabelledImage
 from xray_infer.decode import decode
 from xray_infer.errors import DataError, ImageError, extra_for
 from xray_infer.preprocess import to_input
+from xray_infer.terminal import Report
 from xray_infer.train.metrics import measure
 
 FACTS: Final = (
@@ -63,7 +63,7 @@ class Yardstick:
 
 
 def yardsticks(
-    dataset: Dataset, *, seed: int = 0, report: Callable[[str], None] = lambda line: None
+    dataset: Dataset, *, seed: int = 0, report: Report = lambda line: None
 ) -> tuple[Yardstick, ...]:
     """Measure the commonest class, the source, the file's facts and 20 x 20 pixels, in this order.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_infer.terminal import Report
 from xray_infer.train.fixed_part.boundary import Parts
 from xray_infer.train.fixed_part.runners import make_runner
 from xray_infer.train.fixed_part.stores import (
@@ -44,7 +44,7 @@ class FixedPart:
     views: int
     originals: bool
     seed: int
-    report: Callable[[str], None]
+    report: Report
 
     def features(self, parts: Parts, *, below: Parts | None = None, augmented: bool = True) -> FeatureViews:
         """Return the views of all images at the boundary of `parts`, computing what is missing.

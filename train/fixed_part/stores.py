@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.atomic import make_folder, write_atomically
+from xray_infer.terminal import Report
 from xray_infer.train.fixed_part.runners import KerasRunner, Runner
 
 CHUNK: Final = 64
@@ -128,7 +129,7 @@ def fill_stores(
     train: NDArray[np.integer],
     plain: NDArray[np.integer],
     compute: Callable[[int], Compute],
-    report: Callable[[str], None],
+    report: Report,
 ) -> None:
     """Fill the augmented views of the rows `train` and the plain view of the rows `plain`.
 
