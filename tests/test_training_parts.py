@@ -199,6 +199,40 @@ def test_predictions_come_back_exactly(tmp_path):
         assert (one.files, one.sources, one.groups) == (written.files, written.sources, written.groups)
 
 
+def write_run(folder, labels, logits, **configuration):
+    import json
+
+    from xray_infer.train.predictions import write_predictions
+    from xray_infer.train.report import Predictions
+
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"data_sha256": "d", "seed": 0} | configuration))
+    (folder / "fine_tuning.json").write_text(json.dumps({"temperature": 2.0}))
+    blank = ("",) * len(labels)
+    files = tuple(folder / str(number) for number in range(len(labels)))
+    one = Predictions(files, np.array(labels), np.array(logits, float), blank, blank)
+    write_predictions(folder / "fine_tuning.predictions.csv", {"val": one})
+
+
+def test_runs_are_compared_by_what_differs(tmp_path):
+    from xray_infer.train.compare import compare_runs
+
+    right, wrong = [[4, 0, 0]], [[0, 4, 0]]
+    write_run(tmp_path / "a", [0] * 10, right * 8 + wrong * 2, views=1)
+    write_run(tmp_path / "b", [0] * 10, right * 5 + wrong * 5, views=3)
+    lines = compare_runs([tmp_path / "a", tmp_path / "b"]).splitlines()
+    assert lines[2] == "| run | views | feature extraction | fine tuning |"
+    odds = np.exp([2, 0, 0]) / np.exp([2, 0, 0]).sum()
+    loss = -(0.8 * np.log(odds[0]) + 0.2 * np.log(odds[1]))
+    assert lines[4] == f"| a | 1 |  | 80.0 % (49.0 to 94.3), loss {loss:.3f} |"
+    assert lines[5].startswith("| b | 3 |  | 50.0 % (23.7 to 76.3), loss ")
+    write_run(tmp_path / "c", [0], right, data_sha256="other")
+    with pytest.raises(DataError, match="different data or splits"):
+        compare_runs([tmp_path / "a", tmp_path / "c"])
+    with pytest.raises(DataError, match=r"gone: no training run there \(No such file or"):
+        compare_runs([tmp_path / "gone"])
+
+
 def test_logs_hold_every_epoch(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -13,7 +13,7 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import extra_for
 from xray_infer.terminal import DefaultGroup, one_line_errors, say
 from xray_infer.train.data_cli import inspect_command, split_command, yardsticks_command
-from xray_infer.train.fit_cli import evidence_command, fit_command
+from xray_infer.train.fit_cli import compare_command, evidence_command, fit_command
 
 
 @click.group(
@@ -29,7 +29,15 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-for command in (fit_command, split_command, inspect_command, yardsticks_command, evidence_command):
+COMMANDS = (
+    fit_command,
+    split_command,
+    inspect_command,
+    yardsticks_command,
+    evidence_command,
+    compare_command,
+)
+for command in COMMANDS:
     main.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""The commands of `xray-train` that train: fit and evidence."""
+"""The commands of `xray-train` that train and weigh what came of it: fit, evidence, compare."""
 
 from __future__ import annotations
 
@@ -140,6 +140,17 @@ def evidence_command(data: Path, out: Path, seeds: int, weights: str, debug: boo
             from xray_infer.train.evidence import gather
         config = TrainConfig(weights=weights, schedule=_schedule(options))
         click.echo(gather(data, out, config, seeds=seeds, report=say))
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@debug_option
+def compare_command(runs: tuple[Path, ...], debug: bool) -> None:
+    """Compare RUNS on the validation split: what differs between them, and what it was worth."""
+    with one_line_errors("xray-train", debug=debug):
+        from xray_infer.train.compare import compare_runs
+
+        click.echo(compare_runs(runs))
 
 
 def _check_weights(weights: str) -> None:
