@@ -96,7 +96,7 @@ SCHEDULES: Final = {
             augmented=False,
         ),
         fine_tuning=Stage(
-            epochs=8,
+            epochs=18,
             learning_rate=5e-4,
             unfrozen=285,
             cosine_decay=True,
