@@ -45,7 +45,7 @@ def formats_command(
     """Compare every method and format: accuracy on the test split, latency and throughput."""
     with one_line_errors("xray-bench", debug=debug):
         from xray_infer.atomic import make_folder, write_json, write_text
-        from xray_infer.benchmarks.contenders import open_contenders, read_test_set
+        from xray_infer.benchmarks.contenders import measure_yardsticks, open_contenders, read_test_set
         from xray_infer.benchmarks.formats import compare, confusion_tables, table
         from xray_infer.benchmarks.machine import describe_machine
 
@@ -56,12 +56,13 @@ def formats_command(
                 say(
                     f"warning: {one.path} was trained on other data or another split; it may know some images"
                 )
+        yardsticks = measure_yardsticks(data, report=say)
         results = compare(contenders, test, report=say, **speed)
         machine = describe_machine()
         page = "\n\n".join(
             [
                 f"{len(test.labels)} test images. {RESEARCH_NOTICE}",
-                table(results),
+                table(results, yardsticks),
                 confusion_tables(results, CLASS_NAMES),
                 f"{speed['rounds']} interleaved rounds of {speed['images']} images; "
                 f"Keras rows call model.predict. {machine}",
@@ -71,7 +72,10 @@ def formats_command(
         if out:
             make_folder(out)
             write_text(out / "bench.md", page + "\n")
-            write_json(out / "bench.json", [result.to_dict() for result in results])
+            record = {"results": results, "yardsticks": yardsticks}
+            write_json(
+                out / "bench.json", {name: [one.to_dict() for one in found] for name, found in record.items()}
+            )
 
 
 @main.command("peers")

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from xray_infer.datasets import read_dataset, read_input
 from xray_infer.engine import default_workers
-from xray_infer.errors import DataError, extra_for
+from xray_infer.errors import DataError, MissingExtraError, extra_for
 from xray_infer.runtimes import SUFFIXES, Model, Session, find_model
 from xray_infer.temperature import at_temperature
+from xray_infer.terminal import Report
+from xray_infer.train.data.yardsticks import Yardstick, yardsticks
 
 METHODS: Final = ("feature_extraction", "fine_tuning")
 KERAS_BATCH: Final = 32
@@ -149,3 +151,12 @@ def read_test_set(data: Path) -> TestSet:
         images = np.stack(list(pool.map(read_input, chosen)))
     labels = np.array([image.label for image in chosen], dtype=np.int64)
     return TestSet(images, labels, dataset.digest)
+
+
+def measure_yardsticks(data: Path, *, report: Report) -> tuple[Yardstick, ...]:
+    """Measure what guesses without lungs reach; none, and a line that says why, where that cannot be done."""
+    try:
+        return yardsticks(read_dataset(data), report=report)
+    except (DataError, MissingExtraError) as error:
+        report(f"no yardsticks: {error}")
+        return ()

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from xray_infer.benchmarks.contenders import Contender, TestSet
 from xray_infer.terminal import Report
-from xray_infer.train.metrics import Metrics, measure, wilson_interval
+from xray_infer.train.data.yardsticks import Score, Yardstick
+from xray_infer.train.metrics import Metrics, measure
 
 WARM_UP: Final = 3
 
@@ -94,8 +95,11 @@ def _seconds(call: Callable[[NDArray[np.uint8]], object], images: NDArray[np.uin
     return time.perf_counter() - started
 
 
-def table(results: Sequence[Result]) -> str:
-    """Return Markdown; a ratio is to ONNX fp32 of the same method, without it to the first row."""
+def table(results: Sequence[Result], yardsticks: Sequence[Yardstick] = ()) -> str:
+    """Return Markdown; a ratio is to ONNX fp32 of the same method, without it to the first row.
+
+    The last rows are those of the yardsticks: what guesses without lungs reach on the same images.
+    """
     lines = [
         "| method | format | recipe | MB | accuracy (95 % interval) | macro-F1 | agrees with Keras | max dp "
         "| ms, one image (p10-p90) | images/s (min-max) | ratio |",
@@ -105,15 +109,20 @@ def table(results: Sequence[Result]) -> str:
         base = next(
             (b for b in results if (b.method, b.format, b.recipe) == (one.method, "onnx", "fp32")), results[0]
         )
-        low, high = wilson_interval(one.metrics.hits, one.metrics.images)
         agreement = "" if one.agreement is None else f"{one.agreement:.2%}"
         difference = "" if one.max_dp is None else f"{one.max_dp:.1e}"
         lines.append(
             f"| {one.method.replace('_', ' ')} | {one.format} | {one.recipe} | {one.size_bytes / 1e6:.1f} "
-            f"| {one.metrics.accuracy:.2%} ({low:.1%}-{high:.1%}) | {one.metrics.macro_f1:.4f} "
+            f"| {_accuracy(one.metrics)} | {one.metrics.macro_f1:.4f} "
             f"| {agreement} | {difference} {_speed_cells(one, base)}"
         )
+    lines += [f"| {one.name} | | | | {_accuracy(one.test)} | | | | | | |" for one in yardsticks]
     return "\n".join(lines)
+
+
+def _accuracy(figures: Metrics | Score) -> str:
+    low, high = figures.accuracy_interval
+    return f"{figures.accuracy:.2%} ({low:.1%}-{high:.1%})"
 
 
 def _speed_cells(one: Result, base: Result) -> str:

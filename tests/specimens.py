@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
 import cv2
 import numpy as np
 
 from xray_infer.manifest import ModelManifest
+
+if TYPE_CHECKING:
+    from xray_infer.train.config import TrainConfig
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -30,3 +37,30 @@ def example_manifest(**changes: object) -> ModelManifest:
         "intended_use": "tests",
     }
     return ModelManifest(**{**fields, **changes})
+
+
+def quick_config(**changes: Any) -> TrainConfig:
+    """The study's schedule with two epochs and one, on random weights."""
+    from xray_infer.train.config import TrainConfig
+    from xray_infer.train.schedule import SCHEDULES
+
+    schedule = replace(SCHEDULES["study"].with_stages(epochs=(2, 1)), batch_size=8, views=2)
+    return replace(TrainConfig(weights="none", schedule=schedule), **changes)
+
+
+class HtmlPage(HTMLParser):
+    """Collects the elements and the text of an HTML file."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]

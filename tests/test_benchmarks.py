@@ -18,7 +18,8 @@ def test_formats_writes_one_row_a_model(tiny_onnx, split_tree, tmp_path):
     arguments = ["--models", tiny_onnx, "--data", split_tree, "--out", out, "--rounds", 2, "--images", 2]
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.stderr
-    (row,) = json.loads((out / "bench.json").read_text())
+    written = json.loads((out / "bench.json").read_text())
+    (row,) = written["results"]
     assert (row["method"], row["format"], row["recipe"]) == ("fine_tuning", "onnx", "fp32")
     assert row["metrics"]["images"] == np.sum(row["metrics"]["confusion"]) == 3
     assert [len(samples) for samples in row["latency_ms"]] == [2, 2]
@@ -26,6 +27,19 @@ def test_formats_writes_one_row_a_model(tiny_onnx, split_tree, tmp_path):
     assert f"{row['metrics']['accuracy']:.2%}" in result.stdout
     assert "| 1.00 |" in result.stdout  # the ratio of the base to itself
     assert "not for diagnosis" in result.stdout
+    commonest = written["yardsticks"][0]
+    assert f"| {commonest['name']} | | | | {commonest['test']['accuracy']:.2%} (" in result.stdout
+
+
+def test_data_without_validation_images_has_no_yardsticks(tiny_onnx, split_tree):
+    manifest = split_tree / "manifest.csv"
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join(line for line in lines if ",val," not in line))
+    arguments = ["--models", tiny_onnx, "--data", split_tree, "--rounds", 0]
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.stderr
+    assert "no yardsticks: no val images" in result.stderr
+    assert "commonest" not in result.stdout
 
 
 @pytest.mark.parametrize(

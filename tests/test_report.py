@@ -3,23 +3,22 @@
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
-from specimens import png
+from specimens import HtmlPage, png
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.train import metrics
+from xray_infer.train.data.yardsticks import Score, Yardstick
 
 pytest.importorskip("matplotlib")
 from xray_infer.train.report import MethodResult, Predictions, write_report
-from xray_infer.train.report.contact_sheet import draw_contact_sheet
-from xray_infer.train.report.document import Heading, Paragraph, Picture, Table, to_html, to_markdown
-from xray_infer.train.report.figures import WrongImage, measure_run
+from xray_infer.train.report.document import to_markdown
+from xray_infer.train.report.figures import measure_run
 from xray_infer.train.report.page import build_page
-from xray_infer.train.report.plots import confusion_matrix, learning_curves, reliability, roc_curves, save
+from xray_infer.train.report.plots import confusion_matrix, learning_curves, reliability, roc_curves
 
 IMAGES = 60
 TEMPERATURE = 1.7
@@ -30,6 +29,12 @@ FACTS = {
     "seed": 7,
     "versions": {"python": "3.11.0", "keras": "3.15.0"},
 }
+YARDSTICKS = [
+    Yardstick(
+        "source alone",
+        *(Score(IMAGES, share, (share - 0.1, share + 0.1), ((20, 0, 0),) * 3) for share in (0.5, 0.625)),
+    )
+]
 AWKWARD = "a|b <script>$x$ ward [1].png"
 
 
@@ -85,7 +90,7 @@ def pair(files):
 def written(tmp_path_factory, pair):
     """The folder and the text of a run of both methods."""
     out = tmp_path_factory.mktemp("run") / "new"
-    return out, write_report(out, pair, FACTS)
+    return out, write_report(out, pair, FACTS, YARDSTICKS)
 
 
 def page_of(results, facts=FACTS):
@@ -98,24 +103,6 @@ def read(out):
         raise AssertionError(f"{constant} is no JSON")
 
     return json.loads((out / "report.json").read_text(), parse_constant=refuse)
-
-
-class Page(HTMLParser):
-    """Collects the elements and the text of an HTML file."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.elements, self.text = [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def test_a_run_writes_these_files_and_no_others(written):
@@ -201,6 +188,21 @@ def test_unknown_sources_are_said_to_be_unknown(pair):
     assert "Test split by source" not in text
 
 
+def test_accuracies_stand_beside_the_yardsticks(written, pair):
+    out, text = written
+    (stored,) = read(out)["yardsticks"]
+    assert Yardstick.from_dict(stored) == YARDSTICKS[0]
+    table = text[text.index("Accuracy with Wilson's") :].split("\n\n")[1].splitlines()
+    assert [line.split(" | ")[0] for line in table[2:]] == [
+        "| feature extraction",
+        "| fine tuning",
+        "| source alone",
+    ]
+    assert table[-1] == "| source alone | 50.0% (40.0 to 60.0) | 62.5% (52.5 to 72.5) |"
+    assert f"{np.mean(pair[1].test.hits):.1%}" in table[3]
+    assert "What needs no lungs" not in page_of(pair)
+
+
 def test_two_methods_are_compared_with_mcnemar(written, pair):
     out, text = written
     first, second = (result.test.hits for result in pair)
@@ -241,7 +243,7 @@ def test_one_method_alone_has_no_comparison(tmp_path, pair):
 
 def test_html_is_one_file_that_loads_nothing(written):
     text = (written[0] / "report.html").read_text()
-    page = Page(text)
+    page = HtmlPage(text)
     assert not re.search(r"https?://|url\(|@import", text)
     assert not {"script", "link", "iframe", "object"} & {name for name, _ in page.elements}
     images = page.all("img")
@@ -256,7 +258,7 @@ def test_html_is_one_file_that_loads_nothing(written):
 
 def test_every_page_says_what_it_is_for_and_on_how_many_images(written):
     out, text = written
-    html = Page((out / "report.html").read_text()).text
+    html = HtmlPage((out / "report.html").read_text()).text
     for page in (text, html):
         assert RESEARCH_NOTICE in page
         assert "n = 60 images" in page
@@ -294,42 +296,14 @@ def test_names_from_the_data_are_escaped(written):
     assert r"| a\|b \<script>$x$ ward \[1\].png | covid | pneumonia | 100.0% | not known |" in text
     html = (out / "report.html").read_text()
     assert "<script" not in html
-    assert AWKWARD in Page(html).text
-
-
-def first_tile(tmp_path, split, path):
-    """The thumbnail of a contact sheet whose one error is the split's first image, now at `path`."""
-    error = WrongImage(0, path.name, "", "covid", "normal", 0.9)
-    changed = replace(split, files=(path, *split.files[1:]))
-    save(draw_contact_sheet("x", changed, [error], 1), tmp_path / "sheet.png")
-    return cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_GRAYSCALE)[46:266, 12:232]
-
-
-def test_contact_sheet_keeps_the_aspect_of_a_picture(tmp_path, pair):
-    """A black picture, twice as wide as high: 220 by 110 black pixels in the middle of the tile."""
-    path = tmp_path / "wide.png"
-    path.write_bytes(png(np.zeros((50, 100), np.uint8)))
-    black = first_tile(tmp_path, pair[0].test, path) == 0
-    rows, columns = np.flatnonzero(black.any(axis=1)), np.flatnonzero(black.any(axis=0))
-    assert (len(rows), len(columns)) == (pytest.approx(110, abs=2), pytest.approx(220, abs=2))
-    assert rows[0] == pytest.approx(55, abs=2)
-
-
-def test_files_that_are_gone_or_damaged_are_tiles_that_say_so(tmp_path, pair):
-    damaged = tmp_path / "damaged.png"
-    damaged.write_bytes(b"\x89PNG\r\n\x1a\n no more")
-    tiles = [first_tile(tmp_path, pair[0].test, path) for path in (damaged, tmp_path / "gone.png")]
-    assert not np.array_equal(*tiles)  # the reasons differ
-    for tile in tiles:
-        assert (tile == 215).mean() > 0.9  # blank
-        assert (tile < 100).any()  # but for a line of text
+    assert AWKWARD in HtmlPage(html).text
 
 
 def test_a_missing_file_does_not_end_the_report(tmp_path, pair):
     test = replace(pair[0].test, files=(tmp_path / "gone.png", *pair[0].test.files[1:]))
     text = write_report(tmp_path / "run", [replace(pair[0], test=test)], FACTS)
     assert "| gone.png | covid | pneumonia | 100.0% |" in text
-    assert len(Page((tmp_path / "run/report.html").read_text()).all("img")) == 5
+    assert len(HtmlPage((tmp_path / "run/report.html").read_text()).all("img")) == 5
 
 
 def test_a_method_without_errors_on_two_classes_and_with_a_loss_that_is_not_finite(tmp_path, pair):
@@ -379,27 +353,3 @@ def test_plots_show_the_figures(pair):
     loss, accuracy = learning_curves("x", pair[0].history).axes
     assert loss.lines[1].get_ydata().tolist() == [1.1, 0.55]
     assert accuracy.lines[0].get_ydata().tolist() == [0.5, 0.5]
-
-
-def test_blocks_become_markdown_and_html(tmp_path):
-    (tmp_path / "dot.png").write_bytes(png(np.zeros((3, 5), np.uint8)))
-    blocks = [
-        Heading(1, "A & B"),
-        Paragraph("p < 0.001", strong=True),
-        Table("Counts", ("", "n"), [("x|y", "1 to 2")]),
-        Picture("dot.png", 'a "dot"', wide=True),
-    ]
-    assert to_markdown(blocks) == (
-        "# A & B\n\n**p < 0.001**\n\nCounts:\n\n|  | n |\n|---|---|\n| x\\|y | 1 to 2 |\n\n"
-        '![a "dot"](dot.png)\n'
-    )
-    html = to_html(blocks, tmp_path)
-    assert "<title>A &amp; B</title>" in html
-    assert '<p class="strong">p &lt; 0.001</p>' in html
-    assert '<tr><th scope="row">x|y</th><td>1\u00a0to\u00a02</td></tr>' in html
-    assert Page(html).all("img")[0] | {"src": ""} == {
-        "alt": 'a "dot"',
-        "width": "5",
-        "height": "3",
-        "src": "",
-    }

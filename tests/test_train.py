@@ -1,38 +1,18 @@
 """Training for real, on a few pictures: both methods, interrupted and resumed."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import zipfile
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from specimens import quick_config
 
-from xray_infer.errors import DataError, ModelError
+from xray_infer.errors import DataError
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
 
 METHODS = ("feature_extraction", "fine_tuning")
-
-
-QUICK = {"batch_size": 8, "views": 2}
-
-
-def quick_config(**changes):
-    """The study's schedule with two epochs and one, on random weights."""
-    from dataclasses import replace
-
-    from xray_infer.train.config import TrainConfig
-    from xray_infer.train.schedule import SCHEDULES
-
-    schedule = replace(SCHEDULES["study"].with_stages(epochs=(2, 1)), **QUICK)
-    return replace(TrainConfig(weights="none", schedule=schedule), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +46,16 @@ def test_a_run_writes_what_it_says(run_folder):
     out, _, lines, page = run_folder
     of_each = [".json", ".keras", ".log.csv", ".ood.npz", ".predictions.csv"]
     files = [f"{method}{suffix}" for method in METHODS for suffix in of_each]
-    files += ["plots", "report.html", "report.json", "report.md", "run.json", "split.csv", "tensorboard"]
+    files += [
+        "plots",
+        "report.html",
+        "report.json",
+        "report.md",
+        "run.json",
+        "split.csv",
+        "tensorboard",
+        "yardsticks.json",
+    ]
     assert sorted(path.name for path in out.iterdir()) == sorted(files)
     assert (out / "report.md").read_text() == page
     assert any("min left" in line for line in lines)
@@ -229,189 +218,3 @@ def test_a_schedule_that_needs_the_fast_path_is_refused_without_it(tmp_path, mod
         with pytest.raises(DataError, match=message):
             train(module_tree, tmp_path / "run", quick_config(**change), report=lambda line: None)
         shutil.rmtree(tmp_path / "run")
-
-
-def test_errors_are_one_line(tmp_path, module_tree):
-    from xray_infer.train.cli import main
-
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "run.json").write_text("{}")
-    for arguments, message in (
-        ([module_tree, "--out", tmp_path / "r", "--weights", "gone.keras"], "gone.keras: no such file"),
-        ([tmp_path / "gone", "--out", tmp_path / "r", "--weights", "none"], "gone: No such file"),
-        ([module_tree, "--out", tmp_path / "old", "--weights", "none"], "holds a run; add --resume"),
-        (["pretrain", tmp_path / "gone.zip", "--out", tmp_path / "r"], None),
-    ):
-        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        assert result.exit_code == 2
-        assert result.stderr.count("\n") == 1
-        if message:
-            assert message in result.stderr
-
-
-def test_options_change_the_schedule_that_is_named(tmp_path, monkeypatch):
-    from xray_infer.train import fit
-    from xray_infer.train.cli import main
-    from xray_infer.train.schedule import SCHEDULES
-
-    seen = []
-    monkeypatch.setattr(fit, "train", lambda data, out, config, **rest: seen.append((config, rest)) or "page")
-
-    def config_of(*options):
-        result = CliRunner().invoke(main, ["data", "--out", str(tmp_path), "--weights", "none", *options])
-        assert (result.exit_code, result.stdout) == (0, "page\n"), result.stderr
-        return seen[-1][0]
-
-    assert config_of().schedule == SCHEDULES["study"]
-    study = SCHEDULES["study"]
-    assert (study.feature_extraction.epochs, study.fine_tuning.epochs, study.fine_tuning.unfrozen) == (
-        4,
-        4,
-        100,
-    )
-    assert config_of("--schedule", "best").schedule == SCHEDULES["best"]
-    changed = config_of(
-        *("--schedule", "best", "--epochs", "3", "5", "--rates", "0.1", "0.2", "--unfreeze", "7"),
-        *("--mixup", "0", "--views", "2", "--batch-size", "4"),
-    ).schedule
-    assert (changed.feature_extraction.epochs, changed.fine_tuning.epochs) == (3, 5)
-    assert (changed.feature_extraction.learning_rate, changed.fine_tuning.learning_rate) == (0.1, 0.2)
-    assert (changed.fine_tuning.unfrozen, changed.fine_tuning.mixup) == (7, 0)
-    assert (changed.views, changed.batch_size) == (2, 4)
-    assert changed.augmentation == SCHEDULES["best"].augmentation
-    one = config_of("--method", "feature-extraction", "--region", "border", "--seed", "3", "--plain")
-    assert (one.methods, one.region, one.seed, one.plain) == (METHODS[:1], "border", 3, True)
-
-
-BACKEND_RUN = """
-import sys
-from pathlib import Path
-import test_train
-from xray_infer.train.fit import train
-train(Path(sys.argv[1]), Path(sys.argv[2]), test_train.quick_config(), report=lambda line: None)
-"""
-
-
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_train_and_their_files_are_interchangeable(backend, tmp_path, module_tree):
-    """The tool's own run on each backend that is installed; TensorFlow then computes what it wrote."""
-    pytest.importorskip(backend, reason=f"{backend} is not installed")
-    from xray_infer.datasets import read_dataset, read_input
-    from xray_infer.train.metrics import softmax
-    from xray_infer.train.predictions import read_predictions
-
-    folder = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    subprocess.run(
-        [sys.executable, "-c", BACKEND_RUN, str(module_tree), str(tmp_path / "run")],
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": folder},
-        check=True,
-    )
-    images = read_dataset(tmp_path / "run" / "split.csv").split("test")
-    inputs = np.stack([read_input(image) for image in images])
-    for method in METHODS:
-        assert json.loads((tmp_path / "run" / f"{method}.json").read_text())["versions"]["backend"] == backend
-        model = keras.saving.load_model(tmp_path / "run" / f"{method}.keras", compile=False)
-        written = read_predictions(tmp_path / "run" / f"{method}.predictions.csv")["test"]
-        assert softmax(written.logits) == pytest.approx(model.predict(inputs, verbose=0), abs=1e-3)
-
-
-def test_weights_of_another_network_are_refused(tmp_path):
-    from xray_infer.train.network import build_classifier
-
-    other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
-    other.save(tmp_path / "other.keras")
-    with pytest.raises(ModelError, match="not a DenseNet121 backbone"):
-        build_classifier(tmp_path / "other.keras", seed=0)
-
-
-def test_imagenet_weights_reach_the_classifier(monkeypatch):
-    """Without a network: a random DenseNet121 stands for the download."""
-    from xray_infer.train.network import backbone_layers, build_classifier
-
-    real, downloaded = keras.applications.DenseNet121, []
-
-    def densenet(*, weights, **options):
-        model = real(weights=None, **options)
-        if weights == "imagenet":
-            downloaded.append(model)
-        return model
-
-    monkeypatch.setattr(keras.applications, "DenseNet121", densenet)
-    classifier = build_classifier("imagenet", seed=0)
-    (source,) = downloaded
-    for layer, trained in zip(backbone_layers(classifier), backbone_layers(source), strict=True):
-        assert all(map(np.array_equal, layer.get_weights(), trained.get_weights()))
-
-
-def small_network():
-    layers = keras.layers
-    image = keras.Input((None, None, 3))
-    values = layers.ZeroPadding2D(((3, 2), (1, 0)))(image)
-    values = layers.Conv2D(8, 7, strides=2, use_bias=False)(values)
-    values = layers.Activation("relu")(layers.BatchNormalization(epsilon=1.001e-5)(values))
-    values = layers.MaxPooling2D(3, strides=2)(values)
-    branch = layers.Conv2D(4, 3, padding="same")(values)
-    values = layers.AveragePooling2D(2, strides=2)(layers.Concatenate()([values, branch]))
-    return keras.Model(image, values)
-
-
-def test_the_torch_twin_computes_what_keras_computes():
-    torch = pytest.importorskip("torch", reason="the extra [pretrain] is not installed")
-    from xray_infer.train.backbone.torch_twin import TorchTwin
-
-    rng = np.random.default_rng(0)
-    model = small_network()
-    model.set_weights([rng.uniform(0.5, 1, weight.shape) for weight in model.get_weights()])
-    twin = TorchTwin(model).eval()
-    images = rng.normal(size=(2, 40, 52, 3)).astype(np.float32)
-    ours = twin(torch.from_numpy(images).permute(0, 3, 1, 2)).detach().permute(0, 2, 3, 1).numpy()
-    theirs = np.asarray(model(images, training=False))
-    assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
-    copy = small_network()
-    copy_twin = TorchTwin(copy)
-    copy_twin.load_state_dict(dict(zip(copy_twin.state_dict(), twin.state_dict().values(), strict=True)))
-    copy_twin.write_weights(copy)
-    for ours, theirs in zip(copy.get_weights(), model.get_weights(), strict=True):
-        assert np.array_equal(ours, theirs)
-
-
-def test_pretraining_resumes_and_refuses_another_configuration(tmp_path, monkeypatch):
-    pytest.importorskip("torch", reason="the extra [pretrain] is not installed")
-    from dataclasses import replace
-
-    from xray_infer.train.backbone import pretrain as module
-    from xray_infer.train.backbone.pretrain import PretrainConfig, pretrain
-
-    rng = np.random.default_rng(0)
-    with zipfile.ZipFile(tmp_path / "photographs.zip", "w") as archive:
-        for split, count in (("train", 8), ("val", 2)):
-            for name in ("bear", "boat"):
-                for number in range(count):
-                    pixels = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
-                    data = cv2.imencode(".webp", pixels)[1].tobytes()
-                    archive.writestr(f"{split}/{name}/{number:05d}.webp", data)
-    config = PretrainConfig(epochs=2, small_epochs=1, small_side=32, side=64, batch_size=8)
-    out = tmp_path / "run"
-
-    class Killed(Exception):
-        pass
-
-    real = module._train_epoch
-
-    def die_in_second_epoch(training, photographs, epoch, report):
-        if epoch == 1:
-            raise Killed
-        return real(training, photographs, epoch, report)
-
-    monkeypatch.setattr(module, "_train_epoch", die_in_second_epoch)
-    with pytest.raises(Killed):
-        pretrain(tmp_path / "photographs.zip", out, config)
-    monkeypatch.setattr(module, "_train_epoch", real)
-    lines: list[str] = []
-    backbone = pretrain(tmp_path / "photographs.zip", out, config, report=lines.append)
-    assert "going on after epoch 1 of 2" in lines
-    record = json.loads((out / "pretrain.json").read_text())
-    assert [row["epoch"] for row in record["history"]] == [0, 1]
-    assert keras.saving.load_model(backbone, compile=False).output.shape[-1] == 1024
-    with pytest.raises(DataError, match="another configuration"):
-        pretrain(tmp_path / "photographs.zip", out, replace(config, seed=1))

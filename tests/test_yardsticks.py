@@ -64,7 +64,7 @@ def test_each_yardstick_finds_what_betrays_the_class(betraying):
     assert source.val.accuracy == 1
     assert forest.test.accuracy == 1
     assert linear.test.accuracy > 0.9
-    assert linear.test.interval[0] < linear.test.accuracy <= linear.test.interval[1]
+    assert linear.test.accuracy_interval[0] < linear.test.accuracy <= linear.test.accuracy_interval[1]
     assert np.sum(source.test.confusion) == source.test.images == 30
     assert np.trace(source.test.confusion) == 24
     assert {one.name: one for one in yardsticks(betraying)} == found

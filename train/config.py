@@ -18,7 +18,8 @@ class TrainConfig:
     network in every epoch, as Keras alone would; otherwise what lies below the freeze boundary is computed
     once for each view. `region` blackens part of each image (see `inputs.keep_region`). With
     `validation_only` the test split is not looked at, for choosing between schedules.
-    `view_seed` seeds the augmented views of the fast path; runs that share it share them.
+    `view_seed` seeds the augmented views of the fast path, made of held-out images too: runs that share it
+    and the cache share the views, however they split the images.
     """
 
     weights: str = "imagenet"

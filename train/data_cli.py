@@ -119,7 +119,7 @@ def _counts_text(counts: dict[str, dict[str, int]]) -> str:
 
 def _yardsticks_text(found: Sequence[Yardstick]) -> str:
     def cell(score: Score) -> str:
-        low, high = score.interval
+        low, high = score.accuracy_interval
         return f"{score.accuracy:.1%} ({low:.1%} to {high:.1%})"
 
     rows = [("yardstick", "val (95 % interval)", "test (95 % interval)")]

@@ -99,6 +99,7 @@ def _page(runs: Runs, measured: Sequence[Yardstick], dataset: Dataset, seeds: in
         lines.append(f"| {_title(method)} | {_spread(group)} | {_spread(loose)} | {gap:+.1f} points |")
     lines += [
         "",
+        *_gains(runs),
         "## Controls and yardsticks, group split",
         "",
         "What is reached without the lungs can be reached by shortcuts.",
@@ -111,6 +112,19 @@ def _page(runs: Runs, measured: Sequence[Yardstick], dataset: Dataset, seeds: in
             lines.append(f"| {_title(method)}, {what} | {100 * runs.accuracies(region, method)[0]:.1f} % |")
     lines += [f"| {one.name} | {100 * one.test.accuracy:.1f} % |" for one in measured]
     return "\n".join([*lines, ""])
+
+
+def _gains(runs: Runs) -> Iterable[str]:
+    """Say what fine-tuning gains over feature extraction, run by run."""
+    for kind in ("group", "random"):
+        pairs = zip(*(runs.accuracies(f"{kind}-", method) for method in METHODS), strict=True)
+        gains = [100 * (tuned - extracted) for extracted, tuned in pairs]
+        deviation = f" ± {stdev(gains):.1f}" if len(gains) > 1 else ""
+        yield (
+            f"Fine tuning minus feature extraction, same seed, {kind} split: {fmean(gains):+.1f}{deviation} "
+            f"points; better in {sum(gain > 0 for gain in gains)} of {len(gains)}."
+        )
+        yield ""
 
 
 def _spread(values: Sequence[float]) -> str:

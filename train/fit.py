@@ -8,6 +8,7 @@ Output folder (each file appears atomically):
     METHOD.ood.npz                 the arrays of the out-of-distribution score (see `calibrate`)
     METHOD.predictions.csv         logits of every validation and test image
     METHOD.log.csv, tensorboard/   the curves
+    yardsticks.json                what guesses without lungs reach on the same images
     report.json, report.md, report.html, plots/
 While it runs (see `stages`, `fixed_part`, `inputs`): METHOD.last.keras, METHOD.progress.json, cache/.
 """
@@ -30,6 +31,7 @@ from xray_infer.preprocess import PREPROCESSING_VERSION
 from xray_infer.terminal import Report
 from xray_infer.train.config import TrainConfig
 from xray_infer.train.data.splits import grouped_split, write_manifest
+from xray_infer.train.data.yardsticks import Yardstick, yardsticks
 from xray_infer.train.predictions import read_predictions
 from xray_infer.train.report import MethodResult, write_report
 from xray_infer.train.schedule import METHODS
@@ -106,7 +108,16 @@ def train_dataset(
         **{key: records[0][key] for key in ("data_sha256", "counts", "seed", "versions")},
         "config": identity,
     }
-    return write_report(out, [_result(record, out) for record in records], facts)
+    measured = _yardsticks(dataset, out, config.seed, report)
+    return write_report(out, [_result(record, out) for record in records], facts, measured)
+
+
+def _yardsticks(dataset: Dataset, out: Path, seed: int, report: Report) -> tuple[Yardstick, ...]:
+    """Measure the yardsticks, or read them where the run has them already."""
+    path = out / "yardsticks.json"
+    if not path.exists():
+        write_json(path, [one.to_dict() for one in yardsticks(dataset, seed=seed, report=report)])
+    return tuple(Yardstick.from_dict(one) for one in json.loads(path.read_text(encoding="utf-8")))
 
 
 def _record(out: Path, method: str) -> dict[str, Any]:

@@ -59,11 +59,13 @@ class Trainer:
         decoded = decode_inputs(dataset.images, cache / f"inputs-{files[:16]}.npy", report=report)
         self._inputs = keep_region(decoded, config.region)
         evaluated = ("val",) if config.validation_only else ("val", "test")
+        shared = config.view_seed is not None
+        everything = np.arange(len(dataset.images))
         self._fixed = FixedPart(
             cache=cache,
             inputs=self._inputs,
             inputs_digest=f"{files} {config.region}",
-            train=self._rows["train"],
+            train=everything if shared else self._rows["train"],
             held_out=np.concatenate([self._rows[split] for split in evaluated]),
             views=config.schedule.views,
             originals=config.schedule.originals,

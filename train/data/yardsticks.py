@@ -7,6 +7,7 @@ learned the source. All are fitted on the training split alone, with fixed setti
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from xray_infer.decode import decode
 from xray_infer.errors import DataError, ImageError, extra_for
 from xray_infer.preprocess import to_input
 from xray_infer.terminal import Report
-from xray_infer.train.metrics import measure
+from xray_infer.train.metrics import Interval, measure
 
 FACTS: Final = (
     "width",
@@ -41,12 +42,19 @@ TREES: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Accuracy on one split with its 95 % Wilson interval; `confusion` is as in Metrics."""
+    """Accuracy on one split with its 95 % Wilson interval; the fields are as in Metrics."""
 
     images: int
     accuracy: float
-    interval: tuple[float, float]
+    accuracy_interval: Interval
     confusion: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Score:
+        """Return a score from its fields as JSON types."""
+        low, high = record["accuracy_interval"]
+        confusion = tuple(map(tuple, record["confusion"]))
+        return cls(record["images"], record["accuracy"], (low, high), confusion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,11 @@ class Yardstick:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Yardstick:
+        """Return what `to_dict` gave, also after a way through JSON."""
+        return cls(record["name"], *(Score.from_dict(record[split]) for split in ("val", "test")))
 
 
 def yardsticks(

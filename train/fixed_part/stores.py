@@ -13,7 +13,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,12 +69,16 @@ class FeatureViews:
     stores: tuple[FeatureStore, ...]
     seed: int
     originals: bool = False
+    turns: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        images = len(self.stores[0].features)
+        object.__setattr__(self, "turns", np.random.default_rng(self.seed).permutation(images))
 
     def view(self, rows: NDArray[np.integer], epoch: int) -> NDArray[np.float32]:
         """Return the rows, each in its turn through the training views; turns start at random."""
         used = self.stores if self.originals else self.stores[1:]
-        turn = np.random.default_rng(self.seed).permutation(len(self.stores[0].features))[rows]
-        choice = (turn + epoch) % len(used)
+        choice = (self.turns[rows] + epoch) % len(used)
         result = np.empty((len(rows), *self.stores[0].features.shape[1:]), np.float32)
         for index, store in enumerate(used):
             mine = choice == index

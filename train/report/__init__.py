@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_infer.atomic import make_folder, write_json, write_text
+from xray_infer.train.data.yardsticks import Yardstick
 from xray_infer.train.report import plots
 from xray_infer.train.report.contact_sheet import draw_contact_sheet
 from xray_infer.train.report.document import to_html, to_markdown
@@ -24,13 +25,19 @@ from xray_infer.train.report.record import MethodResult, Predictions
 __all__ = ["MethodResult", "Predictions", "write_report"]
 
 
-def write_report(out: Path, results: Sequence[MethodResult], facts: Mapping[str, Any]) -> str:
+def write_report(
+    out: Path,
+    results: Sequence[MethodResult],
+    facts: Mapping[str, Any],
+    yardsticks: Sequence[Yardstick] = (),
+) -> str:
     """Write the report of one or two trained methods into `out` and return the Markdown's text.
 
     `facts` is what there is to say of the run: configuration, data digest, counts, seed, versions; mappings
-    may be nested. Raises OutputError, and ValueError when two methods were tested on different images.
+    may be nested. The accuracies stand beside those of the `yardsticks` on the same images. Raises
+    OutputError, and ValueError when two methods were tested on different images.
     """
-    run = measure_run(results, facts)
+    run = measure_run(results, facts, yardsticks)
     make_folder(out / "plots")
     for method in run.methods:
         _draw(method, out)

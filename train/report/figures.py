@@ -7,6 +7,7 @@ report.json, with `schema_version` 1:
                               (`validation`, `test`) the fields of Metrics, accuracy_group_interval, groups,
                               images_without_group, calibration.before and .after (the temperature), sources
     comparison                null for one method; else split, first, second, the fields of McNemar, finding
+    yardsticks                a list: name, and for `val` and `test` the fields of Score
 
 Probabilities are those after the method's temperature, except in calibration.before.
 """
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.train.data.yardsticks import Yardstick
 from xray_infer.train.metrics import (
     Calibration,
     Interval,
@@ -113,6 +115,7 @@ class RunFigures:
     facts: Mapping[str, Any]
     methods: tuple[MethodFigures, ...]
     comparison: McNemar | None
+    yardsticks: tuple[Yardstick, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return report.json's content; a number that is not finite becomes null."""
@@ -134,12 +137,15 @@ class RunFigures:
             "facts": self.facts,
             "methods": {name: one.to_dict() for name, one in zip(names, self.methods, strict=True)},
             "comparison": compared,
+            "yardsticks": [one.to_dict() for one in self.yardsticks],
         }
         plain: dict[str, Any] = to_plain(record)
         return plain
 
 
-def measure_run(results: Sequence[MethodResult], facts: Mapping[str, Any]) -> RunFigures:
+def measure_run(
+    results: Sequence[MethodResult], facts: Mapping[str, Any], yardsticks: Sequence[Yardstick] = ()
+) -> RunFigures:
     """Work out every figure of one or two methods. Raises ValueError when two tested different images."""
     if not 1 <= len({result.method for result in results}) == len(results) <= 2:
         raise ValueError(f"expected one or two methods, got {[result.method for result in results]}")
@@ -149,7 +155,8 @@ def measure_run(results: Sequence[MethodResult], facts: Mapping[str, Any]) -> Ru
         if first.files != second.files or not np.array_equal(first.labels, second.labels):
             raise ValueError("the two methods were tested on different images")
         comparison = mcnemar(first.hits, second.hits)
-    return RunFigures(facts, tuple(_measure_method(result) for result in results), comparison)
+    methods = tuple(_measure_method(result) for result in results)
+    return RunFigures(facts, methods, comparison, tuple(yardsticks))
 
 
 def finding(comparison: McNemar) -> str:

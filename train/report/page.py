@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.train.data.yardsticks import Score
 from xray_infer.train.metrics import Calibration, Interval, McNemar, Metrics
 from xray_infer.train.report.document import Block, Heading, Paragraph, Picture, Table
 from xray_infer.train.report.figures import SIGNIFICANCE, MethodFigures, RunFigures, finding
@@ -20,6 +21,8 @@ def build_page(run: RunFigures) -> list[Block]:
     sections: list[Callable[[RunFigures], list[Block]]] = [_summary]
     if run.comparison is not None:
         sections.append(_comparison)
+    if run.yardsticks:
+        sections.append(_yardsticks)
     sections += [_classes, _roc, _calibration, _sources, describe_training, _worst_errors, describe_run]
     return [block for section in sections for block in section(run)]
 
@@ -85,6 +88,29 @@ def _verdict(result: McNemar, first: str, second: str) -> str:
         f"{result.only_first_right} images are right only by {first}, "
         f"{result.only_second_right} only by {second}."
     )
+
+
+def _yardsticks(run: RunFigures) -> list[Block]:
+    rows = [
+        (one.result.title, _accuracy(one.validation.metrics), _accuracy(one.test.metrics))
+        for one in run.methods
+    ]
+    rows += [(one.name, _accuracy(one.val), _accuracy(one.test)) for one in run.yardsticks]
+    first = run.methods[0]
+    validation, test = first.validation.metrics.images, first.test.metrics.images
+    return [
+        Heading(2, "What needs no lungs"),
+        Paragraph(
+            "Guesses from where an image came from, from facts of its file and from a thumbnail. A method "
+            "that does not clearly beat them has shown nothing about lungs; one that does may still use the "
+            "source."
+        ),
+        Table(
+            "Accuracy with Wilson's 95 % interval",
+            ("", f"validation, n = {validation}", f"test, n = {test}"),
+            rows,
+        ),
+    ]
 
 
 def _classes(run: RunFigures) -> list[Block]:
@@ -229,8 +255,8 @@ def _worst_errors(run: RunFigures) -> list[Block]:
     return blocks
 
 
-def _accuracy(metrics: Metrics) -> str:
-    return _share(metrics.accuracy, metrics.accuracy_interval)
+def _accuracy(figures: Metrics | Score) -> str:
+    return _share(figures.accuracy, figures.accuracy_interval)
 
 
 def _group_accuracy(one: MethodFigures) -> str:

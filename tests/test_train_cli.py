@@ -1,0 +1,61 @@
+"""The command line of `xray-train fit`: what its options change, and what it says of mistakes."""
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("keras")
+pytestmark = pytest.mark.tensorflow
+
+METHODS = ("feature_extraction", "fine_tuning")
+
+
+def test_errors_are_one_line(tmp_path, module_tree):
+    from xray_infer.train.cli import main
+
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "run.json").write_text("{}")
+    for arguments, message in (
+        ([module_tree, "--out", tmp_path / "r", "--weights", "gone.keras"], "gone.keras: no such file"),
+        ([tmp_path / "gone", "--out", tmp_path / "r", "--weights", "none"], "gone: No such file"),
+        ([module_tree, "--out", tmp_path / "old", "--weights", "none"], "holds a run; add --resume"),
+        (["pretrain", tmp_path / "gone.zip", "--out", tmp_path / "r"], None),
+    ):
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == 2
+        assert result.stderr.count("\n") == 1
+        if message:
+            assert message in result.stderr
+
+
+def test_options_change_the_schedule_that_is_named(tmp_path, monkeypatch):
+    from xray_infer.train import fit
+    from xray_infer.train.cli import main
+    from xray_infer.train.schedule import SCHEDULES
+
+    seen = []
+    monkeypatch.setattr(fit, "train", lambda data, out, config, **rest: seen.append((config, rest)) or "page")
+
+    def config_of(*options):
+        result = CliRunner().invoke(main, ["data", "--out", str(tmp_path), "--weights", "none", *options])
+        assert (result.exit_code, result.stdout) == (0, "page\n"), result.stderr
+        return seen[-1][0]
+
+    assert config_of().schedule == SCHEDULES["study"]
+    study = SCHEDULES["study"]
+    assert (study.feature_extraction.epochs, study.fine_tuning.epochs, study.fine_tuning.unfrozen) == (
+        4,
+        4,
+        100,
+    )
+    assert config_of("--schedule", "best").schedule == SCHEDULES["best"]
+    changed = config_of(
+        *("--schedule", "best", "--epochs", "3", "5", "--rates", "0.1", "0.2", "--unfreeze", "7"),
+        *("--mixup", "0", "--views", "2", "--batch-size", "4"),
+    ).schedule
+    assert (changed.feature_extraction.epochs, changed.fine_tuning.epochs) == (3, 5)
+    assert (changed.feature_extraction.learning_rate, changed.fine_tuning.learning_rate) == (0.1, 0.2)
+    assert (changed.fine_tuning.unfrozen, changed.fine_tuning.mixup) == (7, 0)
+    assert (changed.views, changed.batch_size) == (2, 4)
+    assert changed.augmentation == SCHEDULES["best"].augmentation
+    one = config_of("--method", "feature-extraction", "--region", "border", "--seed", "3", "--plain")
+    assert (one.methods, one.region, one.seed, one.plain) == (METHODS[:1], "border", 3, True)
