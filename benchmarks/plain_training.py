@@ -21,8 +21,9 @@ def main(manifest: str, weights: str, seed: str, out: str, jit: str = "auto") ->
     import numpy as np
 
     from xray_infer.datasets import SPLITS, read_dataset, read_input
+    from xray_infer.manifest import METHODS
     from xray_infer.train.network import build_classifier, freeze
-    from xray_infer.train.schedule import METHODS, SCHEDULES
+    from xray_infer.train.schedule import SCHEDULES
 
     schedule = SCHEDULES["study"]
     dataset = read_dataset(Path(manifest))

@@ -148,8 +148,9 @@ def _progress(rows: Iterator[Row], length: int) -> AbstractContextManager[Iterab
 
 
 def _choose_model(options: Options) -> Model:
+    from xray_infer.manifest import METHODS
     from xray_infer.runtimes import find_model
-    from xray_infer.shipped import DEFAULT_METHOD, METHODS, shipped_model
+    from xray_infer.shipped import DEFAULT_METHOD, shipped_model
 
     name = DEFAULT_METHOD if options.model is None else str(options.model)
     if options.model is None or name in METHODS:

@@ -28,6 +28,8 @@ SCHEMA_VERSION: Final = 1
 MANIFEST_KEY: Final = "xray_infer.manifest"
 MANIFEST_FILE: Final = "xray_infer.manifest.json"
 
+# The study's two ways of transfer learning, in the order in which they are trained.
+METHODS: Final = ("feature_extraction", "fine_tuning")
 INPUT_NAME: Final = "image"
 OUTPUT_NAMES: Final = ("probabilities", "cam")
 
@@ -36,8 +38,8 @@ OUTPUT_NAMES: Final = ("probabilities", "cam")
 class ModelManifest:
     """The contract of one model file.
 
-    `recipe` is the quantisation recipe's name (fp32, int8-static, ...). The graph divides its logits by
-    `temperature` before the softmax. `thresholds` holds named limits of the out-of-distribution score.
+    `method` is one of METHODS, `recipe` the quantisation recipe's name (fp32, int8-static, ...). The graph
+    divides its logits by `temperature` before the softmax. `thresholds` holds named limits of the out-of-distribution score.
     `training` says what the network was trained on and its test metrics, `parity` is the exporter's
     certificate. Both are records for people and reports; nothing in them changes an answer.
     """

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.errors import ModelError
-from xray_infer.manifest import ModelManifest, read_tflite_manifest
+from xray_infer.manifest import METHODS, ModelManifest, read_tflite_manifest
 from xray_infer.runtimes import SUFFIXES, Model, find_model
 
 MODELS_FOLDER: Final = Path(__file__).with_name("models")
-METHODS: Final = ("fine_tuning", "feature_extraction")
-DEFAULT_METHOD: Final = METHODS[0]
+DEFAULT_METHOD: Final = METHODS[1]
 DEFAULT_RECIPE: Final = "int8-static"
 
 
@@ -55,9 +54,8 @@ def shipped_model(runtime: str, method: str = DEFAULT_METHOD) -> Model:
 
 
 def list_shipped() -> tuple[ShippedModel, ...]:
-    """Return every model in the folder, the default method first. Raises ModelError for a damaged one."""
-    places = [MODELS_FOLDER / f"{name}-{DEFAULT_RECIPE}{suffix}" for name in METHODS for suffix in SUFFIXES]
-    models = [find_model(path) for path in places if path.exists()]
+    """Return every shipped model, the default method first. Raises ModelError for one that is damaged."""
+    models = [shipped_model(runtime, method) for method in reversed(METHODS) for runtime in SUFFIXES.values()]
     return tuple(ShippedModel(model, _manifest(model)) for model in models)
 
 

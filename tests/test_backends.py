@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xray_infer.manifest import METHODS
+
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
 
-METHODS = ("feature_extraction", "fine_tuning")
 
 BACKEND_RUN = """
 import sys

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from specimens import quick_config
 
+from xray_infer.manifest import METHODS
+
 pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
-
-METHODS = ("feature_extraction", "fine_tuning")
 
 
 def test_evidence_runs_seeds_splits_and_regions(split_tree, tmp_path, monkeypatch):

@@ -12,13 +12,13 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.decode import decode
 from xray_infer.engine import classify
+from xray_infer.manifest import METHODS
 from xray_infer.preprocess import to_input
 from xray_infer.runtimes import RUNTIMES
-from xray_infer.shipped import DEFAULT_METHOD, METHODS, MODELS_FOLDER, shipped_model
+from xray_infer.shipped import MODELS_FOLDER, shipped_model
 from xray_infer.sources import list_images
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-SHIPPED = [method for method in METHODS if list(MODELS_FOLDER.glob(f"{method}-*"))]
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
 
 
@@ -27,7 +27,7 @@ def needs(runtime: str) -> None:
         pytest.importorskip("ai_edge_litert", reason="the extra [tflite] is not installed")
 
 
-@pytest.mark.parametrize("method", SHIPPED)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_shipped_models_keep_the_contract(runtime, method):
     needs(runtime)
@@ -36,6 +36,7 @@ def test_the_shipped_models_keep_the_contract(runtime, method):
     assert (manifest.format, manifest.method, manifest.recipe) == (runtime, method, "int8-static")
     assert manifest.training["test"]["images"] == 337
     assert manifest.parity["agreement"] >= 0.95
+    assert manifest.thresholds["ood_score_p99"] > manifest.thresholds["ood_score_p95"] > 0
     images = np.stack([to_input(decode(path.read_bytes())) for path in sorted(SAMPLES.glob("phantom_*"))])
     output = session.run(images)
     assert output.probabilities.shape == (6, len(CLASS_NAMES))
@@ -52,9 +53,9 @@ def test_the_shipped_models_keep_the_contract(runtime, method):
 def test_the_list_of_models_is_what_their_manifests_say():
     found = json.loads(CliRunner().invoke(main, ["--list-models", "--json"]).stdout)
     assert [(one["name"], one["format"]) for one in found] == [
-        (method, runtime) for method in SHIPPED for runtime in RUNTIMES
+        (method, runtime) for method in reversed(METHODS) for runtime in RUNTIMES
     ]
-    assert [one["default"] for one in found if one["name"] == DEFAULT_METHOD] == [True, True]
+    assert [one["default"] for one in found] == [True, True, False, False]
     text = CliRunner().invoke(main, ["--list-models"]).stdout
     assert "Research use only" in text
     for one in found:
@@ -66,13 +67,12 @@ def test_the_list_of_models_is_what_their_manifests_say():
 
 def test_a_shipped_model_is_chosen_by_its_name(tmp_path):
     sample = sorted(SAMPLES.glob("phantom_*"))[0]
-    for method in SHIPPED:
-        by_name, by_path = (
-            CliRunner().invoke(main, [str(sample), "--model", model]).stdout
-            for model in (method, str(shipped_model("onnx", method).path))
-        )
-        assert "%" in by_name
-        assert by_name == by_path
+    answers = {
+        name: CliRunner().invoke(main, [str(sample), "--model", name]).stdout
+        for name in (*METHODS, str(shipped_model("onnx", "feature_extraction").path))
+    }
+    extracted, tuned, by_path = answers.values()
+    assert tuned != extracted == by_path
 
 
 def test_listing_and_classifying_exclude_each_other():

@@ -8,11 +8,10 @@ import pytest
 from specimens import quick_config
 
 from xray_infer.errors import DataError
+from xray_infer.manifest import METHODS
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
-
-METHODS = ("feature_extraction", "fine_tuning")
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import pytest
 from click.testing import CliRunner
 
+from xray_infer.manifest import METHODS
+
 pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
-
-METHODS = ("feature_extraction", "fine_tuning")
 
 
 def test_errors_are_one_line(tmp_path, module_tree):

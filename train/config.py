@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from xray_infer.train.schedule import METHODS, SCHEDULES, Schedule
+from xray_infer.manifest import METHODS
+from xray_infer.train.schedule import SCHEDULES, Schedule
 
 
 @dataclass(frozen=True, slots=True)

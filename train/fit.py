@@ -27,6 +27,7 @@ import keras
 from xray_infer.atomic import make_folder, write_json
 from xray_infer.datasets import SPLITS, Dataset, check_split, read_images
 from xray_infer.errors import DataError
+from xray_infer.manifest import METHODS
 from xray_infer.preprocess import PREPROCESSING_VERSION
 from xray_infer.terminal import Report
 from xray_infer.train.config import TrainConfig
@@ -34,7 +35,6 @@ from xray_infer.train.data.splits import grouped_split, write_manifest
 from xray_infer.train.data.yardsticks import Yardstick, yardsticks
 from xray_infer.train.predictions import read_predictions
 from xray_infer.train.report import MethodResult, write_report
-from xray_infer.train.schedule import METHODS
 from xray_infer.train.trainer import Trainer
 from xray_infer.versions import installed_versions
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-METHODS: Final = ("feature_extraction", "fine_tuning")
-
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xray_infer.atomic import make_folder, write_atomically, write_json
 from xray_infer.datasets import SPLITS, Dataset
 from xray_infer.errors import DataError
+from xray_infer.manifest import METHODS
 from xray_infer.terminal import Report
 from xray_infer.train.batches import ImageViews, Views
 from xray_infer.train.calibrate import fit_familiarity, fit_temperature, thresholds
@@ -30,7 +31,6 @@ from xray_infer.train.metrics import measure, softmax
 from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
 from xray_infer.train.predictions import write_predictions
 from xray_infer.train.report import Predictions
-from xray_infer.train.schedule import METHODS
 from xray_infer.train.stages import History, Run, StageData, standardised_head, train_stage
 
 LARGEST_FEATURES: Final = 224 * 224 * 3  # values: an image as the network sees it
