@@ -39,9 +39,9 @@ class ModelManifest:
     """The contract of one model file.
 
     `method` is one of METHODS, `recipe` the quantisation recipe's name (fp32, int8-static, ...). The graph
-    divides its logits by `temperature` before the softmax. `thresholds` holds named limits of the out-of-distribution score.
-    `training` says what the network was trained on and its test metrics, `parity` is the exporter's
-    certificate. Both are records for people and reports; nothing in them changes an answer.
+    divides its logits by `temperature` before the softmax. `thresholds` holds named limits of the
+    out-of-distribution score. `training` says what the network was trained on and its test metrics, `parity`
+    is the exporter's certificate. Both are records for people and reports; nothing in them changes an answer.
     """
 
     name: str
