@@ -1,0 +1,134 @@
+"""A report as text for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from xray_infer.export.inspection.report import Contents, ModelReport
+from xray_infer.manifest import ModelManifest
+
+SHORT_DIGEST: Final = 12
+
+
+def to_text(report: ModelReport) -> str:
+    """Return four parts with an empty line between them: manifest, operators, size, cost."""
+    return "\n\n".join(
+        "\n".join(lines)
+        for lines in (
+            _head(report),
+            _operators(report.contents),
+            _size(report.contents, report.size_bytes),
+            _cost(report.contents),
+        )
+    )
+
+
+def _head(report: ModelReport) -> list[str]:
+    line = (
+        f"{report.path}: {report.format}, {report.size_bytes:,} bytes, sha256 {report.digest[:SHORT_DIGEST]}"
+    )
+    if report.manifest is None:
+        return [line, str(report.manifest_problem)]
+    return [line, *(f"  {name:<14} {value}" for name, value in _manifest(report.manifest) if value)]
+
+
+def _manifest(manifest: ModelManifest) -> list[tuple[str, str]]:
+    # parse_manifest answers for the fields; what stands in these three records is up to their makers.
+    training, parity, versions = (
+        record if isinstance(record, Mapping) else {}
+        for record in (manifest.training, manifest.parity, manifest.tool_versions)
+    )
+    test = training.get("test")
+    test = test if isinstance(test, Mapping) else {}
+    return [
+        ("model", f"{manifest.name} {manifest.version}, method {manifest.method}, recipe {manifest.recipe}"),
+        ("temperature", f"{manifest.temperature:.4g}"),
+        ("preprocessing", f"version {manifest.preprocessing_version}"),
+        ("training data", str(training.get("data_sha256", ""))[:SHORT_DIGEST]),
+        ("test split", _figures(test, "images", "accuracy")),
+        (
+            "parity",
+            _figures(parity, "images", "agreement", "max_dp", "mean_dp", "cam_error", "cam_correlation"),
+        ),
+        ("made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
+    ]
+
+
+def _figures(record: Mapping[str, Any], *names: str) -> str:
+    """List those figures of a record that are there, by their own names."""
+    return ", ".join(
+        f"{name} {record[name]:.4g}" if isinstance(record[name], float) else f"{name} {record[name]}"
+        for name in names
+        if name in record
+    )
+
+
+def _operators(contents: Contents) -> list[str]:
+    counts = contents.op_counts()
+    precisions = sorted({one.precision for one in counts})
+    rows = [["operators", *precisions]]
+    for op_type in sorted({one.op_type for one in counts}):
+        by_precision = {one.precision: str(one.count) for one in counts if one.op_type == op_type}
+        rows.append([op_type, *(by_precision.get(name, "-") for name in precisions)])
+    return [*_table(rows), *filter(None, map(_explanation, precisions))]
+
+
+def _explanation(precision: str) -> str:
+    """Explain a precision whose weights and activations differ."""
+    if precision.endswith(" weights"):
+        return f"{precision}: the weights are {precision.removesuffix(' weights')}, the activations float"
+    if mixed := re.fullmatch(r"(int\d+)x(\d+)", precision):
+        return f"{precision}: the weights are {mixed[1]}, the activations int{mixed[2]}"
+    return ""
+
+
+def _size(contents: Contents, size_bytes: int) -> list[str]:
+    size = contents.size
+    parts = {f"weights {name}": count for name, count in sorted(size.weights.items())}
+    parts |= {
+        "scales and zero points": size.scales,
+        "graph structure": size.graph,
+        "manifest": size.manifest,
+        "rest": size.rest,
+        "the file": size_bytes,
+    }
+    return _table(
+        [
+            ["size", "bytes", "share"],
+            *([name, f"{count:,}", f"{100 * count / size_bytes:.1f} %"] for name, count in parts.items()),
+        ]
+    )
+
+
+def _cost(contents: Contents) -> list[str]:
+    macs = contents.macs()
+    name, largest_bytes = contents.largest_activation
+    rows = [[f"cost of {'one image' if contents.batch == 1 else f'{contents.batch} images at once'}", ""]]
+    rows += [[f"MACs {precision}", f"{count:,}"] for precision, count in macs.items()]
+    rows += [
+        ["MACs together", f"{sum(macs.values()):,}"],
+        ["parameters", f"{contents.parameters:,}"],
+        ["bytes of activations written", f"{contents.activation_bytes:,}"],
+        ["bytes of the largest of them", f"{largest_bytes:,}"],
+    ]
+    lines = _table(rows)
+    lines[-1] += f"  ({name})" if name else ""
+    if contents.not_counted:
+        lines.append(f"not all counted, as the file does not say enough: {', '.join(contents.not_counted)}")
+    return lines
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        ).rstrip()
+        for row in rows
+    ]
