@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +13,25 @@ from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.export.recipes import EMBED, choose
 from xray_infer.export.toolchain import load_toolchain
-from xray_infer.terminal import one_line_errors, say
+from xray_infer.terminal import DefaultGroup, one_line_errors, say
 
 if TYPE_CHECKING:
     from xray_infer.export.exporter import ExportedFile
 
 
-@click.command(
+@click.group(
+    cls=DefaultGroup,
+    default_command="convert",
     epilog=RESEARCH_NOTICE,
     context_settings={"auto_envvar_prefix": "XRAY_EXPORT", "help_option_names": ["-h", "--help"]},
 )
+@click.version_option(__version__)
+def main() -> None:
+    """Export models: `xray-export MODEL ...` is short for `xray-export convert MODEL ...`."""
+
+
+# The prefix without the command's name, so that the variables are the same in the short form.
+@main.command("convert", context_settings={"auto_envvar_prefix": "XRAY_EXPORT"})
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -58,8 +68,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(__version__)
-def main(model: Path, model_format: str, recipes: str, debug: bool, **options: Any) -> None:
+def convert_command(model: Path, model_format: str, recipes: str, debug: bool, **options: Any) -> None:
     """Export the Keras classifier MODEL to ONNX and TFLite files that xray-infer runs.
 
     MODEL.json, written by xray-train beside the model, is needed too. A file appears in the folder only
@@ -72,6 +81,24 @@ def main(model: Path, model_format: str, recipes: str, debug: bool, **options: A
 
         config = ExportConfig(model=model, wanted=wanted, **options)
         click.echo(_table(list(export(config, tool_versions=tool_versions, report=say))))
+
+
+@main.command("inspect")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def inspect_command(file: Path, as_json: bool, debug: bool) -> None:
+    """Tell what is in FILE, an .onnx or .tflite model: manifest, operators by precision, bytes, and costs.
+
+    Costs are of one image: multiply-accumulates (MACs) of convolutions and matrix products, and the bytes
+    that the operators write.
+    """
+    with one_line_errors("xray-export", debug=debug):
+        from xray_infer.export.inspection import inspect_file
+        from xray_infer.export.inspection.text import to_text
+
+        report = inspect_file(file)
+        click.echo(json.dumps(report.to_dict(), indent=1) if as_json else to_text(report))
 
 
 def _table(files: Sequence[ExportedFile]) -> str:
