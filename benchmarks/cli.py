@@ -110,8 +110,11 @@ def peers_command(folder: Path, model: Path, rounds: int, debug: bool) -> None:
 @click.option("--weights", default="imagenet", show_default=True, help="Backbone, as for xray-train.")
 @click.option("--images", type=click.IntRange(30), help="Take so many images of DATA.  [default: all]")
 @click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="Of all ways in turn.")
+@click.option("--xla-only", is_flag=True, help="Leave out plain Keras without XLA.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def training_command(data: Path, weights: str, images: int | None, rounds: int, debug: bool) -> None:
+def training_command(
+    data: Path, weights: str, images: int | None, rounds: int, xla_only: bool, debug: bool
+) -> None:
     """Time xray-train beside plain Keras on DATA, which has a split: the study's schedule, both methods."""
     with one_line_errors("xray-bench", debug=debug):
         from xray_infer.benchmarks.machine import describe_machine
@@ -119,6 +122,7 @@ def training_command(data: Path, weights: str, images: int | None, rounds: int, 
         from xray_infer.datasets import read_dataset
 
         dataset = part_of(read_dataset(data), images)
-        click.echo(training_table(compare_training(dataset, weights, rounds=rounds, report=say)))
+        runs = compare_training(dataset, weights, rounds=rounds, xla_only=xla_only, report=say)
+        click.echo(training_table(runs))
         sizes = " / ".join(str(len(dataset.split(split))) for split in ("train", "val", "test"))
         click.echo(f"\n{sizes} images, {rounds} interleaved rounds. {describe_machine()}")

@@ -97,8 +97,11 @@ def test_training_is_timed_in_turns(split_tree, monkeypatch):
     monkeypatch.setattr(training, "run_command", run_command)
     dataset = training.part_of(read_dataset(split_tree), 20)
     assert [len(dataset.split(split)) for split in ("train", "val", "test")] == [16, 2, 2]
-    runs = training.compare_training(dataset, "none", rounds=2, report=lambda line: None)
+    said: list[str] = []
+    runs = training.compare_training(dataset, "none", rounds=2, report=said.append)
     assert order == [(name, seed) for seed in (0, 1) for name in ("fast", "plain", "--no-xla")]
     page = training.training_table(runs)
     assert "| plain Keras fit | 60 (50-70) | 6.0 (5.0-7.0) | 100 | 50.0 50.0 % | 75.0 75.0 % |" in page
     assert "| xray-train | 10 (10-10) | 1.0 (1.0-1.0) |" in page
+    assert said[-1] == page
+    assert "| plain Keras fit | 50 (50-50) | 5.0 (5.0-5.0) |" in said[7]

@@ -158,6 +158,17 @@ def test_a_finished_run_is_not_trained_again(run_folder, module_tree):
     assert (out / "fine_tuning.keras").stat().st_mtime_ns == before
 
 
+def test_damaged_yardsticks_are_measured_again(run_folder):
+    from xray_infer.train.fit import train
+
+    out, config, _, page = run_folder
+    whole = (out / "yardsticks.json").read_text()
+    for damaged in ("{", "[{}]", "7"):
+        (out / "yardsticks.json").write_text(damaged)
+        assert train(out / "split.csv", out, config, report=lambda line: None) == page
+        assert (out / "yardsticks.json").read_text() == whole
+
+
 def test_a_folder_of_another_configuration_is_refused(run_folder):
     from dataclasses import replace
 

@@ -74,13 +74,15 @@ def fit_familiarity(features: Floats) -> Familiarity:
     mean = values.mean(axis=0)
     centred = values - mean
     count = min(COMPONENTS, *centred.shape)
-    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
-    basis = axes[:count].T
+    # Eigenvectors of the covariance: the images are not held a second time, however many there are.
+    variances, axes = np.linalg.eigh(centred.T @ centred / len(values))
+    largest = np.argsort(variances)[::-1][:count]
+    basis = axes[:, largest]
     rest = (centred**2).sum(axis=1) - ((centred @ basis) ** 2).sum(axis=1)
     return Familiarity(
         mean=mean.astype(np.float32),
         basis=basis.astype(np.float32),
-        deviation=np.maximum(singular[:count] / np.sqrt(len(values)), 1e-6).astype(np.float32),
+        deviation=np.sqrt(np.maximum(variances[largest], 1e-12)).astype(np.float32),
         rest_variance=max(float(rest.mean()), 1e-12),
     )
 

@@ -113,11 +113,14 @@ def train_dataset(
 
 
 def _yardsticks(dataset: Dataset, out: Path, seed: int, report: Report) -> tuple[Yardstick, ...]:
-    """Measure the yardsticks, or read them where the run has them already."""
+    """Read the run's yardsticks, or measure them where it has none that can be read."""
     path = out / "yardsticks.json"
-    if not path.exists():
-        write_json(path, [one.to_dict() for one in yardsticks(dataset, seed=seed, report=report)])
-    return tuple(Yardstick.from_dict(one) for one in json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return tuple(Yardstick.from_dict(one) for one in json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
+        measured = yardsticks(dataset, seed=seed, report=report)
+        write_json(path, [one.to_dict() for one in measured])
+        return measured
 
 
 def _record(out: Path, method: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from xray_infer.atomic import write_atomically, write_json
 from xray_infer.terminal import Report
 from xray_infer.train.batches import BatchOptions, PlainBatches, TrainingBatches, Views, one_hot
+from xray_infer.train.fixed_part.runners import computes_in_bfloat16
 from xray_infer.train.logs import EpochLogs
 from xray_infer.train.network import HEAD
 from xray_infer.train.progress import Progress
@@ -67,12 +68,14 @@ def train_stage(model: keras.Model, top: keras.Model, method: str, data: StageDa
         trained = keras.saving.load_model(last)
         run.report(f"{method}: going on after epoch {len(history)} of {stage.epochs}")
     else:
-        trained = _in_bfloat16(top) if stage.bfloat16 else top
+        # `--plain` is what the fast path is held against, so it stays in float32.
+        use_bfloat16 = stage.bfloat16 and top is not model and computes_in_bfloat16()
+        trained = _in_bfloat16(top) if use_bfloat16 else top
         trained.compile(
             optimizer=_optimizer(stage, len(batches)),
             loss=_loss(stage, indices=options.targets_are_indices),
             metrics=["accuracy"],
-            jit_compile=False,  # measured on 2 cores: 20 images/s, with XLA 19
+            jit_compile=False,  # XLA gains nothing here on 2 cores, and takes 20 s to compile
         )
         run.report(f"{method}: {_trainable_parameters(trained):,} parameters to train")
     logs = EpochLogs(run.out, method)

@@ -24,7 +24,7 @@ from xray_infer.train.calibrate import fit_familiarity, fit_temperature, thresho
 from xray_infer.train.config import TrainConfig
 from xray_infer.train.fixed_part.boundary import Parts, divide
 from xray_infer.train.fixed_part.cache import FixedPart
-from xray_infer.train.fixed_part.runners import KerasRunner
+from xray_infer.train.fixed_part.runners import KerasRunner, make_runner
 from xray_infer.train.fixed_part.stores import OriginalViews
 from xray_infer.train.inputs import decode_inputs, keep_region
 from xray_infer.train.metrics import measure, softmax
@@ -177,7 +177,10 @@ class Trainer:
         """
         below = model.input if parts is None else model.get_layer(parts.boundary).output
         pooled = model.get_layer(POOLED).output
-        run = None if below is pooled else KerasRunner(keras.Model(below, pooled))
+        run = None
+        if below is not pooled:
+            rest = keras.Model(below, pooled)
+            run = KerasRunner(rest) if parts is None else make_runner(rest, fast=False)
         result = {}
         for split in ("train", *self._evaluated):
             parts_of_rows = np.array_split(self._rows[split], -(-len(self._rows[split]) // CHUNK))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import SPLITS, Dataset, LabelledImage
 from xray_infer.decode import decode
+from xray_infer.engine import default_workers
 from xray_infer.errors import DataError, ImageError, extra_for
 from xray_infer.preprocess import to_input
 from xray_infer.terminal import Report
@@ -99,8 +101,9 @@ def yardsticks(
         found.append(_score("source alone", labels, _commonest(splits, by_source=True)))
 
     report(f"reading {len(dataset.images)} images")
-    read = {split: [_features(image) for image in images] for split, images in splits.items()}
-    forest = RandomForestClassifier(TREES, random_state=seed)
+    with ThreadPoolExecutor(default_workers()) as pool:  # OpenCV releases the GIL
+        read = {split: list(pool.map(_features, images)) for split, images in splits.items()}
+    forest = RandomForestClassifier(TREES, random_state=seed, n_jobs=-1)
     # C is inverse regularisation: 400 neighbouring pixels overlap in what they say.
     linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     for name, column, model in (

@@ -62,7 +62,7 @@ class OpenVinoRunner:
         import openvino
 
         core = openvino.Core()
-        bf16 = fast and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        bf16 = fast and _cpu_has_bfloat16(core)
         self.name = f"openvino {'bf16' if bf16 else 'fp32'}"
         options = {
             "PERFORMANCE_HINT": "THROUGHPUT",
@@ -97,6 +97,21 @@ def make_runner(model: keras.Model, *, fast: bool) -> Runner:
         return OpenVinoRunner(model, fast=fast)
     except ModuleNotFoundError:
         return KerasRunner(model)
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether there is a GPU, or a processor that OpenVINO says has bfloat16 arithmetic of its own."""
+    if _has_gpu():
+        return True
+    try:
+        import openvino
+    except ModuleNotFoundError:
+        return False
+    return _cpu_has_bfloat16(openvino.Core())
+
+
+def _cpu_has_bfloat16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _has_gpu() -> bool:
