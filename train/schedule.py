@@ -38,8 +38,8 @@ class Schedule:
     """Both stages and what they share.
 
     `views` is how many augmented views of each image the fast path computes; the plain path augments
-    anew in each epoch. Three views gave the study's schedule no lower a validation loss than two (three seeds).
-    `augmentation` names a table of layers in `network`. With `originals` the fast path also
+    anew in each epoch. A third view did not lower the validation loss of the study's schedule (three
+    seeds). `augmentation` names a table of layers in `network`. With `originals` the fast path also
     trains on the images as they are: a rotation blurs, and no image to be judged is blurred.
     """
 
