@@ -3,6 +3,7 @@
 In ONNX it is the metadata property `MANIFEST_KEY`. In TFLite it is a file of the name `MANIFEST_FILE` in
 a zip archive appended to the flatbuffer, the convention of TFLite Metadata
 (https://www.tensorflow.org/lite/models/metadata): interpreters ignore the tail, `zipfile` reads it.
+Both are read from the file itself: no runtime is needed, and a file of another contract is never loaded.
 
 A manifest of another schema version, of another preprocessing version or with other class names is
 refused: guessing would change answers silently.
@@ -15,7 +16,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +24,15 @@ from typing import Any, Final
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
 from xray_infer.preprocess import INPUT_SHAPE, PREPROCESSING_VERSION
+from xray_infer.protobuf import length_delimited
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_KEY: Final = "xray_infer.manifest"
 MANIFEST_FILE: Final = "xray_infer.manifest.json"
+
+# Field numbers of ONNX's ModelProto and StringStringEntryProto (onnx.proto).
+_METADATA_PROPS: Final = 14
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
 
 # The study's two ways of transfer learning, in the order in which they are trained.
 METHODS: Final = ("feature_extraction", "fine_tuning")
@@ -112,6 +118,28 @@ def append_tflite_manifest(flatbuffer: bytes, manifest: ModelManifest) -> bytes:
     return tail.getvalue()
 
 
+def read_onnx_manifest(path: Path) -> ModelManifest:
+    """Read the manifest among an ONNX file's metadata. Raises ModelError when there is none."""
+    try:
+        with path.open("rb") as stream:
+            entries = [io.BytesIO(entry) for entry in length_delimited(stream, _METADATA_PROPS)]
+        properties = {_text(entry, _ENTRY_KEY): entry for entry in entries}
+        if MANIFEST_KEY not in properties:
+            raise ModelError(f"{path}: no manifest inside; only ONNX files made by xray-export can be used")
+        text = _text(properties[MANIFEST_KEY], _ENTRY_VALUE)
+    except ValueError as error:
+        raise ModelError(f"{path}: not an ONNX file, or a damaged one ({error})") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model file: {error.strerror}") from error
+    return parse_manifest(text, path=path)
+
+
+def _text(message: io.BytesIO, number: int) -> str:
+    """Return a string field, empty where it is absent. Raises ValueError."""
+    *_, value = b"", *length_delimited(message, number)
+    return value.decode()
+
+
 def read_tflite_manifest(path: Path) -> ModelManifest:
     """Read the manifest appended to a TFLite file. Raises ModelError when there is none."""
     try:
@@ -124,3 +152,9 @@ def read_tflite_manifest(path: Path) -> ModelManifest:
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model file: {error.strerror}") from error
     return parse_manifest(text, path=path)
+
+
+READERS: Final[Mapping[str, Callable[[Path], ModelManifest]]] = {
+    "onnx": read_onnx_manifest,
+    "tflite": read_tflite_manifest,
+}

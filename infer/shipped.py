@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.errors import ModelError
-from xray_infer.manifest import METHODS, ModelManifest, read_tflite_manifest
+from xray_infer.manifest import METHODS, READERS, ModelManifest
 from xray_infer.runtimes import SUFFIXES, Model, find_model
 
 MODELS_FOLDER: Final = Path(__file__).with_name("models")
@@ -44,9 +44,9 @@ class ShippedModel:
         }
 
 
-def shipped_model(runtime: str, method: str = DEFAULT_METHOD) -> Model:
-    """Return the shipped model of a method for a runtime ("onnx" or "tflite"). Raises ModelError."""
-    suffix = next(suffix for suffix, name in SUFFIXES.items() if name == runtime)
+def shipped_model(model_format: str, method: str = DEFAULT_METHOD) -> Model:
+    """Return the shipped model of a method in a format ("onnx" or "tflite"). Raises ModelError."""
+    suffix = next(suffix for suffix, name in SUFFIXES.items() if name == model_format)
     path = MODELS_FOLDER / f"{method}-{DEFAULT_RECIPE}{suffix}"
     if not path.exists():
         raise ModelError(f"{path} is missing: install xray-infer again, or give --model FILE")
@@ -55,13 +55,9 @@ def shipped_model(runtime: str, method: str = DEFAULT_METHOD) -> Model:
 
 def list_shipped() -> tuple[ShippedModel, ...]:
     """Return every shipped model, the default method first. Raises ModelError for one that is damaged."""
-    models = [shipped_model(runtime, method) for method in reversed(METHODS) for runtime in SUFFIXES.values()]
-    return tuple(ShippedModel(model, _manifest(model)) for model in models)
-
-
-def _manifest(model: Model) -> ModelManifest:
-    # Without its runtime too: `[tflite]` is an extra, and the list is for choosing.
-    return read_tflite_manifest(model.path) if model.format == "tflite" else model.open().manifest
+    models = [shipped_model(one, method) for method in reversed(METHODS) for one in SUFFIXES.values()]
+    # Without a runtime: some are extras, and the list is for choosing.
+    return tuple(ShippedModel(model, READERS[model.format](model.path)) for model in models)
 
 
 def table(models: Iterable[ShippedModel]) -> str:

@@ -4,17 +4,18 @@ import json
 from pathlib import Path
 
 from xray_infer.engine import classify
-from xray_infer.runtimes import RUNTIMES
+from xray_infer.runtimes import SUFFIXES
 from xray_infer.shipped import shipped_model
 from xray_infer.sources import list_images
 
 HERE = Path(__file__).parent
 
+samples = list_images(HERE.parent / "samples").items
 golden = {
-    runtime: {
+    model_format: {
         row.path: [round(value, 4) for value in row.probabilities]
-        for row in classify(list_images(HERE.parent / "samples").items, shipped_model(runtime), workers=1)
+        for row in classify(samples, shipped_model(model_format), workers=1)
     }
-    for runtime in RUNTIMES
+    for model_format in SUFFIXES.values()
 }
 (HERE / "golden.json").write_text(json.dumps(golden, indent=1) + "\n")

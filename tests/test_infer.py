@@ -150,7 +150,7 @@ def test_one_bad_file_prints_why(tmp_path, tiny_onnx):
         (["films", "--out", "r.csv", "--model", "notes.txt"], "notes.txt: not a model file"),
         (
             ["films", "--out", "r.csv", "--model", "junk.onnx"],
-            "junk.onnx: ONNX Runtime cannot load this file",
+            "junk.onnx: not an ONNX file, or a damaged one",
         ),
         (["films", "--out", "r.csv", "--model", "junk.tflite"], "junk.tflite: no manifest inside"),
         (["films", "--out", "r.csv", "--format", "tflite", "--model", "junk.onnx"], "contradict each other"),

@@ -14,7 +14,7 @@ from xray_infer.decode import decode
 from xray_infer.engine import classify
 from xray_infer.manifest import METHODS
 from xray_infer.preprocess import to_input
-from xray_infer.runtimes import RUNTIMES
+from xray_infer.runtimes import SUFFIXES
 from xray_infer.shipped import MODELS_FOLDER, shipped_model
 from xray_infer.sources import list_images
 
@@ -22,18 +22,21 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
 
 
-def needs(runtime: str) -> None:
-    if runtime == "tflite":
+FORMATS = tuple(SUFFIXES.values())
+
+
+def needs(model_format: str) -> None:
+    if model_format == "tflite":
         pytest.importorskip("ai_edge_litert", reason="the extra [tflite] is not installed")
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_the_shipped_models_keep_the_contract(runtime, method):
-    needs(runtime)
-    session = shipped_model(runtime, method).open()
+@pytest.mark.parametrize("model_format", FORMATS)
+def test_the_shipped_models_keep_the_contract(model_format, method):
+    needs(model_format)
+    session = shipped_model(model_format, method).open()
     manifest = session.manifest
-    assert (manifest.format, manifest.method, manifest.recipe) == (runtime, method, "int8-static")
+    assert (manifest.format, manifest.method, manifest.recipe) == (model_format, method, "int8-static")
     assert manifest.training["test"]["images"] == 337
     assert manifest.parity["agreement"] >= 0.95
     assert manifest.thresholds["ood_score_p99"] > manifest.thresholds["ood_score_p95"] > 0
@@ -53,7 +56,7 @@ def test_the_shipped_models_keep_the_contract(runtime, method):
 def test_the_list_of_models_is_what_their_manifests_say():
     found = json.loads(CliRunner().invoke(main, ["--list-models", "--json"]).stdout)
     assert [(one["name"], one["format"]) for one in found] == [
-        (method, runtime) for method in reversed(METHODS) for runtime in RUNTIMES
+        (method, model_format) for method in reversed(METHODS) for model_format in FORMATS
     ]
     assert [one["default"] for one in found] == [True, True, False, False]
     text = CliRunner().invoke(main, ["--list-models"]).stdout
@@ -82,14 +85,14 @@ def test_listing_and_classifying_exclude_each_other():
         assert "--list-models" in result.stderr
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_golden_answers(runtime):
+@pytest.mark.parametrize("model_format", FORMATS)
+def test_golden_answers(model_format):
     """Another processor may round int8 otherwise; a changed model or preprocessing is far outside."""
-    needs(runtime)
-    rows = list(classify(list_images(SAMPLES).items, shipped_model(runtime), workers=1))
-    assert [row.path for row in rows] == list(GOLDEN[runtime])
+    needs(model_format)
+    rows = list(classify(list_images(SAMPLES).items, shipped_model(model_format), workers=1))
+    assert [row.path for row in rows] == list(GOLDEN[model_format])
     for row in rows:
-        assert row.probabilities == pytest.approx(GOLDEN[runtime][row.path], abs=0.05), row.path
+        assert row.probabilities == pytest.approx(GOLDEN[model_format][row.path], abs=0.05), row.path
 
 
 def test_the_shipped_files_are_small_enough_for_a_wheel():
@@ -99,7 +102,7 @@ def test_the_shipped_files_are_small_enough_for_a_wheel():
 def test_both_formats_read_every_original_and_agree(shared_data):
     needs("tflite")
     items = list_images(shared_data / "originals").items
-    answers = {runtime: list(classify(items, shipped_model(runtime))) for runtime in RUNTIMES}
+    answers = {one: list(classify(items, shipped_model(one))) for one in FORMATS}
     for rows in answers.values():
         assert [row.status for row in rows] == ["ok"] * 88
     same = [a.label == b.label for a, b in zip(*answers.values(), strict=True)]

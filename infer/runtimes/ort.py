@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ModelError, XrayError
-from xray_infer.manifest import MANIFEST_KEY, ModelManifest, parse_manifest
+from xray_infer.manifest import read_onnx_manifest
 from xray_infer.runtimes import ModelOutput
 
 
@@ -41,6 +41,7 @@ class OrtSession:
     """A session of ONNX Runtime; see `xray_infer.runtimes.Session`."""
 
     def __init__(self, path: Path, *, threads: int) -> None:
+        self.manifest = read_onnx_manifest(path)
         onnxruntime = _import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -54,10 +55,6 @@ class OrtSession:
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(f"{path}: ONNX Runtime cannot load this file: {first_line}") from error
-        text = self._session.get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
-        if text is None:
-            raise ModelError(f"{path}: no manifest inside; only ONNX files made by xray-export can be used")
-        self.manifest: ModelManifest = parse_manifest(text, path=path)
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
         """See `xray_infer.runtimes.Session.run`."""
