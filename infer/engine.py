@@ -45,16 +45,18 @@ def classify(
     *,
     workers: int | None = None,
     batch_size: int = 1,
+    runtime: str | None = None,
     on_classified: OnClassified | None = None,
 ) -> Iterator[Row]:
-    """Open the model and return an iterator of one row per item, in order.
+    """Open the model, in the runtime of this name or its default, and return an iterator of one row per
+    item, in order.
 
     A file that cannot be read or decoded becomes an `error` row and costs nothing else. Raises what
     `Model.open` raises, before the first item is taken; any other exception is a bug and ends the run.
     """
     opened = [
-        _Worker(model.open(), model.digest, batch_size, on_classified)
-        for _ in range(workers or default_workers())
+        _Worker(session, model.digest, batch_size, on_classified)
+        for session in model.open_many(workers or default_workers(), runtime=runtime)
     ]
     return _in_order(_batched(items, batch_size), opened)
 
@@ -147,4 +149,7 @@ class _Worker:
     def _row(
         self, item: Item, status: str, *, probabilities: tuple[float, ...] = (), reason: str = ""
     ) -> Row:
-        return Row(item.name, status, self._session.manifest.name, self._digest, probabilities, reason)
+        session = self._session
+        return Row(
+            item.name, status, session.manifest.name, self._digest, session.runtime, probabilities, reason
+        )

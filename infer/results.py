@@ -24,17 +24,22 @@ COLUMNS: Final = (
     "model",
     "model_sha256",
     "preprocessing_version",
+    "runtime",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One input's result. `probabilities` (0..1, in the order of CLASS_NAMES) is empty unless ok."""
+    """One input's result. `probabilities` (0..1, in the order of CLASS_NAMES) is empty unless ok.
+
+    `runtime` is the package that ran the model, with its version: they differ in the last digits.
+    """
 
     path: str
     status: str
     model: str
     model_sha256: str
+    runtime: str
     probabilities: tuple[float, ...] = ()
     reason: str = ""
 
@@ -59,6 +64,7 @@ class Row:
             self.model,
             self.model_sha256,
             str(PREPROCESSING_VERSION),
+            self.runtime,
         )
 
 

@@ -14,7 +14,8 @@ import xray_infer
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
-HEAVY = ("tensorflow", "keras", "onnxruntime", "ai_edge_litert", "tflite_runtime", "torch", "onnx", "tf2onnx")
+RUNTIMES = ("onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime")
+HEAVY = (*RUNTIMES, "tensorflow", "keras", "torch", "onnx", "tf2onnx")
 
 
 def loaded_by(code: str) -> set[str]:
@@ -29,6 +30,7 @@ def loaded_by(code: str) -> set[str]:
     [
         "import xray_infer",
         "from xray_infer.cli import main; main(['--help'])",
+        "from xray_infer.cli import main; main(['--list-models'])",
         "from xray_infer.train.cli import main; main(['--help'])",
         "from xray_infer.train.cli import main; main(['fit', '--help'])",
         "from xray_infer.export.cli import main; main(['--help'])",

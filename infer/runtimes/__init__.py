@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -31,43 +33,91 @@ class ModelOutput:
 
 
 class Session(Protocol):
-    """One loaded model. Not to be shared between threads: open one session for each worker."""
+    """One loaded model. Not to be shared between threads: open one session for each worker.
+
+    `runtime` names the package that runs it, with its version, for example "onnxruntime 1.32.0".
+    """
 
     manifest: ModelManifest
+    runtime: str
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
         """Classify `uint8 [N, 224, 224, 1]`, any N >= 1."""
         ...
 
 
-RUNTIMES: Final = {
-    "onnx": "xray_infer.runtimes.ort",
-    "tflite": "xray_infer.runtimes.litert",
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A way of running a model file.
+
+    `module` has `open_sessions(path, threads=..., count=...)`; `format` is the one that it reads; `packages`
+    are the distributions that it can use, the first preferred.
+    """
+
+    name: str
+    module: str
+    format: str
+    packages: tuple[str, ...]
+
+    def installed(self) -> str:
+        """Return the package that would be used and its version, empty when there is none; loads nothing."""
+        for package in self.packages:
+            try:
+                return f"{package} {version(package)}"
+            except PackageNotFoundError:
+                continue
+        return ""
+
+
+# The first that reads a format is the format's default.
+RUNTIMES: Final[Mapping[str, Runtime]] = {
+    one.name: one
+    for one in (
+        Runtime("onnxruntime", "xray_infer.runtimes.ort", "onnx", ("onnxruntime", "onnxruntime-gpu")),
+        Runtime("litert", "xray_infer.runtimes.litert", "tflite", ("ai-edge-litert", "tflite-runtime")),
+        Runtime("openvino", "xray_infer.runtimes.ov", "onnx", ("openvino",)),
+    )
 }
 SUFFIXES: Final = {".onnx": "onnx", ".tflite": "tflite"}
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model file and the runtime that reads it; `digest` is the file's SHA-256 in hex."""
+    """A model file; `digest` is its SHA-256 in hex."""
 
     path: Path
     format: str
     digest: str
 
-    def open(self, *, threads: int = 1) -> Session:
+    def runtimes(self) -> tuple[Runtime, ...]:
+        """Return the runtimes that read the file, installed or not, the default first."""
+        return tuple(runtime for runtime in RUNTIMES.values() if runtime.format == self.format)
+
+    def open(self, *, threads: int = 1, runtime: str | None = None) -> Session:
         """Load the file with `threads` threads inside one forward pass.
 
-        Raises ModelError for a file that cannot be loaded or whose manifest is not of this contract, and
-        MissingExtraError when the runtime is not installed.
+        `runtime` is a name in `RUNTIMES`, by default the first that reads the file. Raises ModelError for a
+        file that cannot be loaded, that this runtime does not read or whose manifest is not of this contract,
+        and MissingExtraError when the runtime is not installed.
         """
-        module = importlib.import_module(RUNTIMES[self.format])
-        session: Session = module.open_session(self.path, threads=threads)
-        return session
+        return self.open_many(1, threads=threads, runtime=runtime)[0]
+
+    def open_many(self, count: int, *, threads: int = 1, runtime: str | None = None) -> Sequence[Session]:
+        """Load the file for `count` threads that work side by side; they share what the runtime can share.
+
+        Raises what `open` raises.
+        """
+        able = {one.name: one for one in self.runtimes()}
+        chosen = runtime or next(iter(able))
+        if chosen not in able:
+            raise ModelError(f"{self.path}: {chosen} does not read this file; use {' or '.join(able)}")
+        module = importlib.import_module(able[chosen].module)
+        sessions: Sequence[Session] = module.open_sessions(self.path, threads=threads, count=count)
+        return sessions
 
 
 def find_model(path: Path) -> Model:
-    """Describe the model file at `path`, its runtime chosen by suffix. Raises ModelError."""
+    """Describe the model file at `path`, its format told by the suffix. Raises ModelError."""
     if path.suffix.lower() not in SUFFIXES:
         raise ModelError(f"{path}: not a model file; expected one of {', '.join(SUFFIXES)}")
     try:

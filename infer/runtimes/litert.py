@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import MissingExtraError, ModelError
 from xray_infer.manifest import read_tflite_manifest
-from xray_infer.runtimes import ModelOutput
+from xray_infer.runtimes import RUNTIMES, ModelOutput
 
 
 def _interpreter_class() -> Any:
@@ -30,8 +30,10 @@ class LitertSession:
 
     def __init__(self, path: Path, *, threads: int) -> None:
         self.manifest = read_tflite_manifest(path)
+        interpreter_class = _interpreter_class()
+        self.runtime = RUNTIMES["litert"].installed()  # the packages have no __version__
         try:
-            self._interpreter = _interpreter_class()(model_path=str(path), num_threads=threads)
+            self._interpreter = interpreter_class(model_path=str(path), num_threads=threads)
             self._runner = self._interpreter.get_signature_runner()
         except (ValueError, RuntimeError) as error:
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -46,6 +48,6 @@ class LitertSession:
         return ModelOutput(probabilities, cam)
 
 
-def open_session(path: Path, *, threads: int) -> LitertSession:
-    """Load a TFLite file made by xray-export."""
-    return LitertSession(path, threads=threads)
+def open_sessions(path: Path, *, threads: int, count: int) -> list[LitertSession]:
+    """Load a TFLite file made by xray-export `count` times."""
+    return [LitertSession(path, threads=threads) for _ in range(count)]

@@ -43,6 +43,7 @@ class OrtSession:
     def __init__(self, path: Path, *, threads: int) -> None:
         self.manifest = read_onnx_manifest(path)
         onnxruntime = _import_onnxruntime()
+        self.runtime = f"onnxruntime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -64,6 +65,6 @@ class OrtSession:
         return ModelOutput(probabilities, cam)
 
 
-def open_session(path: Path, *, threads: int) -> OrtSession:
-    """Load an ONNX file made by xray-export."""
-    return OrtSession(path, threads=threads)
+def open_sessions(path: Path, *, threads: int, count: int) -> list[OrtSession]:
+    """Load an ONNX file made by xray-export `count` times."""
+    return [OrtSession(path, threads=threads) for _ in range(count)]

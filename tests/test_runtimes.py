@@ -1,0 +1,105 @@
+"""The runtimes: the same answers from one file, the right one chosen, refusals in one line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from specimens import example_manifest
+
+from xray_infer.decode import decode
+from xray_infer.errors import ModelError
+from xray_infer.manifest import METHODS, READERS
+from xray_infer.preprocess import to_input
+from xray_infer.runtimes import RUNTIMES, SUFFIXES, Model, find_model
+from xray_infer.shipped import shipped_model
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+FILMS = sorted(SAMPLES.glob("phantom_*"))
+
+needs_openvino = pytest.mark.skipif(
+    not RUNTIMES["openvino"].installed(), reason="the extra [openvino] is not installed"
+)
+
+
+@needs_openvino
+@pytest.mark.parametrize("images", [1, 3, 4, 5])
+def test_openvino_answers_as_onnxruntime_does(tiny_onnx, images):
+    model = find_model(tiny_onnx)
+    batch = np.random.default_rng(3).integers(0, 256, (images, 224, 224, 1), dtype=np.uint8)
+    first, second = (model.open(runtime=name).run(batch) for name in ("onnxruntime", "openvino"))
+    for output in ("probabilities", "cam"):
+        given, expected = getattr(second, output), getattr(first, output)
+        assert given.shape == expected.shape
+        assert given.dtype == np.float32
+        assert given == pytest.approx(expected, abs=1e-5)
+
+
+@needs_openvino
+def test_openvino_keeps_no_answer_of_an_earlier_batch(tiny_onnx):
+    """Outputs are views of OpenVINO's memory until they are copied."""
+    session = find_model(tiny_onnx).open(runtime="openvino")
+    black, white = (np.full((2, 224, 224, 1), value, np.uint8) for value in (0, 255))
+    before = session.run(black)
+    kept = before.probabilities.copy(), before.cam.copy()
+    session.run(white)
+    assert (before.probabilities == kept[0]).all()
+    assert (before.cam == kept[1]).all()
+
+
+@needs_openvino
+@pytest.mark.parametrize("method", METHODS)
+def test_openvino_agrees_on_the_shipped_int8_model(method):
+    model = shipped_model("onnx", method)
+    films = np.stack([to_input(decode(path.read_bytes())) for path in FILMS])
+    first, second = (model.open(runtime=name).run(films) for name in ("onnxruntime", "openvino"))
+    assert (first.probabilities.argmax(axis=1) == second.probabilities.argmax(axis=1)).all()
+    assert second.probabilities == pytest.approx(first.probabilities, abs=0.05)
+
+
+@needs_openvino
+def test_openvino_reports_to_nobody(tiny_onnx, tmp_path):
+    """Left to itself it sends an event to Google Analytics at every import; ~/intel keeps who it was."""
+    program = f"""
+import sys
+from pathlib import Path
+from xray_infer.runtimes import find_model
+find_model(Path({str(tiny_onnx)!r})).open(runtime="openvino")
+import openvino
+print([name for name in sys.modules if name.startswith("openvino_telemetry")])
+"""
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD")}
+    environment |= {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_formats_default_comes_first():
+    defaults = {one: Model(Path("m"), one, "").runtimes()[0].name for one in SUFFIXES.values()}
+    assert defaults == {"onnx": "onnxruntime", "tflite": "litert"}
+    assert READERS.keys() == defaults.keys()
+
+
+@pytest.mark.parametrize("name", ["litert", "tensorrt"])
+def test_a_runtime_that_does_not_read_the_file_is_refused(tiny_onnx, name):
+    with pytest.raises(ModelError, match=f"{name} does not read this file; use onnxruntime or openvino"):
+        find_model(tiny_onnx).open(runtime=name)
+
+
+def test_a_broken_graph_is_one_line_in_every_runtime(make_tiny_onnx, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    proto = onnx.load(make_tiny_onnx(example_manifest()))
+    proto.graph.node[3].op_type = "NoSuchOperator"
+    path = tmp_path / "broken.onnx"
+    onnx.save(proto, path)
+    model = find_model(path)
+    for runtime in model.runtimes():
+        if runtime.installed():
+            with pytest.raises(ModelError, match=r"broken\.onnx: .* cannot load this file: .") as caught:
+                model.open(runtime=runtime.name)
+            assert "\n" not in str(caught.value)
