@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from xray_infer.writers import CsvWriter
 
 EXIT_SOME_FAILED = 1
+AUTO = "auto"
+RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", AUTO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Options:
 
     source: Path
     out: Path | None
+    format: str | None
     runtime: str | None
     model: Path | None
     heatmap: Path | None
@@ -50,7 +53,12 @@ class Options:
 )
 @click.argument("source", type=click.Path(path_type=Path), required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="CSV file for the results; a folder needs it.")
-@click.option("--format", "runtime", type=click.Choice(["onnx", "tflite"]), help="Default: onnx.")
+@click.option("--format", type=click.Choice(["onnx", "tflite"]), help="Default: onnx.")
+@click.option(
+    "--runtime",
+    type=click.Choice(RUNTIME_CHOICES),
+    help="Default: onnxruntime, or litert for tflite. auto: the fastest here, measured once and remembered.",
+)
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
@@ -100,11 +108,14 @@ def run(options: Options) -> int:
         raise OutputError("a folder needs a file for its results: add --out results.csv")
     listing = list_images(options.source)
     cv2.setNumThreads(1)  # the workers are the parallelism
+    workers = options.workers or default_workers()
+    model, runtime = _choose_model(options, workers=workers)
     rows = classify(
         listing.items,
-        _choose_model(options),
-        workers=min(options.workers or default_workers(), len(listing.items)),
+        model,
+        workers=min(workers, len(listing.items)),
         batch_size=options.batch_size,
+        runtime=runtime,
         on_classified=_overlay_writer(options.heatmap),
     )
     summary = Summary()
@@ -147,18 +158,38 @@ def _progress(rows: Iterator[Row], length: int) -> AbstractContextManager[Iterab
     return click.progressbar(rows, length=length, file=sys.stderr, label="classifying", show_pos=True)
 
 
-def _choose_model(options: Options) -> Model:
+def _choose_model(options: Options, *, workers: int) -> tuple[Model, str | None]:
+    """Return the model and the name of its runtime, None for the default."""
+    if options.runtime != AUTO:
+        return next(_models(options)), options.runtime
+    from xray_infer.runtimes.fastest import choose_fastest
+
+    fastest = choose_fastest(list(_models(options)), workers=workers, report=say)
+    return fastest.model, fastest.runtime
+
+
+def _models(options: Options) -> Iterator[Model]:
+    """Yield the file that is asked for, or the shipped one in every format that the options allow."""
     from xray_infer.manifest import METHODS
-    from xray_infer.runtimes import find_model
+    from xray_infer.runtimes import RUNTIMES, SUFFIXES, find_model
     from xray_infer.shipped import DEFAULT_METHOD, shipped_model
 
+    formats: dict[str, str] = {}  # what each option that was given asks for
+    if options.format is not None:
+        formats[f"--format {options.format}"] = options.format
+    if options.runtime not in (None, AUTO):
+        reads = RUNTIMES[options.runtime].format
+        formats[f"--runtime {options.runtime} (reads {reads})"] = reads
     name = DEFAULT_METHOD if options.model is None else str(options.model)
-    if options.model is None or name in METHODS:
-        return shipped_model(options.runtime or "onnx", name)
-    model = find_model(options.model)
-    if options.runtime not in (None, model.format):
-        raise ModelError(f"--format {options.runtime} and --model {options.model} contradict each other")
-    return model
+    file = None if name in METHODS else find_model(Path(name))
+    if file:
+        formats[f"--model {options.model}"] = file.format
+    if len(set(formats.values())) > 1:
+        raise ModelError(f"{' and '.join(formats)} contradict each other")
+    if file:
+        yield file
+    else:
+        yield from (shipped_model(one, name) for one in set(formats.values()) or SUFFIXES.values())
 
 
 def _shipped_models(*, as_json: bool) -> str:

@@ -30,6 +30,7 @@ def loaded_by(code: str) -> set[str]:
     [
         "import xray_infer",
         "from xray_infer.cli import main; main(['--help'])",
+        "import xray_infer.runtimes.fastest",
         "from xray_infer.cli import main; main(['--list-models'])",
         "from xray_infer.train.cli import main; main(['--help'])",
         "from xray_infer.train.cli import main; main(['fit', '--help'])",
@@ -47,6 +48,7 @@ def test_import_and_help_load_no_tensorflow_and_no_runtime(code):
     ("absent", "arguments", "message"),
     [
         ("ai_edge_litert", ["SAMPLES", "--out", "r.csv", "--format", "tflite"], "[tflite]"),
+        ("openvino", ["SAMPLES", "--out", "r.csv", "--runtime", "openvino"], "[openvino]"),
         ("keras", ["train", "DATA", "--out", "run", "--weights", "none"], "[train]"),
         ("torch", ["train", "pretrain", "x.zip", "--out", "run"], "[pretrain]"),
         ("tf2onnx", ["export", "x.keras", "--data", "DATA", "--out", "run"], "[export]"),

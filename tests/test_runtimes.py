@@ -1,5 +1,6 @@
 """The runtimes: the same answers from one file, the right one chosen, refusals in one line."""
 
+import csv
 import os
 import subprocess
 import sys
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from specimens import example_manifest
 
+from xray_infer import cli
 from xray_infer.decode import decode
 from xray_infer.errors import ModelError
 from xray_infer.manifest import METHODS, READERS
@@ -22,6 +25,10 @@ FILMS = sorted(SAMPLES.glob("phantom_*"))
 needs_openvino = pytest.mark.skipif(
     not RUNTIMES["openvino"].installed(), reason="the extra [openvino] is not installed"
 )
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
 
 
 @needs_openvino
@@ -79,6 +86,20 @@ print([name for name in sys.modules if name.startswith("openvino_telemetry")])
     assert not list(tmp_path.iterdir())
 
 
+@needs_openvino
+def test_the_rows_say_which_runtime_answered(tiny_onnx, tmp_path):
+    for name in ("onnxruntime", "openvino"):
+        out = tmp_path / f"{name}.csv"
+        result = run(SAMPLES, "--model", tiny_onnx, "--runtime", name, "--out", out)
+        assert result.exit_code == 0, result.stderr
+        with out.open(newline="") as stream:
+            assert {row["runtime"] for row in csv.DictReader(stream)} == {RUNTIMES[name].installed()}
+
+
+def test_the_command_offers_every_runtime():
+    assert (*RUNTIMES, "auto") == cli.RUNTIME_CHOICES
+
+
 def test_a_formats_default_comes_first():
     defaults = {one: Model(Path("m"), one, "").runtimes()[0].name for one in SUFFIXES.values()}
     assert defaults == {"onnx": "onnxruntime", "tflite": "litert"}
@@ -89,6 +110,35 @@ def test_a_formats_default_comes_first():
 def test_a_runtime_that_does_not_read_the_file_is_refused(tiny_onnx, name):
     with pytest.raises(ModelError, match=f"{name} does not read this file; use onnxruntime or openvino"):
         find_model(tiny_onnx).open(runtime=name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--runtime", "litert", "--format", "onnx"],
+            "--format onnx and --runtime litert (reads tflite) contradict each other",
+        ),
+        (
+            ["--runtime", "openvino", "--format", "tflite"],
+            "--format tflite and --runtime openvino (reads onnx) contradict each other",
+        ),
+        (
+            ["--runtime", "litert", "--model", "tiny.onnx"],
+            "--runtime litert (reads tflite) and --model tiny.onnx contradict each other",
+        ),
+        (
+            ["--runtime", "auto", "--format", "tflite", "--model", "tiny.onnx"],
+            "--format tflite and --model tiny.onnx contradict each other",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_are_named(tiny_onnx, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.onnx").symlink_to(tiny_onnx)
+    result = run(FILMS[0], *options)
+    assert result.exit_code == 2
+    assert result.stderr == f"xray-infer: {message}\n"
 
 
 def test_a_broken_graph_is_one_line_in_every_runtime(make_tiny_onnx, tmp_path):
