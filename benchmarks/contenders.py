@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +26,13 @@ KERAS_BATCH: Final = 32
 
 
 class Contender(Protocol):
-    """One row of the table. `method`, `format` and `recipe` name it; `path` is its file, `data_digest` what
-    it was trained on, with the split (empty when unknown)."""
+    """One row of the table. `method`, `format`, `recipe` and `runtime` name it; `path` is its file,
+    `data_digest` what it was trained on, with the split (empty when unknown)."""
 
     method: str
     format: str
     recipe: str
+    runtime: str
     path: Path
     data_digest: str
 
@@ -52,6 +53,7 @@ class KerasContender:
 
     format = "keras"
     recipe = "fp32"
+    runtime = "keras"
 
     def __init__(self, path: Path) -> None:
         with extra_for("benchmarking a .keras file", "train"):
@@ -74,14 +76,14 @@ class KerasContender:
 
 
 class ExportedContender:
-    """An exported file in its own runtime: one session of all threads for one image, and as in the
-    folder command one single-threaded session a processor for many."""
+    """An exported file in a runtime that reads it: one session of all threads for one image, and as in
+    the folder command one single-threaded session a processor for many."""
 
-    def __init__(self, model: Model) -> None:
-        self.path, self.format = model.path, model.format
+    def __init__(self, model: Model, runtime: str) -> None:
+        self.path, self.format, self.runtime = model.path, model.format, runtime
         workers = default_workers()
-        self._single = model.open(threads=workers)
-        self._sessions = [model.open() for _ in range(workers)]
+        self._single = model.open(threads=workers, runtime=runtime)
+        self._sessions = model.open_many(workers, runtime=runtime)
         self.method = self._single.manifest.method
         self.recipe = self._single.manifest.recipe
         self.data_digest = str(self._single.manifest.training.get("data_sha256", ""))
@@ -109,17 +111,25 @@ class ExportedContender:
 def open_contenders(places: Iterable[Path]) -> list[Contender]:
     """Open every .keras, .onnx and .tflite model among files and folders, methods and formats in order.
 
-    Raises DataError when there is none, ModelError for a file that cannot be used.
+    An exported file takes part in its default runtime and in every other one that is installed. Raises
+    DataError when there is no file, ModelError for one that cannot be used.
     """
     files = [path for place in places for path in _model_files(place)]
-    contenders: list[Contender] = [
-        KerasContender(path) if path.suffix == ".keras" else ExportedContender(find_model(path))
-        for path in files
-    ]
+    contenders = [one for path in files for one in _contenders(path)]
     if not contenders:
         raise DataError("no .keras, .onnx or .tflite models there; give --models a folder that has some")
     formats = ("keras", *SUFFIXES.values())
     return sorted(contenders, key=lambda one: (one.method, formats.index(one.format), one.recipe))
+
+
+def _contenders(path: Path) -> Iterator[Contender]:
+    if path.suffix == ".keras":
+        yield KerasContender(path)
+        return
+    model = find_model(path)
+    default, *others = model.runtimes()
+    for runtime in (default, *(one for one in others if one.installed())):
+        yield ExportedContender(model, runtime.name)
 
 
 def _model_files(place: Path) -> Sequence[Path]:

@@ -33,6 +33,7 @@ class Result:
     method: str
     format: str
     recipe: str
+    runtime: str
     size_bytes: int
     metrics: Metrics
     agreement: float | None
@@ -56,7 +57,7 @@ def compare(
     """Measure all contenders on the test set; speed on its first `images` images in each of `rounds`."""
     answers = []
     for one in contenders:
-        report(f"accuracy: {one.method}, {one.format} {one.recipe}")
+        report(f"accuracy: {one.method}, {one.format} {one.recipe} in {one.runtime}")
         answers.append(one.predict_many(test.images))
     reference = {one.method: p for one, p in zip(contenders, answers, strict=True) if one.format == "keras"}
     latency: list[list[tuple[float, ...]]] = [[] for _ in contenders]
@@ -78,6 +79,7 @@ def compare(
                 method=one.method,
                 format=one.format,
                 recipe=one.recipe,
+                runtime=one.runtime,
                 size_bytes=one.path.stat().st_size,
                 metrics=measure(test.labels, probabilities),
                 agreement=same,
@@ -96,14 +98,15 @@ def _seconds(call: Callable[[NDArray[np.uint8]], object], images: NDArray[np.uin
 
 
 def table(results: Sequence[Result], yardsticks: Sequence[Yardstick] = ()) -> str:
-    """Return Markdown; a ratio is to ONNX fp32 of the same method, without it to the first row.
+    """Return Markdown; a ratio is to ONNX fp32 of the same method in its default runtime, whose row comes
+    before those of the others, without it to the first row.
 
     The last rows are those of the yardsticks: what guesses without lungs reach on the same images.
     """
     lines = [
-        "| method | format | recipe | MB | accuracy (95 % interval) | macro-F1 | agrees with Keras | max dp "
-        "| ms, one image (p10-p90) | images/s (min-max) | ratio |",
-        "|---" * 11 + "|",
+        "| method | format | recipe | runtime | MB | accuracy (95 % interval) | macro-F1 "
+        "| agrees with Keras | max dp | ms, one image (p10-p90) | images/s (min-max) | ratio |",
+        "|---" * 12 + "|",
     ]
     for one in results:
         base = next(
@@ -112,11 +115,12 @@ def table(results: Sequence[Result], yardsticks: Sequence[Yardstick] = ()) -> st
         agreement = "" if one.agreement is None else f"{one.agreement:.2%}"
         difference = "" if one.max_dp is None else f"{one.max_dp:.1e}"
         lines.append(
-            f"| {one.method.replace('_', ' ')} | {one.format} | {one.recipe} | {one.size_bytes / 1e6:.1f} "
+            f"| {one.method.replace('_', ' ')} | {one.format} | {one.recipe} | {one.runtime} "
+            f"| {one.size_bytes / 1e6:.1f} "
             f"| {_accuracy(one.metrics)} | {one.metrics.macro_f1:.4f} "
             f"| {agreement} | {difference} {_speed_cells(one, base)}"
         )
-    lines += [f"| {one.name} | | | | {_accuracy(one.test)} | | | | | | |" for one in yardsticks]
+    lines += [f"| {one.name} | | | | | {_accuracy(one.test)} | | | | | | |" for one in yardsticks]
     return "\n".join(lines)
 
 
@@ -139,10 +143,12 @@ def confusion_tables(results: Sequence[Result], class_names: Sequence[str]) -> s
     """Return every result's confusion matrix on one line each, as Markdown."""
     order = "-".join(class_names)
     lines = [
-        f"| method, format, recipe | confusion matrix (rows true, columns predicted, {order}) |",
+        f"| method, format, recipe, runtime | confusion matrix (rows true, columns predicted, {order}) |",
         "|---|---|",
     ]
     for one in results:
         rows = " / ".join(" ".join(map(str, row)) for row in one.metrics.confusion)
-        lines.append(f"| {one.method.replace('_', ' ')}, {one.format} {one.recipe} | {rows} |")
+        lines.append(
+            f"| {one.method.replace('_', ' ')}, {one.format} {one.recipe} in {one.runtime} | {rows} |"
+        )
     return "\n".join(lines)

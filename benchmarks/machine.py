@@ -9,7 +9,7 @@ from typing import Final
 from xray_infer.engine import default_workers
 from xray_infer.versions import installed_versions
 
-PACKAGES: Final = ("onnxruntime", "ai-edge-litert", "tensorflow-cpu", "keras", "numpy")
+PACKAGES: Final = ("onnxruntime", "openvino", "ai-edge-litert", "tensorflow-cpu", "keras", "numpy")
 SPEED_FLAGS: Final = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
 

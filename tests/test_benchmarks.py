@@ -11,24 +11,28 @@ from click.testing import CliRunner
 from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.commands import CommandRun, compare_commands, table
 from xray_infer.errors import DataError
+from xray_infer.runtimes import find_model
 
 
-def test_formats_writes_one_row_a_model(tiny_onnx, split_tree, tmp_path):
+def test_formats_writes_one_row_a_model_and_runtime(tiny_onnx, split_tree, tmp_path):
     out = tmp_path / "bench"
     arguments = ["--models", tiny_onnx, "--data", split_tree, "--out", out, "--rounds", 2, "--images", 2]
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.stderr
     written = json.loads((out / "bench.json").read_text())
-    (row,) = written["results"]
-    assert (row["method"], row["format"], row["recipe"]) == ("fine_tuning", "onnx", "fp32")
-    assert row["metrics"]["images"] == np.sum(row["metrics"]["confusion"]) == 3
-    assert [len(samples) for samples in row["latency_ms"]] == [2, 2]
-    assert len(row["images_per_s"]) == 2
-    assert f"{row['metrics']['accuracy']:.2%}" in result.stdout
+    rows = written["results"]
+    readers = [one.name for one in find_model(tiny_onnx).runtimes() if one.installed()]
+    assert [row["runtime"] for row in rows] == readers
+    for row in rows:
+        assert (row["method"], row["format"], row["recipe"]) == ("fine_tuning", "onnx", "fp32")
+        assert row["metrics"]["images"] == np.sum(row["metrics"]["confusion"]) == 3
+        assert [len(samples) for samples in row["latency_ms"]] == [2, 2]
+        assert len(row["images_per_s"]) == 2
+        assert f"{row['metrics']['accuracy']:.2%}" in result.stdout
     assert "| 1.00 |" in result.stdout  # the ratio of the base to itself
     assert "not for diagnosis" in result.stdout
     commonest = written["yardsticks"][0]
-    assert f"| {commonest['name']} | | | | {commonest['test']['accuracy']:.2%} (" in result.stdout
+    assert f"| {commonest['name']} | | | | | {commonest['test']['accuracy']:.2%} (" in result.stdout
 
 
 def test_data_without_validation_images_has_no_yardsticks(tiny_onnx, split_tree):
