@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from xray_infer.runtimes import RUNTIMES
+
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
 
@@ -45,7 +47,8 @@ def test_the_parts_are_the_whole(classifier, images, unfrozen, boundary):
 
 
 def test_openvino_computes_what_keras_computes(classifier, images):
-    pytest.importorskip("openvino")
+    if not RUNTIMES["openvino"].installed():
+        pytest.skip("the extra [openvino] is not installed")
     from xray_infer.train.fixed_part.boundary import divide
     from xray_infer.train.fixed_part.runners import KerasRunner, OpenVinoRunner
     from xray_infer.train.network import freeze

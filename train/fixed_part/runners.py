@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_infer.errors import MissingExtraError
+from xray_infer.runtimes.ov import import_openvino
 from xray_infer.train.fixed_part.boundary import input_names
 
 REQUEST: Final = 8  # inputs in one OpenVINO request: the throughput is flat from 4 to 16
@@ -55,12 +57,11 @@ class OpenVinoRunner:
     """A model rebuilt as an OpenVINO graph, from the Keras graph and its weights.
 
     With `fast`, convolutions run in bfloat16 where the processor has it: 8 bits of mantissa.
-    Raises NotImplementedError for a layer type outside `BUILDERS`.
+    Raises NotImplementedError for a layer type outside `BUILDERS`, and what `import_openvino` raises.
     """
 
     def __init__(self, model: keras.Model, *, fast: bool) -> None:
-        import openvino
-
+        openvino = import_openvino()
         core = openvino.Core()
         bf16 = fast and _cpu_has_bfloat16(core)
         self.name = f"openvino {'bf16' if bf16 else 'fp32'}"
@@ -95,7 +96,7 @@ def make_runner(model: keras.Model, *, fast: bool) -> Runner:
         return KerasRunner(model)
     try:
         return OpenVinoRunner(model, fast=fast)
-    except ModuleNotFoundError:
+    except MissingExtraError:
         return KerasRunner(model)
 
 
