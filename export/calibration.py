@@ -1,11 +1,17 @@
-"""Which images calibrate and which judge: balanced over the classes, seeded, never of the same split."""
+"""Which images calibrate, which choose and which judge: balanced, seeded, and each from a split of its own.
+
+Ranges are set by training images, the recipe's choices are made on validation images, and the gate judges
+by test images, so that no image that took part in making a file decides whether it is good.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +19,10 @@ from numpy.typing import NDArray
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import Dataset, LabelledImage, read_input
 from xray_infer.errors import DataError
+
+CALIBRATION_SPLIT: Final = "train"
+CHOICE_SPLIT: Final = "val"
+GATE_SPLIT: Final = "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +37,39 @@ class ImageStream:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The images' classes, int64 [N]."""
+        return np.array([image.label for image in self.images], np.int64)
 
-def calibration_images(dataset: Dataset, *, count: int, seed: int) -> ImageStream:
-    """Choose images that set the ranges of a quantised model: from the training split alone."""
-    return ImageStream(balanced_sample(dataset.split("train"), count=count, seed=seed))
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the files' digests, whatever their order."""
+        return hashlib.sha256("\n".join(sorted(image.digest for image in self.images)).encode()).hexdigest()
 
 
-def gate_images(dataset: Dataset, *, count: int, seed: int) -> ImageStream:
-    """Choose images that an exported file is judged by, which took no part in making it: val and test."""
-    held_out = dataset.split("val") + dataset.split("test")
-    if not held_out:
-        raise DataError("the data has no images in the splits val and test to check the export with")
-    return ImageStream(balanced_sample(held_out, count=count, seed=seed))
+def draw(dataset: Dataset, split: str, *, count: int, seed: int) -> ImageStream:
+    """Draw up to `count` images of a split. Raises DataError when it has none."""
+    images = dataset.split(split)
+    if not images:
+        raise DataError(f"the data has no images in the split {split!r}, which the export needs")
+    return ImageStream(balanced_sample(images, count=count, seed=seed))
 
 
 def balanced_sample(images: Sequence[LabelledImage], *, count: int, seed: int) -> tuple[LabelledImage, ...]:
-    """Draw up to `count` images, one class after the other, until a class and then all are used up."""
+    """Draw up to `count` images, one class after the other, and in each class one source after the other."""
     decks = []
     for label in range(len(CLASS_NAMES)):
-        deck = [image for image in images if image.label == label]
-        random.Random(f"{seed}-{label}").shuffle(deck)
-        decks.append(deck)
-    dealt = [image for row in zip_longest(*decks) for image in row if image is not None]
-    return tuple(dealt[:count])
+        of_class = [image for image in images if image.label == label]
+        of_source = []
+        for source in sorted({image.source for image in of_class}):
+            deck = [image for image in of_class if image.source == source]
+            random.Random(f"{seed}-{label}-{source}").shuffle(deck)
+            of_source.append(deck)
+        decks.append(_deal(of_source))
+    return tuple(_deal(decks)[:count])
+
+
+def _deal(decks: Sequence[Sequence[LabelledImage]]) -> list[LabelledImage]:
+    """Take one from each deck in turn until all are used up."""
+    return [image for row in zip_longest(*decks) for image in row if image is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import click
 
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.export.recipes import EMBED, choose
+from xray_infer.export.recipes import CALIBRATIONS, EMBED, choose, describe
 from xray_infer.export.toolchain import load_toolchain
 from xray_infer.terminal import DefaultGroup, one_line_errors, say
 
@@ -30,6 +30,12 @@ def main() -> None:
     """Export models: `xray-export MODEL ...` is short for `xray-export convert MODEL ...`."""
 
 
+def _list_recipes(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(describe())
+        context.exit()
+
+
 # The prefix without the command's name, so that the variables are the same in the short form.
 @main.command("convert", context_settings={"auto_envvar_prefix": "XRAY_EXPORT"})
 @click.argument("model", type=click.Path(path_type=Path))
@@ -46,7 +52,15 @@ def main() -> None:
     "recipes",
     default="fp32",
     show_default=True,
-    help="Recipes, separated by commas: fp32, fp16, int8-dynamic, int8-static (int8 for short).",
+    help="Recipes, separated by commas, or all; int8 is short for int8-static.",
+)
+@click.option(
+    "--list-recipes",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_recipes,
+    help="Say what each recipe does and when to use it, and stop.",
 )
 @click.option(
     "--data", type=click.Path(path_type=Path), required=True, help="The data the model was trained on."
@@ -57,30 +71,76 @@ def main() -> None:
     type=click.IntRange(min=1),
     default=200,
     show_default=True,
-    help="Training images that set the ranges of int8-static.",
+    help="Training images that set the ranges of int8.",
+)
+@click.option(
+    "--calibrate",
+    type=click.Choice(["auto", *CALIBRATIONS]),
+    default="auto",
+    show_default=True,
+    help="How they set them; auto: what follows the Keras model best on validation images.",
+)
+@click.option(
+    "--mixed",
+    type=click.Choice(["auto", "none"]),
+    default="auto",
+    show_default=True,
+    help="auto: leave in float what int8 harms most; none: quantise every convolution.",
+)
+@click.option(
+    "--choice-images",
+    type=click.IntRange(min=1),
+    default=400,
+    show_default=True,
+    help="Validation images that int8's choices are made on, at most.",
 )
 @click.option(
     "--gate-images",
     type=click.IntRange(min=1),
-    default=200,
+    default=400,
     show_default=True,
-    help="Held-out images that every file must agree on with the Keras model.",
+    help="Test images that judge every file, at most.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def convert_command(model: Path, model_format: str, recipes: str, debug: bool, **options: Any) -> None:
+def convert_command(
+    model: Path, model_format: str, recipes: str, calibrate: str, mixed: str, debug: bool, **options: Any
+) -> None:
     """Export the Keras classifier MODEL to ONNX and TFLite files that xray-infer runs.
 
     MODEL.json, written by xray-train beside the model, is needed too. A file appears in the folder only
-    after it has answered like the Keras model on held-out images.
+    after it has answered like the Keras model on test images. METHOD.reference.npz beside the files holds
+    the Keras model's answers, for `xray-export verify`.
     """
     with one_line_errors("xray-export", debug=debug):
         wanted = choose(model_format, recipes)
         tool_versions = load_toolchain()
         from xray_infer.export.exporter import ExportConfig, export
 
+        calibrations = CALIBRATIONS if calibrate == "auto" else (calibrate,)
+        options |= {"calibrations": calibrations, "mixed": mixed == "auto"}
         config = ExportConfig(model=model, wanted=wanted, **options)
         click.echo(_table(list(export(config, tool_versions=tool_versions, report=say))))
+
+
+@main.command("verify")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="Folder or manifest that holds the images."
+)
+@click.option(
+    "--reference", type=click.Path(path_type=Path), help="Default: METHOD.reference.npz beside FILE."
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def verify_command(file: Path, data: Path, reference: Path | None, debug: bool) -> None:
+    """Hold FILE, an exported model, against its Keras model's answers again: here, in the runtimes you have.
+
+    Needs no TensorFlow. Exit status 2 when the file does not pass.
+    """
+    with one_line_errors("xray-export", debug=debug):
+        from xray_infer.export.verify import verify
+
+        click.echo(str(verify(file, data, reference=reference)))
 
 
 @main.command("inspect")
@@ -103,10 +163,15 @@ def inspect_command(file: Path, as_json: bool, debug: bool) -> None:
 
 def _table(files: Sequence[ExportedFile]) -> str:
     width = max(len(file.path.name) for file in files)
-    lines = [f"{'file':<{width}}  {'MB':>5}  {'agreement':>9}  {'max dp':>7}  {'mean dp':>7}"]
+    lines = [f"{'file':<{width}}  {'MB':>5}  {'agreement':>9}  {'max dp':>7}  {'mean dp':>7}  int8"]
     lines += [
         f"{file.path.name:<{width}}  {file.size_bytes / 1e6:5.1f}  {file.parity['agreement']:9.3f}  "
-        f"{file.parity['max_dp']:7.1e}  {file.parity['mean_dp']:7.1e}"
+        f"{file.parity['max_dp']:7.1e}  {file.parity['mean_dp']:7.1e}  {_choice(file.quantization)}".rstrip()
         for file in files
     ]
     return "\n".join(lines)
+
+
+def _choice(quantization: Mapping[str, Any]) -> str:
+    chosen = quantization.get("chosen")
+    return f"{chosen['calibration']}, {len(chosen['in_float'])} convolutions in float" if chosen else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +12,13 @@ import xray_infer
 from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.datasets import Dataset, read_dataset
-from xray_infer.errors import DataError, ModelError
-from xray_infer.export.calibration import calibration_images, gate_images
+from xray_infer.errors import DataError, ModelError, ParityError
+from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, GATE_SPLIT, draw
 from xray_infer.export.edge_graph import load_classifier, take_apart
 from xray_infer.export.parity import check_parity
-from xray_infer.export.recipes import EMBED, RECIPES, Source
-from xray_infer.export.reference import Reference, make_reference
+from xray_infer.export.recipes import CALIBRATIONS, EMBED, RECIPES, Made
+from xray_infer.export.reference import SUFFIX, Reference, make_reference
+from xray_infer.export.source import Source
 from xray_infer.manifest import ModelManifest
 from xray_infer.runtimes import find_model
 from xray_infer.terminal import Report
@@ -34,7 +35,10 @@ class ExportConfig:
     out: Path
     wanted: tuple[tuple[str, str], ...]
     calibration_images: int = 200
-    gate_images: int = 200
+    choice_images: int = 400
+    gate_images: int = 400
+    calibrations: tuple[str, ...] = CALIBRATIONS
+    mixed: bool = True
     seed: int = 0
 
 
@@ -44,7 +48,8 @@ class ExportedFile:
 
     path: Path
     size_bytes: int
-    parity: dict[str, Any]
+    quantization: Mapping[str, Any]
+    parity: Mapping[str, Any]
 
 
 def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Report) -> Iterator[ExportedFile]:
@@ -58,12 +63,18 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     _check_same_data(dataset, training, config)
     classifier = load_classifier(config.model)
     graph = take_apart(classifier, path=config.model, temperature=training.get("temperature", 1.0))
-    calibration = calibration_images(dataset, count=config.calibration_images, seed=config.seed)
-    held_out = gate_images(dataset, count=config.gate_images, seed=config.seed)
     make_folder(config.out)
-    report(f"reference: the Keras model on {len(held_out)} held-out images")
-    reference = make_reference(graph, held_out, seed=config.seed)
-    source = Source(graph, calibration)
+    calibration, choice, gate = (
+        draw(dataset, split, count=count, seed=config.seed)
+        for split, count in (
+            (CALIBRATION_SPLIT, config.calibration_images),
+            (CHOICE_SPLIT, config.choice_images),
+            (GATE_SPLIT, config.gate_images),
+        )
+    )
+    report(f"reference: the Keras model on {len(gate)} test and {len(choice)} validation images")
+    reference = make_reference(graph, gate)
+    reference.save(config.out / f"{config.model.stem}{SUFFIX}")
     draft = ModelManifest(
         name=f"densenet121-{config.model.stem}",
         version=xray_infer.__version__,
@@ -77,28 +88,48 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         tool_versions=tool_versions,
         intended_use=INTENDED_USE,
     )
+    source = Source(
+        graph,
+        calibration,
+        make_reference(graph, choice),
+        draft,
+        calibrations=config.calibrations,
+        mixed=config.mixed,
+        report=report,
+    )
     for model_format, recipe in config.wanted:
         path = config.out / f"{draft.method}-{recipe}.{model_format}"
         report(f"{path.name}: converting")
-        graph_bytes = RECIPES[model_format, recipe](source)
+        made = RECIPES[model_format, recipe](source)
         report(f"{path.name}: checking parity")
-        yield write_checked(path, graph_bytes, replace(draft, format=model_format, recipe=recipe), reference)
+        yield write_checked(path, made, replace(draft, format=model_format, recipe=recipe), reference)
 
 
-def write_checked(
-    path: Path, graph_bytes: bytes, manifest: ModelManifest, reference: Reference
-) -> ExportedFile:
+def write_checked(path: Path, made: Made, draft: ModelManifest, reference: Reference) -> ExportedFile:
     """Write a converted graph with its manifest, after the gate. Raises ParityError, and leaves no file.
 
     The gate runs a file without a certificate; what appears is the same graph with it.
     """
-    embed = EMBED[manifest.format]
+    embed = EMBED[draft.format]
+    manifest = replace(draft, quantization=made.quantization)
     with staged(path) as temporary:
-        temporary.write_bytes(embed(graph_bytes, manifest))
-        certificate = check_parity(temporary, reference, recipe=manifest.recipe, name=path.name)
-        temporary.write_bytes(embed(graph_bytes, replace(manifest, parity=certificate)))
+        temporary.write_bytes(embed(made.graph, manifest))
+        try:
+            certificate = check_parity(temporary, reference, recipe=manifest.recipe, name=path.name)
+        except ParityError as error:
+            raise ParityError(f"{error}{_what_was_tried(made)}") from error
+        temporary.write_bytes(embed(made.graph, replace(manifest, parity=certificate)))
         find_model(temporary).open()
-    return ExportedFile(path, path.stat().st_size, certificate)
+    return ExportedFile(path, path.stat().st_size, made.quantization, certificate)
+
+
+def _what_was_tried(made: Made) -> str:
+    tried = made.quantization.get("tried", ())
+    attempts = (
+        f"{one['calibration']} with {len(one['in_float'])} in float ({100 * one['agreement']:.1f} %)"
+        for one in tried
+    )
+    return f"; tried, with agreement on validation images: {', '.join(attempts)}" if tried else ""
 
 
 def read_training_record(model: Path) -> dict[str, Any]:

@@ -1,42 +1,133 @@
-"""What the Keras model answers to the parity gate's inputs: held-out images and made-up extremes."""
+"""What the Keras model answers to the images that judge a file: real ones of one split and made-up extremes.
+
+The answers are kept beside the exported files, `METHOD.reference.npz`, so that any file can be held against
+them again without TensorFlow: probabilities float32 [N + M, 3], cam float32 [N + M, 7, 7, 3], labels
+int64 [N] and the SHA-256 of each of the N real inputs; the M made-up inputs are made anew.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.export.edge_graph import EdgeGraph
+from xray_infer.atomic import write_atomically
+from xray_infer.errors import DataError
+from xray_infer.export.calibration import ImageStream
 from xray_infer.preprocess import INPUT_SHAPE
 from xray_infer.temperature import at_temperature
 
+if TYPE_CHECKING:
+    from xray_infer.export.edge_graph import EdgeGraph
+
 BATCH_SIZE: Final = 4  # not 1, so that a free batch size is tried as well
+SUFFIX: Final = ".reference.npz"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the Keras model answers to the gate's inputs; the last `extremes` of them are made up."""
+    """The Keras model's answers to `inputs`, uint8 [N + M, 224, 224, 1], of which the last M are made up.
+
+    `labels` are int64 [N].
+    """
 
     inputs: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
     cam: NDArray[np.float32]
-    extremes: int
+    labels: NDArray[np.int64]
+
+    @property
+    def real(self) -> slice:
+        """The rows of real images."""
+        return slice(0, len(self.labels))
+
+    @property
+    def made_up(self) -> slice:
+        """The rows of made-up inputs."""
+        return slice(len(self.labels), None)
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of the inputs' and of the answers' raw bytes."""
-        answers = hashlib.sha256(self.probabilities.tobytes() + self.cam.tobytes())
         return {
             "inputs_sha256": hashlib.sha256(self.inputs.tobytes()).hexdigest(),
-            "reference_sha256": answers.hexdigest(),
+            "reference_sha256": _answers_digest(self.probabilities, self.cam),
         }
 
+    def save(self, path: Path) -> None:
+        """Write all but the inputs, atomically; the same answers give the same bytes. Raises OutputError."""
+        digests = np.array([input_digest(one) for one in self.inputs[self.real]])
 
-def extreme_inputs(seed: int) -> NDArray[np.uint8]:
+        def write(temporary: Path) -> None:
+            np.savez_compressed(
+                temporary,
+                probabilities=self.probabilities,
+                cam=self.cam,
+                labels=self.labels,
+                input_sha256=digests,
+            )
+
+        write_atomically(path, write)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReference:
+    """Answers that were read back; the inputs are to be found by their digests, in this order."""
+
+    probabilities: NDArray[np.float32]
+    cam: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    input_digests: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the answers' raw bytes, as in a certificate."""
+        return _answers_digest(self.probabilities, self.cam)
+
+    def with_inputs(self, found: Mapping[str, NDArray[np.uint8]]) -> Reference:
+        """Return the reference with its inputs, by digest. Raises DataError when some are missing."""
+        missing = [digest for digest in self.input_digests if digest not in found]
+        if missing:
+            raise DataError(
+                f"{len(missing)} of the {len(self.input_digests)} images that judged this file are not in "
+                "the data; give the data that the model was exported with"
+            )
+        real = np.stack([found[digest] for digest in self.input_digests])
+        inputs = np.concatenate([real, extreme_inputs()])
+        return Reference(inputs, self.probabilities, self.cam, self.labels)
+
+
+def load_reference(path: Path) -> StoredReference:
+    """Read what `Reference.save` wrote. Raises DataError."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            answers: dict[str, Any] = {name: stored[name] for name in stored.files}
+        return StoredReference(
+            answers["probabilities"],
+            answers["cam"],
+            answers["labels"],
+            tuple(str(digest) for digest in answers["input_sha256"]),
+        )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or "damaged, or not written by xray-export"
+        raise DataError(f"{path}: cannot read the reference answers: {reason}") from error
+
+
+def input_digest(image: NDArray[np.uint8]) -> str:
+    """SHA-256 of one input's pixels, in hex."""
+    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+def _answers_digest(probabilities: NDArray[np.float32], cam: NDArray[np.float32]) -> str:
+    return hashlib.sha256(probabilities.tobytes() + cam.tobytes()).hexdigest()
+
+
+def extreme_inputs() -> NDArray[np.uint8]:
     """Black, white, noise, two ramps, a checkerboard and one hot pixel: uint8 [7, 224, 224, 1]."""
     height, width, _ = INPUT_SHAPE
     ramp = np.broadcast_to(np.linspace(0, 255, width).astype(np.uint8), (height, width))
@@ -45,7 +136,7 @@ def extreme_inputs(seed: int) -> NDArray[np.uint8]:
     planes = (
         np.zeros_like(ramp),
         np.full_like(ramp, 255),
-        np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8),
+        np.random.default_rng(0).integers(0, 256, (height, width), np.uint8),
         ramp,
         ramp.T,
         (np.indices((height, width)).sum(axis=0) % 2 * 255).astype(np.uint8),
@@ -54,15 +145,16 @@ def extreme_inputs(seed: int) -> NDArray[np.uint8]:
     return np.stack(planes)[..., None]
 
 
-def make_reference(graph: EdgeGraph, images: Iterable[NDArray[np.uint8]], *, seed: int) -> Reference:
+def make_reference(graph: EdgeGraph, images: ImageStream) -> Reference:
     """Ask the untouched Keras model: its own normalisation, pooling and head."""
-    extremes = extreme_inputs(seed)
-    inputs = np.concatenate([np.stack(list(images)), extremes])
+    import keras
+
+    inputs = np.concatenate([np.stack(list(images)), extreme_inputs()])
     both = keras.Model(graph.classifier.input, [graph.features.output, graph.classifier.output])
     features, probabilities = both.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
     return Reference(
         inputs=inputs,
         probabilities=at_temperature(probabilities, graph.temperature),
         cam=features @ keras.ops.convert_to_numpy(graph.classifier.layers[-1].kernel),
-        extremes=len(extremes),
+        labels=images.labels,
     )

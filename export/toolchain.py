@@ -10,7 +10,7 @@ from typing import Final
 from xray_infer.errors import extra_for
 
 MODULES: Final = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")
-LITERT: Final = "ai-edge-litert"  # has no __version__
+PACKAGES: Final = ("ai-edge-litert", "ai-edge-quantizer")  # their modules have no __version__
 
 
 def load_toolchain() -> dict[str, str]:
@@ -23,5 +23,5 @@ def load_toolchain() -> dict[str, str]:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     with extra_for("exporting", "export"):
         versions = {name: str(importlib.import_module(name).__version__) for name in MODULES}
-        versions[LITERT] = importlib.metadata.version(LITERT)
+        versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
     return versions

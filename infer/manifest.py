@@ -27,6 +27,7 @@ from xray_infer.preprocess import INPUT_SHAPE, PREPROCESSING_VERSION
 from xray_infer.protobuf import length_delimited
 
 SCHEMA_VERSION: Final = 1
+LATER_FIELDS: Final = frozenset({"quantization"})  # records that files of this schema may lack
 MANIFEST_KEY: Final = "xray_infer.manifest"
 MANIFEST_FILE: Final = "xray_infer.manifest.json"
 
@@ -46,8 +47,9 @@ class ModelManifest:
 
     `method` is one of METHODS, `recipe` the quantisation recipe's name (fp32, int8-static, ...). The graph
     divides its logits by `temperature` before the softmax. `thresholds` holds named limits of the
-    out-of-distribution score. `training` says what the network was trained on and its test metrics, `parity`
-    is the exporter's certificate. Both are records for people and reports; nothing in them changes an answer.
+    out-of-distribution score. `training` says what the network was trained on and its test metrics,
+    `quantization` what calibrated an int8 file and what was tried, `parity` is the exporter's certificate.
+    These are records for people and reports; nothing in them changes an answer.
     """
 
     name: str
@@ -60,6 +62,7 @@ class ModelManifest:
     parity: Mapping[str, Any]
     tool_versions: Mapping[str, str]
     intended_use: str
+    quantization: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     class_names: tuple[str, ...] = CLASS_NAMES
     input_name: str = INPUT_NAME
@@ -96,7 +99,7 @@ def parse_manifest(text: str, *, path: Path) -> ModelManifest:
                 "export the model again"
             )
     known = {field.name for field in dataclasses.fields(ModelManifest)}
-    if fields.keys() != known:
+    if not known - LATER_FIELDS <= fields.keys() <= known:
         odd = ", ".join(sorted(fields.keys() ^ known))
         raise ModelError(f"{path}: the manifest inside has missing or unknown fields: {odd}")
     temperature = fields["temperature"]

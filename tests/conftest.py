@@ -124,3 +124,56 @@ def make_tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
 def tiny_onnx(make_tiny_onnx: Callable[..., Path]) -> Path:
     """A valid tiny model file."""
     return make_tiny_onnx(example_manifest())
+
+
+@pytest.fixture(scope="session")
+def tiny_keras(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small fitted Keras network with its training record; its data are in the folder `data` beside it."""
+    from tiny_densenet import make_model
+
+    return make_model(tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture(scope="session")
+def tiny_graph(tiny_keras: Path):
+    """The network taken apart."""
+    from tiny_densenet import TEMPERATURE
+
+    from xray_infer.export.edge_graph import load_classifier, take_apart
+
+    return take_apart(load_classifier(tiny_keras), path=tiny_keras, temperature=TEMPERATURE)
+
+
+@pytest.fixture(scope="session")
+def tiny_reference(tiny_keras: Path, tiny_graph):
+    """The network's answers on its test images and the made-up inputs."""
+    from xray_infer.datasets import read_dataset
+    from xray_infer.export.calibration import draw
+    from xray_infer.export.reference import make_reference
+
+    return make_reference(
+        tiny_graph, draw(read_dataset(tiny_keras.parent / "data"), "test", count=400, seed=0)
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_exports(tiny_keras: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Every recipe of every format, by the command itself: (folder, result)."""
+    from click.testing import CliRunner
+
+    from xray_infer.export.cli import main
+
+    out = tmp_path_factory.mktemp("exports") / "new"
+    arguments = [
+        "--quantize",
+        "all",
+        "--data",
+        tiny_keras.parent / "data",
+        "--out",
+        out,
+        "--calibration-images",
+        12,
+    ]
+    result = CliRunner().invoke(main, [str(argument) for argument in (tiny_keras, *arguments)])
+    assert result.exit_code == 0, result.output
+    return out, result

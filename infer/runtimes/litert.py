@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,30 @@ from xray_infer.manifest import read_tflite_manifest
 from xray_infer.runtimes import RUNTIMES, ModelOutput
 
 
-def _interpreter_class() -> Any:
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
+def _interpreter_module() -> Any:
+    for name in ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"):
         try:
-            from tflite_runtime.interpreter import Interpreter
+            return importlib.import_module(name)
         except ImportError:
-            raise MissingExtraError("running a TFLite model", "tflite") from None
-    return Interpreter
+            continue
+    raise MissingExtraError("running a TFLite model", "tflite")
 
 
 class LitertSession:
     """An interpreter with XNNPACK and a fixed batch of one: larger batches gain nothing in LiteRT, and
-    the first call after a resize is dear. See `xray_infer.runtimes.Session`."""
+    the first call after a resize is dear. Without `xnnpack` the built-in kernels run, which are slower and
+    round otherwise; the exporter checks both. See `xray_infer.runtimes.Session`."""
 
-    def __init__(self, path: Path, *, threads: int) -> None:
+    def __init__(self, path: Path, *, threads: int, xnnpack: bool = True) -> None:
         self.manifest = read_tflite_manifest(path)
-        interpreter_class = _interpreter_class()
+        module = _interpreter_module()
         self.runtime = RUNTIMES["litert"].installed()  # the packages have no __version__
+        kinds = module.OpResolverType
+        kernels = kinds.AUTO if xnnpack else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
-            self._interpreter = interpreter_class(model_path=str(path), num_threads=threads)
+            self._interpreter = module.Interpreter(
+                model_path=str(path), num_threads=threads, experimental_op_resolver_type=kernels
+            )
             self._runner = self._interpreter.get_signature_runner()
         except (ValueError, RuntimeError) as error:
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__

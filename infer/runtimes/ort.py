@@ -56,12 +56,17 @@ class OrtSession:
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(f"{path}: ONNX Runtime cannot load this file: {first_line}") from error
+        # A fixed batch size: int8-dynamic scales a batch's activations together.
+        self._one_by_one = self._session.get_inputs()[0].shape[0] == 1
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
         """See `xray_infer.runtimes.Session.run`."""
-        probabilities, cam = self._session.run(
-            list(self.manifest.output_names), {self.manifest.input_name: images}
-        )
+        batches = np.split(images, len(images)) if self._one_by_one else [images]
+        parts = [
+            self._session.run(list(self.manifest.output_names), {self.manifest.input_name: batch})
+            for batch in batches
+        ]
+        probabilities, cam = map(np.concatenate, zip(*parts, strict=True))
         return ModelOutput(probabilities, cam)
 
 

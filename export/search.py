@@ -1,0 +1,161 @@
+"""Which calibration method, and which convolutions stay in float: chosen by measurement on validation images.
+
+First the calibration method, by how closely the fully quantised graph follows the Keras model. Where that is
+not close enough, the convolutions are ranked by the harm that each does when it alone is quantised, and the
+worst are given back to float, about twice as many at each step, until the file keeps to the aim. The images
+of the choice decide nothing afterwards: the gate has others.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from xray_infer.export.parity import answer, measure
+from xray_infer.export.ranges import LayerRanges
+from xray_infer.export.reference import Reference
+from xray_infer.runtimes import ModelOutput, find_model
+from xray_infer.terminal import Report
+
+AIM_AGREEMENT: Final = 0.99  # on the images of the choice, so that 0.98 on others is likely
+AIM_ACCURACY: Final = 0.99  # of the Keras model's
+RANKING_IMAGES: Final = 24
+FLOAT_STEPS: Final = (1, 2, 4, 8, 16, 32)
+
+
+class Quantizer(Protocol):
+    """Makes int8 files of one format from one network."""
+
+    def __len__(self) -> int:
+        """How many convolutions there are."""
+        ...
+
+    @property
+    def kernels(self) -> list[tuple[int, ...]]:
+        """Each convolution's kernel in order of execution: (height, width, in, out)."""
+        ...
+
+    def quantize(self, ranges: LayerRanges, *, in_float: Collection[int]) -> bytes:
+        """Quantise all convolutions but those of these numbers, counted in order of execution."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One candidate and how it did on the images of the choice.
+
+    `in_float`: convolutions that stayed in float, by their number in order of execution. `agreement`: share
+    of images with the Keras model's first class. `accuracy_kept`: accuracy over the Keras model's. `mean_dp`:
+    mean absolute difference of probabilities.
+    """
+
+    calibration: str
+    in_float: tuple[int, ...]
+    agreement: float
+    accuracy_kept: float
+    mean_dp: float
+
+    @property
+    def reaches_the_aim(self) -> bool:
+        """Whether nothing more needs to stay in float."""
+        return self.agreement >= AIM_AGREEMENT and self.accuracy_kept >= AIM_ACCURACY
+
+    @property
+    def closeness(self) -> tuple[float, float]:
+        """What better candidates have more of."""
+        return self.agreement, -self.mean_dp
+
+    def __str__(self) -> str:
+        return (
+            f"{self.calibration}, {len(self.in_float)} convolutions in float: "
+            f"agreement {self.agreement:.4f}, accuracy kept {self.accuracy_kept:.4f}, "
+            f"mean dp {self.mean_dp:.4f}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The file that was chosen, and all that was tried; the chosen attempt is the last."""
+
+    graph: bytes
+    attempts: tuple[Attempt, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Return what goes into the manifest, JSON types."""
+        return {"chosen": asdict(self.attempts[-1]), "tried": [asdict(one) for one in self.attempts]}
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Runs candidates on the images of the choice; `embed` adds the manifest that runtimes ask for."""
+
+    reference: Reference
+    suffix: str
+    embed: Callable[[bytes], bytes]
+
+    def answers(self, graph: bytes, rows: slice) -> ModelOutput:
+        """Run a graph on some of the images."""
+        with tempfile.TemporaryDirectory(prefix="xray-export-") as folder:
+            path = Path(folder, f"candidate{self.suffix}")
+            path.write_bytes(self.embed(graph))
+            session = find_model(path).open(threads=os.cpu_count() or 1)
+            return answer(session, self.reference.inputs[rows], "a candidate")
+
+    def attempt(
+        self, quantizer: Quantizer, ranges: LayerRanges, in_float: Iterable[int]
+    ) -> tuple[Attempt, bytes]:
+        """Quantise and measure."""
+        kept = tuple(sorted(in_float))
+        graph = quantizer.quantize(ranges, in_float=kept)
+        rows = self.reference.real
+        found = measure(self.answers(graph, rows), self.reference, rows)
+        return Attempt(ranges.method, kept, found.agreement, found.accuracy_kept, found.mean_dp), graph
+
+
+def rank_by_harm(quantizer: Quantizer, ranges: LayerRanges, judge: Judge) -> tuple[int, ...]:
+    """Order the convolutions by the mean error of the logits when one alone is quantised, worst first."""
+    rows = slice(0, min(RANKING_IMAGES, len(judge.reference.labels)))
+    expected = judge.reference.cam[rows].mean(axis=(1, 2))  # logits, less the bias
+    everything = range(len(quantizer))
+    errors = []
+    for layer in everything:
+        graph = quantizer.quantize(ranges, in_float=[one for one in everything if one != layer])
+        given = judge.answers(graph, rows).cam.mean(axis=(1, 2))
+        errors.append(float(np.abs(given - expected).mean()))
+    return tuple(int(layer) for layer in np.argsort(errors)[::-1])
+
+
+def choose(
+    quantizer: Quantizer,
+    candidates: Sequence[LayerRanges],
+    judge: Judge,
+    *,
+    ranking: Callable[[LayerRanges], Sequence[int]] | None,
+    report: Report,
+) -> Chosen:
+    """Choose among calibrations, then how many convolutions stay in float (none without a `ranking`)."""
+    attempts, graphs = [], {}
+
+    def attempt(ranges: LayerRanges, in_float: Sequence[int]) -> Attempt:
+        tried, graph = judge.attempt(quantizer, ranges, in_float)
+        attempts.append(tried)
+        graphs[tried] = graph
+        report(f"  tried {tried}")
+        return tried
+
+    best = max((attempt(ranges, ()) for ranges in candidates), key=lambda one: one.closeness)
+    if ranking is not None and not best.reaches_the_aim:
+        ranges = next(one for one in candidates if one.method == best.calibration)
+        order = ranking(ranges)
+        for count in FLOAT_STEPS:
+            if attempt(ranges, order[:count]).reaches_the_aim:
+                break
+        best = max(attempts, key=lambda one: (one.reaches_the_aim, *one.closeness))
+    others = [one for one in attempts if one is not best]
+    return Chosen(graphs[best], (*others, best))

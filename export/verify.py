@@ -1,0 +1,87 @@
+"""A file held again against its Keras model's answers, on any machine, without TensorFlow or Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.datasets import read_images
+from xray_infer.decode import decode
+from xray_infer.engine import default_workers
+from xray_infer.errors import DataError, ImageError
+from xray_infer.export.parity import check_parity
+from xray_infer.export.reference import SUFFIX, Reference, StoredReference, input_digest, load_reference
+from xray_infer.manifest import ModelManifest
+from xray_infer.preprocess import to_input
+from xray_infer.runtimes import find_model
+from xray_infer.sources import list_images
+
+FIGURES = ("agreement", "accuracy", "accuracy_kept", "max_dp", "mean_dp", "cam_error", "cam_correlation")
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The certificate in a file's manifest and the one that was found just now."""
+
+    manifest: ModelManifest
+    found: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        stated = self.manifest.parity
+        lines = [f"{'':<16}{'certificate':>12}{'now':>12}"]
+        lines += [f"{name:<16}{stated[name]:>12.4g}{self.found[name]:>12.4g}" for name in FIGURES]
+        lines += [f"{'images':<16}{stated['images']:>12}{self.found['images']:>12}"]
+        return "\n".join(
+            [*lines, f"certificate: {stated['runtime']}", f"now:         {self.found['runtime']}"]
+        )
+
+
+def verify(path: Path, data: Path, *, reference: Path | None = None) -> Verification:
+    """Repeat the parity gate of an exported file on the images that judged it.
+
+    `data` is a folder or a manifest that holds them, among others or not; they are found by their pixels.
+    `reference` is by default the file that xray-export wrote beside the model. Raises ParityError when the
+    file does not pass, DataError when images or answers are missing or not those of the certificate.
+    """
+    model = find_model(path)
+    manifest = model.open().manifest
+    stored = load_reference(reference or path.with_name(f"{manifest.method}{SUFFIX}"))
+    if stored.digest != manifest.parity.get("reference_sha256"):
+        raise DataError(
+            f"{path}: the reference answers are not those of its certificate; give the file that was "
+            "written with it: --reference FILE"
+        )
+    found = check_parity(path, _with_inputs(stored, data), recipe=manifest.recipe, name=path.name)
+    return Verification(manifest, found)
+
+
+def _with_inputs(stored: StoredReference, data: Path) -> Reference:
+    wanted = set(stored.input_digests)
+    with ThreadPoolExecutor(default_workers()) as pool:
+        read = pool.map(partial(_read, wanted=wanted), _files(data))
+        found = dict(one for one in read if one is not None)
+    return stored.with_inputs(found)
+
+
+def _files(data: Path) -> list[Path]:
+    """List the images of a manifest or a folder; what cannot be read is no matter unless it is missed."""
+    if data.is_dir() and not (data / "manifest.csv").exists():
+        return [item.path for item in list_images(data).items]
+    return [image.path for image in read_images(data, unreadable={}).images]
+
+
+def _read(path: Path, *, wanted: Set[str]) -> tuple[str, NDArray[np.uint8]] | None:
+    """Return an image's digest and pixels if it is among the wanted."""
+    try:
+        pixels = to_input(decode(path.read_bytes()))
+    except (OSError, ImageError):
+        return None
+    digest = input_digest(pixels)
+    return (digest, pixels) if digest in wanted else None

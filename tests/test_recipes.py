@@ -1,0 +1,127 @@
+"""The recipes: what is quantised, by which ranges and which images, and how they are chosen by name."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("tf2onnx")
+pytest.importorskip("onnx")
+pytest.importorskip("ai_edge_litert")
+pytest.importorskip("ai_edge_quantizer")
+
+import onnx
+from ai_edge_litert.interpreter import Interpreter
+from click.testing import CliRunner
+from tiny_densenet import METHOD
+
+from xray_infer.datasets import LabelledImage, read_dataset
+from xray_infer.errors import DataError, ModelError
+from xray_infer.export.calibration import balanced_sample, draw
+from xray_infer.export.cli import main
+from xray_infer.export.parity import TOLERANCES
+from xray_infer.export.ranges import METHODS as RANGE_METHODS
+from xray_infer.export.ranges import collect_ranges, convolutions
+from xray_infer.export.recipes import CALIBRATIONS, RECIPES, choose
+from xray_infer.runtimes import find_model
+
+pytestmark = pytest.mark.tensorflow
+
+FILES = sorted(f"{METHOD}-{recipe}.{model_format}" for model_format, recipe in RECIPES)
+
+
+def _quantized_onnx(path):
+    """Which convolutions of a file read integers, in order."""
+    graph = onnx.load(path).graph
+    makers = {node.output[0]: node.op_type for node in graph.node}
+    return [makers.get(one.node.input[0]) == "DequantizeLinear" for one in convolutions(graph)]
+
+
+def _quantized_tflite(path):
+    interpreter = Interpreter(model_path=str(path), experimental_preserve_all_tensors=True)
+    types = {one["index"]: one["dtype"] for one in interpreter.get_tensor_details()}
+    found = [one for one in interpreter._get_ops_details() if one["op_name"] == "CONV_2D"]
+    return [types[one["inputs"][0]] == np.int8 for one in found[:-1]]
+
+
+@pytest.mark.parametrize(("model_format", "read"), [("onnx", _quantized_onnx), ("tflite", _quantized_tflite)])
+def test_int8_is_what_the_manifest_says(tiny_exports, model_format, read):
+    path = tiny_exports[0] / f"{METHOD}-int8-static.{model_format}"
+    record = find_model(path).open().manifest.quantization
+    chosen = record["chosen"]
+    quantized = read(path)
+    assert len(quantized) == 7
+    assert [index for index, one in enumerate(quantized) if not one] == chosen["in_float"]
+    assert chosen["calibration"] in CALIBRATIONS
+    assert [one["calibration"] for one in record["tried"] if not one["in_float"]] or chosen["in_float"] == []
+    assert (record["calibration_images"], record["choice_images"]) == (12, 9)
+    assert "convolutions in float" in tiny_exports[1].stdout
+
+
+def test_every_calibration_gives_ranges_that_hold_the_values(tiny_exports, tiny_keras):
+    images = draw(read_dataset(tiny_keras.parent / "data"), "train", count=6, seed=0)
+    model = onnx.load(tiny_exports[0] / f"{METHOD}-fp32.onnx")
+    found = {method: collect_ranges(model, images, method) for method in CALIBRATIONS}
+    assert RANGE_METHODS.keys() == found.keys()
+    for method, ranges in found.items():
+        assert len(ranges.inputs) == len(ranges.outputs) == 7
+        for (low, high), (lowest, highest) in zip(
+            (*ranges.inputs, *ranges.outputs),
+            (*found["minmax"].inputs, *found["minmax"].outputs),
+            strict=True,
+        ):
+            margin = 0.01 * (highest - lowest)  # a histogram's bins
+            assert lowest - margin <= low < high <= highest + margin, method
+
+
+def test_an_answer_does_not_depend_on_its_company(tiny_exports, tiny_reference):
+    session = find_model(tiny_exports[0] / f"{METHOD}-int8-dynamic.onnx").open()
+    together, alone = session.run(tiny_reference.inputs[:4]), session.run(tiny_reference.inputs[2:3])
+    np.testing.assert_array_equal(together.probabilities[2:3], alone.probabilities)
+
+
+def test_the_list_of_recipes(tiny_exports):
+    result = CliRunner().invoke(main, ["--list-recipes"])
+    assert result.exit_code == 0
+    starts = [" ".join(line[:22].split()) for line in result.stdout.splitlines() if line[:1] != " "]
+    assert starts == [" ".join(key) for key in RECIPES]
+
+
+def test_recipes_are_chosen_by_format():
+    assert choose("all", "fp32,int8,int8-static") == (
+        ("onnx", "fp32"),
+        ("tflite", "fp32"),
+        ("onnx", "int8-static"),
+        ("tflite", "int8-static"),
+    )
+    assert choose("all", "int8x16") == (("tflite", "int8x16"),)
+    assert choose("all", "all") == tuple(RECIPES)
+    with pytest.raises(ModelError, match="onnx: no recipe 'int8x16'; there are fp32, fp16, int8-dynamic"):
+        choose("onnx", "int8x16")
+    assert {recipe for _, recipe in RECIPES} == TOLERANCES.keys()
+
+
+def test_calibration_choice_and_gate_are_of_different_splits(tiny_keras, tmp_path):
+    dataset = read_dataset(tiny_keras.parent / "data")
+    drawn = {split: draw(dataset, split, count=6, seed=0).images for split in ("train", "val", "test")}
+    for split, images in drawn.items():
+        assert [image.label for image in images] == [0, 1, 2] * 2
+        assert {image.split for image in images} == {split}
+    only = dataclasses.replace(dataset, images=dataset.split("train"))
+    with pytest.raises(DataError, match="no images in the split 'test'"):
+        draw(only, "test", count=6, seed=0)
+
+
+def test_images_are_balanced_over_sources(tmp_path):
+    images = [
+        LabelledImage(
+            tmp_path / f"{label}-{number}", label, f"{label}-{number}", source="big" if number else "small"
+        )
+        for label in range(3)
+        for number in range(20)
+    ]
+    drawn = balanced_sample(images, count=6, seed=0)
+    assert [image.source for image in drawn] == ["big"] * 3 + ["small"] * 3
+    assert balanced_sample(images, count=99, seed=0) != tuple(images)
+    assert set(balanced_sample(images, count=99, seed=0)) == set(images)

@@ -1,0 +1,71 @@
+"""xray-export verify: the certificate of a file, found again."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("tf2onnx")
+pytest.importorskip("onnx")
+pytest.importorskip("ai_edge_litert")
+pytest.importorskip("ai_edge_quantizer")
+
+from click.testing import CliRunner
+from tiny_densenet import METHOD
+
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.export.cli import main
+from xray_infer.export.recipes import RECIPES
+
+pytestmark = pytest.mark.tensorflow
+
+FILES = sorted(f"{METHOD}-{recipe}.{model_format}" for model_format, recipe in RECIPES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_verify_repeats_the_certificate(tiny_exports, tiny_keras, name):
+    result = CliRunner().invoke(
+        main, ["verify", str(tiny_exports[0] / name), "--data", str(tiny_keras.parent / "data")]
+    )
+    assert result.exit_code == 0, result.output
+    rows = {
+        line.split()[0]: line.split()[1:] for line in result.stdout.splitlines() if len(line.split()) == 3
+    }
+    assert rows["agreement"][0] == rows["agreement"][1]
+    assert rows["images"] == ["9", "9"]
+    assert float(rows["mean_dp"][1]) == pytest.approx(float(rows["mean_dp"][0]), abs=1e-6)
+
+
+def test_verify_refuses_other_images_and_other_answers(tiny_exports, tiny_keras, tmp_path):
+    file, answers = f"{METHOD}-fp32.onnx", f"{METHOD}.reference.npz"
+    data = tiny_keras.parent / "data"
+    some = tmp_path / "some"
+    shutil.copytree(data / CLASS_NAMES[0], some)
+    for one, message in (
+        (["--data", some], r"of the 9 images that judged this file are not in the data"),
+        (
+            ["--data", data, "--reference", tmp_path / "none.npz"],
+            "cannot read the reference answers: No such file",
+        ),
+        (["--data", data, "--reference", tiny_keras], "cannot read the reference answers: damaged"),
+    ):
+        result = CliRunner().invoke(main, ["verify", str(tiny_exports[0] / file), *map(str, one)])
+        assert result.exit_code == 2
+        assert re.search(message, result.stderr), result.stderr
+        assert result.stderr.count("\n") == 1
+    shutil.copy(tiny_exports[0] / file, tmp_path / file)
+    with np.load(tiny_exports[0] / answers) as stored:
+        changed = dict(stored)
+    changed["cam"] = changed["cam"] + np.float32(1)
+    np.savez(tmp_path / answers, **changed)
+    result = CliRunner().invoke(main, ["verify", str(tmp_path / file), "--data", str(data)])
+    assert result.exit_code == 2
+    assert "are not those of its certificate" in result.stderr
+
+
+def test_the_same_reference_is_the_same_bytes(tiny_reference, tmp_path):
+    for name in ("one.npz", "two.npz"):
+        tiny_reference.save(tmp_path / name)
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()

@@ -1,0 +1,98 @@
+"""A small network of DenseNet's structure, fitted to three kinds of pictures, for tests of the export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.datasets import read_dataset, read_images
+from xray_infer.export.calibration import draw
+from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD, INPUT_SHAPE
+from xray_infer.train.data.splits import random_split, write_manifest
+
+METHOD = "tiny"
+TEMPERATURE = 1.7
+
+
+def _block(values, width):
+    """Pre-activation, bottleneck, growth and concatenation, as in DenseNet."""
+    new = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(values))
+    new = keras.layers.Conv2D(2 * width, 1, use_bias=False)(new)
+    new = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(new))
+    new = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(new)
+    return keras.layers.Concatenate()([values, new])
+
+
+def network(outputs=3):
+    image = keras.Input(INPUT_SHAPE, dtype="uint8", name="image")
+    values = keras.layers.Rescaling(1 / 255)(image)
+    values = keras.layers.RandomFlip("horizontal", seed=0)(values)
+    values = keras.layers.RandomRotation(0.03, seed=1)(values)
+    values = keras.layers.RandomContrast(0.2, value_range=(0, 1), seed=2)(values)
+    values = keras.layers.Concatenate()([values, values, values])
+    variance = [deviation**2 for deviation in IMAGENET_STD]
+    values = keras.layers.Normalization(mean=IMAGENET_MEAN, variance=variance)(values)
+    values = keras.layers.ZeroPadding2D(3)(values)
+    values = keras.layers.Conv2D(8, 7, strides=4, use_bias=False)(values)
+    values = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(values))
+    values = keras.layers.MaxPooling2D(2)(values)
+    for _ in range(2):
+        values = _block(values, 4)
+        values = keras.layers.AveragePooling2D(2)(values)
+    values = _block(values, 4)
+    values = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(values))
+    pooled = keras.layers.GlobalAveragePooling2D()(values)
+    return keras.Model(image, keras.layers.Dense(outputs, activation="softmax")(pooled))
+
+
+def write_images(folder):
+    """Three classes that a small network can tell apart: dark, bright, striped. Thirty images each."""
+    generator = np.random.default_rng(0)
+    stripes = np.where(np.arange(224) // 16 % 2, 200, 40)
+    for name, level in zip(CLASS_NAMES, (60, 190, stripes), strict=True):
+        (folder / name).mkdir(parents=True)
+        for index in range(30):
+            noise = generator.normal(generator.uniform(-20, 20), 25, (224, 224))
+            pixels = np.clip(level + noise, 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / name / f"{index}.png"), pixels)
+
+
+def fit(model, images, labels):
+    """Give BatchNorm statistics of its own inputs and the head a least-squares solution."""
+    generator = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            inputs = np.asarray(keras.Model(model.input, layer.input)(images))
+            gamma = generator.uniform(0.5, 1.5, inputs.shape[-1])
+            beta = generator.uniform(-0.2, 0.5, inputs.shape[-1])
+            layer.set_weights([gamma, beta, inputs.mean((0, 1, 2)), inputs.var((0, 1, 2)) + 1e-3])
+    pooled = np.asarray(keras.Model(model.input, model.layers[-1].input)(images))
+    design = np.column_stack([pooled, np.ones(len(pooled))])
+    solution, *_ = np.linalg.lstsq(design, 6.0 * np.eye(len(CLASS_NAMES))[labels], rcond=1e-3)
+    model.layers[-1].set_weights([solution[:-1], solution[-1]])
+
+
+def make_model(folder: Path) -> Path:
+    """Make a fitted network with its training record; the data are in the folder `data` beside it."""
+    write_images(folder / "data")
+    write_manifest(random_split(read_images(folder / "data"), seed=0), folder / "data" / "manifest.csv")
+    dataset = read_dataset(folder / "data")
+    train = draw(dataset, "train", count=48, seed=0)
+    keras.utils.set_random_seed(0)
+    model = network()
+    fit(model, np.stack(list(train)), train.labels)
+    path = folder / f"{METHOD}.keras"
+    model.save(path)
+    record = {
+        "method": METHOD,
+        "data_sha256": dataset.digest,
+        "temperature": TEMPERATURE,
+        "thresholds": {"ood_score_p99": 2.5},
+    }
+    path.with_suffix(".json").write_text(json.dumps(record))
+    return path
