@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Collection
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,7 +58,8 @@ class TfliteQuantizer:
                 continue
             known[layer.reads], known[layer.writes] = _statistics(given), _statistics(made)
             chosen.add_static_config(f"^{re.escape(layer.writes)};?$", CONVOLUTION, activation_bits, 8)
-        done = chosen.quantize(known, enable_progress_report=False, enable_progress_bar=False)
+        with redirect_stderr(io.StringIO()):  # one of its progress bars cannot be switched off
+            done = chosen.quantize(known, enable_progress_report=False, enable_progress_bar=False)
         return bytes(done.quantized_model)
 
 

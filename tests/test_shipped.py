@@ -12,6 +12,7 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.decode import decode
 from xray_infer.engine import classify
+from xray_infer.export.verify import verify
 from xray_infer.manifest import METHODS
 from xray_infer.preprocess import to_input
 from xray_infer.runtimes import SUFFIXES
@@ -38,7 +39,13 @@ def test_the_shipped_models_keep_the_contract(model_format, method):
     manifest = session.manifest
     assert (manifest.format, manifest.method, manifest.recipe) == (model_format, method, "int8-static")
     assert manifest.training["test"]["images"] == 337
-    assert manifest.parity["agreement"] >= 0.95
+    certificate = manifest.parity
+    assert certificate["images"] == 337
+    for one in (certificate, *certificate["other_runtimes"].values()):
+        assert one["agreement"] >= 0.98
+        assert one["accuracy_kept"] >= 0.99
+    assert len(certificate["other_runtimes"]) == 1  # OpenVINO; LiteRT's built-in kernels
+    assert manifest.quantization["chosen"] in manifest.quantization["tried"]
     assert manifest.thresholds["ood_score_p99"] > manifest.thresholds["ood_score_p95"] > 0
     images = np.stack([to_input(decode(path.read_bytes())) for path in sorted(SAMPLES.glob("phantom_*"))])
     output = session.run(images)
@@ -51,6 +58,14 @@ def test_the_shipped_models_keep_the_contract(model_format, method):
     means = output.cam.mean(axis=(1, 2))
     rest = (logits - logits.mean(axis=1, keepdims=True)) - (means - means.mean(axis=1, keepdims=True))
     assert np.ptp(rest, axis=0).max() < 0.05
+
+
+@pytest.mark.parametrize("model_format", FORMATS)
+def test_the_certificate_of_the_default_model_holds_here(model_format, shared_data):
+    needs(model_format)
+    found = verify(shipped_model(model_format).path, shared_data / "cxr3")
+    assert found.found["agreement"] >= 0.98
+    assert found.found["images"] == found.manifest.parity["images"]
 
 
 def test_the_list_of_models_is_what_their_manifests_say():
