@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import Dataset, LabelledImage, read_input
-from xray_infer.errors import DataError
+from xray_infer.datasets import Dataset, LabelledImage, file_digest, read_images, read_input
+from xray_infer.errors import DataError, SourceError
+from xray_infer.sources import list_images
 
 CALIBRATION_SPLIT: Final = "train"
 CHOICE_SPLIT: Final = "val"
@@ -53,6 +55,28 @@ def draw(dataset: Dataset, split: str, *, count: int, seed: int) -> ImageStream:
     images = dataset.split(split)
     if not images:
         raise DataError(f"the data has no images in the split {split!r}, which the export needs")
+    return ImageStream(balanced_sample(images, count=count, seed=seed))
+
+
+def draw_from(path: Path, *, count: int, seed: int, barred: Iterable[ImageStream]) -> ImageStream:
+    """Draw up to `count` images of other data: a manifest, a class-per-folder tree or any folder of images.
+
+    Splits do not matter there. Raises DataError for data that cannot be read, or that holds an image of
+    `barred`, which is to choose or to judge.
+    """
+    classes = [path / name for name in CLASS_NAMES]
+    if not path.is_dir() or (path / "manifest.csv").exists() or any(one.is_dir() for one in classes):
+        images = read_images(path).images
+    else:
+        try:
+            found = [item.path for item in list_images(path).items]
+            images = tuple(LabelledImage(one, 0, file_digest(one)) for one in found)
+        except (OSError, SourceError) as error:
+            raise DataError(str(error)) from error
+    held_out = {image.digest for stream in barred for image in stream.images}
+    known = next((image.path for image in images if image.digest in held_out), None)
+    if known is not None:
+        raise DataError(f"{known}: is a validation or test image of the model's data; calibrate with others")
     return ImageStream(balanced_sample(images, count=count, seed=seed))
 
 

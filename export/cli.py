@@ -71,7 +71,12 @@ def _list_recipes(context: click.Context, option: click.Parameter, wanted: bool)
     type=click.IntRange(min=1),
     default=200,
     show_default=True,
-    help="Training images that set the ranges of int8.",
+    help="Images that set the ranges of int8, at most.",
+)
+@click.option(
+    "--calibration-data",
+    type=click.Path(path_type=Path),
+    help="Where they are from: a folder of images or a manifest.  [default: DATA's training images]",
 )
 @click.option(
     "--calibrate",

@@ -13,7 +13,7 @@ from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.datasets import Dataset, read_dataset
 from xray_infer.errors import DataError, ModelError, ParityError
-from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, GATE_SPLIT, draw
+from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, GATE_SPLIT, draw, draw_from
 from xray_infer.export.edge_graph import load_classifier, take_apart
 from xray_infer.export.parity import check_parity
 from xray_infer.export.recipes import CALIBRATIONS, EMBED, RECIPES, Made
@@ -34,6 +34,7 @@ class ExportConfig:
     data: Path
     out: Path
     wanted: tuple[tuple[str, str], ...]
+    calibration_data: Path | None = None
     calibration_images: int = 200
     choice_images: int = 400
     gate_images: int = 400
@@ -64,14 +65,13 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     classifier = load_classifier(config.model)
     graph = take_apart(classifier, path=config.model, temperature=training.get("temperature", 1.0))
     make_folder(config.out)
-    calibration, choice, gate = (
-        draw(dataset, split, count=count, seed=config.seed)
-        for split, count in (
-            (CALIBRATION_SPLIT, config.calibration_images),
-            (CHOICE_SPLIT, config.choice_images),
-            (GATE_SPLIT, config.gate_images),
-        )
-    )
+    choice = draw(dataset, CHOICE_SPLIT, count=config.choice_images, seed=config.seed)
+    gate = draw(dataset, GATE_SPLIT, count=config.gate_images, seed=config.seed)
+    count, seed = config.calibration_images, config.seed
+    if config.calibration_data is None:
+        calibration = draw(dataset, CALIBRATION_SPLIT, count=count, seed=seed)
+    else:
+        calibration = draw_from(config.calibration_data, count=count, seed=seed, barred=(choice, gate))
     report(f"reference: the Keras model on {len(gate)} test and {len(choice)} validation images")
     reference = make_reference(graph, gate)
     reference.save(config.out / f"{config.model.stem}{SUFFIX}")

@@ -20,6 +20,7 @@ def to_onnx(graph: EdgeGraph) -> onnx.ModelProto:
     _order_outputs(model.graph)
     restore_batch_normalization(model.graph)
     _name_batch_dimension(model.graph)
+    name_by_place(model.graph)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -72,6 +73,37 @@ def restore_batch_normalization(graph: onnx.GraphProto) -> int:
         rewritten += 1
     _drop_unused_constants(graph)
     return rewritten
+
+
+def name_by_place(graph: onnx.GraphProto) -> None:
+    """Name nodes and tensors by their place, so that the same network gives the same bytes.
+
+    The converter's names hold counters and depend on the order of Python's sets.
+    """
+    kept = {value.name for value in (*graph.input, *graph.output)}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    names: dict[str, str] = {}
+    for index, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{index}"
+        for position, name in enumerate(node.input):
+            if name in constants:
+                names.setdefault(name, f"{node.name}/{position}")
+        for position, name in enumerate(node.output):
+            if name not in kept:
+                names[name] = f"{node.name}:{position}"
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(name, name) for name in ends]
+        attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
+        del node.attribute[:]
+        node.attribute.extend(attributes)
+    ordered = []
+    for name, new in names.items():
+        if name in constants:
+            constants[name].name = new
+            ordered.append(constants[name])
+    graph.doc_string = ""  # a counter, too
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(ordered)
 
 
 def _channel_constant(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> np.ndarray | None:

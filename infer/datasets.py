@@ -85,7 +85,7 @@ def read_images(path: Path, *, unreadable: dict[Path, str] | None = None) -> Dat
     images = []
     for image in _read_manifest(manifest) if manifest.is_file() else _read_tree(path):
         try:
-            images.append(replace(image, digest=_digest(image.path)))
+            images.append(replace(image, digest=file_digest(image.path)))
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
             if unreadable is None:
@@ -127,7 +127,8 @@ def _label(name: str, where: str) -> int:
     return CLASS_NAMES.index(name)
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex. Raises OSError."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -1,6 +1,7 @@
 """The recipes: what is quantised, by which ranges and which images, and how they are chosen by name."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from ai_edge_litert.interpreter import Interpreter
 from click.testing import CliRunner
 from tiny_densenet import METHOD
 
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import LabelledImage, read_dataset
 from xray_infer.errors import DataError, ModelError
-from xray_infer.export.calibration import balanced_sample, draw
+from xray_infer.export.calibration import balanced_sample, draw, draw_from
 from xray_infer.export.cli import main
 from xray_infer.export.parity import TOLERANCES
 from xray_infer.export.ranges import METHODS as RANGE_METHODS
@@ -111,6 +113,33 @@ def test_calibration_choice_and_gate_are_of_different_splits(tiny_keras, tmp_pat
     only = dataclasses.replace(dataset, images=dataset.split("train"))
     with pytest.raises(DataError, match="no images in the split 'test'"):
         draw(only, "test", count=6, seed=0)
+
+
+def test_calibration_images_may_come_from_elsewhere(tiny_keras, tmp_path):
+    data = tiny_keras.parent / "data"
+    dataset = read_dataset(data)
+    judged = draw(dataset, "test", count=9, seed=0)
+    plain, tree = tmp_path / "plain", tmp_path / "tree"
+    for label, name in enumerate(CLASS_NAMES):
+        (tree / name).mkdir(parents=True)
+        plain.mkdir(exist_ok=True)
+        for index, image in enumerate(one for one in dataset.split("train") if one.label == label):
+            if index < 3:
+                shutil.copy(image.path, plain / f"{name}-{index}.png")
+                shutil.copy(image.path, tree / name)
+    for folder in (plain, tree):
+        drawn = draw_from(folder, count=6, seed=0, barred=[judged])
+        assert len({image.digest for image in drawn.images}) == 6
+        assert {image.digest for image in drawn.images} <= {one.digest for one in dataset.split("train")}
+    assert [image.label for image in draw_from(tree, count=6, seed=0, barred=[]).images] == [0, 1, 2] * 2
+    shutil.copy(judged.images[0].path, plain / "known.png")
+    with pytest.raises(DataError, match=r"known\.png: is a validation or test image"):
+        draw_from(plain, count=6, seed=0, barred=[judged])
+    with pytest.raises(DataError, match="No such file"):
+        draw_from(tmp_path / "none", count=6, seed=0, barred=[])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no images in this folder"):
+        draw_from(tmp_path / "empty", count=6, seed=0, barred=[])
 
 
 def test_images_are_balanced_over_sources(tmp_path):
