@@ -26,9 +26,10 @@ from xray_infer.export.inspection import NO_MANIFEST, inspect_file
 from xray_infer.export.inspection.operation import precision, tensor_bytes
 from xray_infer.export.inspection.text import to_text
 from xray_infer.manifest import MANIFEST_KEY, append_tflite_manifest
+from xray_infer.runtimes import SUFFIXES
 from xray_infer.shipped import MODELS_FOLDER
 
-SHIPPED = sorted(MODELS_FOLDER.iterdir())
+SHIPPED = sorted(path for path in MODELS_FOLDER.iterdir() if path.suffix in SUFFIXES)
 
 
 def counts(report):
