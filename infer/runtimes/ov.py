@@ -82,7 +82,11 @@ def open_sessions(path: Path, *, threads: int, count: int) -> list[OpenVinoSessi
         model = core.read_model(path)
         model.reshape({manifest.input_name: [1, *INPUT_SHAPE]})
         compiled = core.compile_model(model, "CPU", options)
-        return [OpenVinoSession(compiled.create_infer_request(), manifest) for _ in range(count)]
+        sessions = [OpenVinoSession(compiled.create_infer_request(), manifest) for _ in range(count)]
+        # The binding sets itself up at the first array it is given. Two threads that do so at once wait for
+        # each other for ever, one with the interpreter's lock: so it is done here, by one.
+        sessions[0].run(np.zeros((1, *INPUT_SHAPE), np.uint8))
+        return sessions
     except RuntimeError as error:
         raise ModelError(f"{path}: OpenVINO cannot load this file: {_gist(error)}") from error
 
