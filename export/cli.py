@@ -90,7 +90,7 @@ def _list_recipes(context: click.Context, option: click.Parameter, wanted: bool)
     type=click.Choice(["auto", "none"]),
     default="auto",
     show_default=True,
-    help="auto: leave in float what int8 harms most; none: quantise every convolution.",
+    help="auto: leave in float what int8 harms most; none: quantise every layer.",
 )
 @click.option(
     "--choice-images",
@@ -179,4 +179,4 @@ def _table(files: Sequence[ExportedFile]) -> str:
 
 def _choice(quantization: Mapping[str, Any]) -> str:
     chosen = quantization.get("chosen")
-    return f"{chosen['calibration']}, {len(chosen['in_float'])} convolutions in float" if chosen else ""
+    return f"{chosen['calibration']}, {len(chosen['in_float'])} layers in float" if chosen else ""

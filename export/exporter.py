@@ -81,7 +81,7 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         method=config.model.stem,
         format="",
         recipe="",
-        temperature=graph.temperature,
+        temperature=graph.network.temperature,
         thresholds=training.get("thresholds", {}),
         training=training,
         parity={},
@@ -89,7 +89,7 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         intended_use=INTENDED_USE,
     )
     source = Source(
-        graph,
+        graph.network,
         calibration,
         make_reference(graph, choice),
         draft,

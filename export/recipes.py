@@ -48,10 +48,9 @@ def onnx_fp16(source: Source) -> Made:
 
 
 def onnx_int8_dynamic(source: Source) -> Made:
-    """Convolutions: weights u8, each activation scaled to u8 as it comes.
+    """Convolutions but the first: weights u8, each activation scaled to u8 as it comes.
 
-    Needs no calibration. For trying int8 without data; slower and less close than int8-static, and one image
-    at a time.
+    Needs no calibration. For trying int8 without data: close to fp32, slower than int8-static.
     """
     from xray_infer.export.quantize_onnx import to_int8_dynamic
 
@@ -59,9 +58,9 @@ def onnx_int8_dynamic(source: Source) -> Made:
 
 
 def onnx_int8_static(source: Source) -> Made:
-    """Convolutions: weights s8 per channel, activations u8; those that harm most stay in float.
+    """All but the last ReLU and the head: weights s8 per channel, activations u8. What harms stays float.
 
-    Ranges from training images, by the method and with the float convolutions that validation images chose.
+    Ranges from training images, by the method and with the float layers that validation images chose.
     The smallest and fastest file: what ships.
     """
     return source.int8("onnx")
@@ -72,7 +71,9 @@ def tflite_fp32(source: Source) -> Made:
 
     Needs no calibration. The reference for the other TFLite files.
     """
-    return Made(source.tflite)
+    from xray_infer.export.to_tflite import to_float32
+
+    return Made(to_float32(source.network))
 
 
 def tflite_fp16(source: Source) -> Made:
@@ -82,30 +83,30 @@ def tflite_fp16(source: Source) -> Made:
     """
     from xray_infer.export.to_tflite import to_float16
 
-    return Made(to_float16(source.graph))
+    return Made(to_float16(source.network))
 
 
 def tflite_int8_dynamic(source: Source) -> Made:
-    """Convolutions: weights s8 per channel, each activation scaled as it comes.
+    """Convolutions but the first: weights s8 per channel, each activation scaled as it comes.
 
-    Needs no calibration. For trying int8 without data; less close than int8-static.
+    Needs no calibration. For trying int8 without data: close to fp32, slower than int8-static.
     """
-    from xray_infer.export.to_tflite import to_int8_dynamic
+    from xray_infer.export.quantize_tflite import to_int8_dynamic
 
-    return Made(to_int8_dynamic(source.graph))
+    return Made(to_int8_dynamic(source.network))
 
 
 def tflite_int8_static(source: Source) -> Made:
-    """Convolutions: weights s8 per channel, activations s8; those that harm most stay in float.
+    """All but the last ReLU and the head: weights s8 per channel, activations s8. What harms stays float.
 
-    Ranges from training images, by the method and with the float convolutions that validation images chose.
+    Ranges from training images, by the method and with the float layers that validation images chose.
     For phones and boards that have LiteRT: what ships.
     """
     return source.int8("tflite")
 
 
 def tflite_int8x16(source: Source) -> Made:
-    """Convolutions: weights s8 per channel, activations s16.
+    """All but the last ReLU and the head: weights s8 per channel, activations s16.
 
     Ranges from training images by MinMax. For accelerators that have it: on a CPU it runs on reference
     kernels, seconds an image.

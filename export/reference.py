@@ -154,7 +154,7 @@ def make_reference(graph: EdgeGraph, images: ImageStream) -> Reference:
     features, probabilities = both.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
     return Reference(
         inputs=inputs,
-        probabilities=at_temperature(probabilities, graph.temperature),
+        probabilities=at_temperature(probabilities, graph.network.temperature),
         cam=features @ keras.ops.convert_to_numpy(graph.classifier.layers[-1].kernel),
         labels=images.labels,
     )

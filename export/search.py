@@ -1,7 +1,7 @@
-"""Which calibration method, and which convolutions stay in float: chosen by measurement on validation images.
+"""Which calibration method, and which layers stay in float: chosen by measurement on validation images.
 
 First the calibration method, by how closely the fully quantised graph follows the Keras model. Where that is
-not close enough, the convolutions are ranked by the harm that each does when it alone is quantised, and the
+not close enough, the layers are ranked by the harm that each does when it alone is quantised, and the
 worst are given back to float, about twice as many at each step, until the file keeps to the aim. The images
 of the choice decide nothing afterwards: the gate has others.
 """
@@ -33,16 +33,11 @@ class Quantizer(Protocol):
     """Makes int8 files of one format from one network."""
 
     def __len__(self) -> int:
-        """How many convolutions there are."""
-        ...
-
-    @property
-    def kernels(self) -> list[tuple[int, ...]]:
-        """Each convolution's kernel in order of execution: (height, width, in, out)."""
+        """How many units there are, as `DenseNet.units` counts."""
         ...
 
     def quantize(self, ranges: LayerRanges, *, in_float: Collection[int]) -> bytes:
-        """Quantise all convolutions but those of these numbers, counted in order of execution."""
+        """Quantise all units but those of these numbers, counted in order of execution."""
         ...
 
 
@@ -50,9 +45,9 @@ class Quantizer(Protocol):
 class Attempt:
     """One candidate and how it did on the images of the choice.
 
-    `in_float`: convolutions that stayed in float, by their number in order of execution. `agreement`: share
-    of images with the Keras model's first class. `accuracy_kept`: accuracy over the Keras model's. `mean_dp`:
-    mean absolute difference of probabilities.
+    `in_float`: layers that stayed in float, by their number in `DenseNet.units`. `agreement`: share of images
+    with the Keras model's first class. `accuracy_kept`: accuracy over the Keras model's. `mean_dp`: mean
+    absolute difference of probabilities.
     """
 
     calibration: str
@@ -73,7 +68,7 @@ class Attempt:
 
     def __str__(self) -> str:
         return (
-            f"{self.calibration}, {len(self.in_float)} convolutions in float: "
+            f"{self.calibration}, {len(self.in_float)} layers in float: "
             f"agreement {self.agreement:.4f}, accuracy kept {self.accuracy_kept:.4f}, "
             f"mean dp {self.mean_dp:.4f}"
         )
@@ -119,7 +114,7 @@ class Judge:
 
 
 def rank_by_harm(quantizer: Quantizer, ranges: LayerRanges, judge: Judge) -> tuple[int, ...]:
-    """Order the convolutions by the mean error of the logits when one alone is quantised, worst first."""
+    """Order the layers by the mean error of the logits when one alone is quantised, worst first."""
     rows = slice(0, min(RANKING_IMAGES, len(judge.reference.labels)))
     expected = judge.reference.cam[rows].mean(axis=(1, 2))  # logits, less the bias
     everything = range(len(quantizer))
@@ -139,7 +134,7 @@ def choose(
     ranking: Callable[[LayerRanges], Sequence[int]] | None,
     report: Report,
 ) -> Chosen:
-    """Choose among calibrations, then how many convolutions stay in float (none without a `ranking`)."""
+    """Choose among calibrations, then how many layers stay in float (none without a `ranking`)."""
     attempts, graphs = [], {}
 
     def attempt(ranges: LayerRanges, in_float: Sequence[int]) -> Attempt:

@@ -9,7 +9,7 @@ from typing import Final
 
 from xray_infer.errors import extra_for
 
-MODULES: Final = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")
+MODULES: Final = ("tensorflow", "keras", "onnx", "onnxruntime")
 PACKAGES: Final = ("ai-edge-litert", "ai-edge-quantizer")  # their modules have no __version__
 
 

@@ -15,7 +15,7 @@ import xray_infer
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 RUNTIMES = ("onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime")
-HEAVY = (*RUNTIMES, "tensorflow", "keras", "torch", "onnx", "tf2onnx")
+HEAVY = (*RUNTIMES, "tensorflow", "keras", "torch", "onnx", "ai_edge_quantizer")
 
 
 def loaded_by(code: str) -> set[str]:
@@ -51,7 +51,7 @@ def test_import_and_help_load_no_tensorflow_and_no_runtime(code):
         ("openvino", ["SAMPLES", "--out", "r.csv", "--runtime", "openvino"], "[openvino]"),
         ("keras", ["train", "DATA", "--out", "run", "--weights", "none"], "[train]"),
         ("torch", ["train", "pretrain", "x.zip", "--out", "run"], "[pretrain]"),
-        ("tf2onnx", ["export", "x.keras", "--data", "DATA", "--out", "run"], "[export]"),
+        ("onnx", ["export", "x.keras", "--data", "DATA", "--out", "run"], "[export]"),
     ],
 )
 def test_a_missing_extra_is_one_line_that_names_the_pip_command(

@@ -23,10 +23,6 @@ class Network:
     def __len__(self):
         return len(self.errors)
 
-    @property
-    def kernels(self):
-        return [(1, 1, 1, 1)] * len(self)
-
     def quantize(self, ranges, *, in_float):
         quantized = [layer for layer in range(len(self)) if layer not in in_float]
         return str(self.factors[ranges.method] * sum(self.errors[quantized])).encode()
@@ -57,7 +53,7 @@ def judge():
 
 
 def _ranges(method):
-    return LayerRanges(method, (), ())
+    return LayerRanges(method, ())
 
 
 def _choose(judge, methods=("percentile", "minmax"), ranking=None):

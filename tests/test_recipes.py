@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
-pytest.importorskip("tf2onnx")
 pytest.importorskip("onnx")
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("ai_edge_quantizer")
@@ -24,7 +23,7 @@ from xray_infer.export.calibration import balanced_sample, draw, draw_from
 from xray_infer.export.cli import main
 from xray_infer.export.parity import TOLERANCES
 from xray_infer.export.ranges import METHODS as RANGE_METHODS
-from xray_infer.export.ranges import collect_ranges, convolutions
+from xray_infer.export.ranges import UNIT, collect_ranges
 from xray_infer.export.recipes import CALIBRATIONS, RECIPES, choose
 from xray_infer.runtimes import find_model
 
@@ -34,43 +33,51 @@ FILES = sorted(f"{METHOD}-{recipe}.{model_format}" for model_format, recipe in R
 
 
 def _quantized_onnx(path):
-    """Which convolutions of a file read integers, in order."""
+    """Which convolutions of a file have integers for weights, in order."""
     graph = onnx.load(path).graph
     makers = {node.output[0]: node.op_type for node in graph.node}
-    return [makers.get(one.node.input[0]) == "DequantizeLinear" for one in convolutions(graph)]
+    found = [node for node in graph.node if node.op_type == "Conv"]
+    return [makers.get(node.input[1]) == "DequantizeLinear" for node in found]
 
 
 def _quantized_tflite(path):
     interpreter = Interpreter(model_path=str(path), experimental_preserve_all_tensors=True)
     types = {one["index"]: one["dtype"] for one in interpreter.get_tensor_details()}
-    found = [one for one in interpreter._get_ops_details() if one["op_name"] == "CONV_2D"]
-    return [types[one["inputs"][0]] == np.int8 for one in found[:-1]]
+    found = [one for one in interpreter._get_ops_details() if one["op_name"].endswith("CONV_2D")]
+    return [types[one["inputs"][0]] == np.int8 for one in found]
 
 
 @pytest.mark.parametrize(("model_format", "read"), [("onnx", _quantized_onnx), ("tflite", _quantized_tflite)])
-def test_int8_is_what_the_manifest_says(tiny_exports, model_format, read):
+def test_int8_is_what_the_manifest_says(tiny_exports, tiny_graph, model_format, read):
     path = tiny_exports[0] / f"{METHOD}-int8-static.{model_format}"
     record = find_model(path).open().manifest.quantization
     chosen = record["chosen"]
     quantized = read(path)
-    assert len(quantized) == 7
-    assert [index for index, one in enumerate(quantized) if not one] == chosen["in_float"]
+    expected = [
+        number not in chosen["in_float"]
+        for number, unit in enumerate(tiny_graph.network.units())
+        for _ in unit
+    ]
+    assert quantized == [*expected, False, False]  # the last normalisation, the head
     assert chosen["calibration"] in CALIBRATIONS
     assert [one["calibration"] for one in record["tried"] if not one["in_float"]] or chosen["in_float"] == []
     assert (record["calibration_images"], record["choice_images"]) == (12, 9)
-    assert "convolutions in float" in tiny_exports[1].stdout
+    assert "layers in float" in tiny_exports[1].stdout
 
 
-def test_every_calibration_gives_ranges_that_hold_the_values(tiny_exports, tiny_keras):
+def test_every_calibration_gives_ranges_that_hold_the_values(tiny_exports, tiny_keras, tiny_graph):
     images = draw(read_dataset(tiny_keras.parent / "data"), "train", count=6, seed=0)
     model = onnx.load(tiny_exports[0] / f"{METHOD}-fp32.onnx")
-    found = {method: collect_ranges(model, images, method) for method in CALIBRATIONS}
+    network = tiny_graph.network
+    found = {method: collect_ranges(model, network, images, method) for method in CALIBRATIONS}
     assert RANGE_METHODS.keys() == found.keys()
     for method, ranges in found.items():
-        assert len(ranges.inputs) == len(ranges.outputs) == 7
+        assert len(ranges.outputs) == sum(len(unit) for unit in network.units()) == 19
+        assert ranges.outputs[0] == ranges.outputs[3] == UNIT  # the stem and the first growth are equalised
+        assert ranges.outputs[4] == ranges.outputs[5]  # an average keeps its range
         for (low, high), (lowest, highest) in zip(
-            (*ranges.inputs, *ranges.outputs),
-            (*found["minmax"].inputs, *found["minmax"].outputs),
+            ranges.outputs,
+            found["minmax"].outputs,
             strict=True,
         ):
             margin = 0.01 * (highest - lowest)  # a histogram's bins

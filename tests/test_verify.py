@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
-pytest.importorskip("tf2onnx")
 pytest.importorskip("onnx")
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("ai_edge_quantizer")

@@ -28,6 +28,13 @@ def _block(values, width):
     return keras.layers.Concatenate()([values, new])
 
 
+def _transition(values):
+    """Normalisation, a convolution to half the channels, and pooling."""
+    values = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(values))
+    values = keras.layers.Conv2D(values.shape[-1] // 2, 1, use_bias=False)(values)
+    return keras.layers.AveragePooling2D(2)(values)
+
+
 def network(outputs=3):
     image = keras.Input(INPUT_SHAPE, dtype="uint8", name="image")
     values = keras.layers.Rescaling(1 / 255)(image)
@@ -40,11 +47,11 @@ def network(outputs=3):
     values = keras.layers.ZeroPadding2D(3)(values)
     values = keras.layers.Conv2D(8, 7, strides=4, use_bias=False)(values)
     values = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(values))
-    values = keras.layers.MaxPooling2D(2)(values)
+    values = keras.layers.ZeroPadding2D(1)(values)
+    values = keras.layers.MaxPooling2D(3, strides=2)(values)
     for _ in range(2):
-        values = _block(values, 4)
-        values = keras.layers.AveragePooling2D(2)(values)
-    values = _block(values, 4)
+        values = _transition(_block(values, 4))
+    values = _block(_block(values, 4), 4)
     values = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(values))
     pooled = keras.layers.GlobalAveragePooling2D()(values)
     return keras.Model(image, keras.layers.Dense(outputs, activation="softmax")(pooled))
