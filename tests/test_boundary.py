@@ -1,8 +1,11 @@
 """The cut at the freeze boundary, and the runtimes that compute what lies below it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from xray_infer.errors import MissingExtraError
 from xray_infer.runtimes import RUNTIMES
 
 keras = pytest.importorskip("keras")
@@ -64,6 +67,22 @@ def test_openvino_computes_what_keras_computes(classifier, images):
         assert exact(normalised) == pytest.approx(expected, abs=1e-4 * scale)
         assert fast(normalised) == pytest.approx(expected, abs=5e-2 * scale)
         assert np.corrcoef(fast(normalised).ravel(), expected.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"), [(["FP32", "BF16"], True), (["FP32", "INT8"], False), (None, False)]
+)
+def test_bfloat16_is_what_openvino_says_of_the_processor(monkeypatch, capabilities, expected):
+    from xray_infer.train.fixed_part import runners
+
+    def imported():
+        if capabilities is None:
+            raise MissingExtraError("this", "openvino")
+        return SimpleNamespace(Core=lambda: SimpleNamespace(get_property=lambda *names: capabilities))
+
+    monkeypatch.setattr(runners, "import_openvino", imported)
+    monkeypatch.setattr(runners, "_has_gpu", lambda: False)
+    assert runners.computes_in_bfloat16() is expected
 
 
 def test_views_of_a_chunk_are_the_same_each_time_and_differ_from_view_to_view(classifier, images):

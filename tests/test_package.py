@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import re
 import subprocess
 import sys
 import types
@@ -12,9 +13,11 @@ from click.testing import CliRunner
 
 import xray_infer
 
-SAMPLES = Path(__file__).parent.parent / "samples"
+REPOSITORY = Path(__file__).parent.parent
+SAMPLES = REPOSITORY / "samples"
 
 RUNTIMES = ("onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime")
+FOLDERS = ("infer", "train", "export", "benchmarks", "samples")
 HEAVY = (*RUNTIMES, "tensorflow", "keras", "torch", "onnx", "ai_edge_quantizer")
 
 
@@ -94,3 +97,11 @@ def test_the_core_imports_no_subpackage():
         text = path.read_text()
         for outer in ("train", "export", "benchmarks"):
             assert f"xray_infer.{outer}" not in text, path
+
+
+def test_openvino_is_imported_in_one_place():
+    """Anywhere else its telemetry would come along."""
+    plain = re.compile(r"^\s*(import|from) openvino\b", re.MULTILINE)
+    sources = [path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py")]
+    found = [path.relative_to(REPOSITORY).as_posix() for path in sources if plain.search(path.read_text())]
+    assert found == ["infer/runtimes/ov.py"]

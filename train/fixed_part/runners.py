@@ -69,7 +69,8 @@ class OpenVinoRunner:
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
         }
-        self._queue = openvino.AsyncInferQueue(core.compile_model(_graph(model), "CPU", options))
+        compiled = core.compile_model(_graph(openvino, model), "CPU", options)
+        self._queue = openvino.AsyncInferQueue(compiled)
         self._shape = tuple(model.output.shape[1:])
         self._queue.set_callback(self._keep)
         self._features: Floats
@@ -101,14 +102,17 @@ def make_runner(model: keras.Model, *, fast: bool) -> Runner:
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether there is a GPU, or a processor that OpenVINO says has bfloat16 arithmetic of its own."""
+    """Whether there is a GPU, or a processor that OpenVINO says has bfloat16 arithmetic of its own.
+
+    Without OpenVINO the answer is no. Raises XrayError for a broken installation of it.
+    """
     if _has_gpu():
         return True
     try:
-        import openvino
-    except ModuleNotFoundError:
+        core = import_openvino().Core()
+    except MissingExtraError:
         return False
-    return _cpu_has_bfloat16(openvino.Core())
+    return _cpu_has_bfloat16(core)
 
 
 def _cpu_has_bfloat16(core: Any) -> bool:
@@ -124,10 +128,8 @@ def _has_gpu() -> bool:
     return any(not name.startswith("cpu") for name in keras.distribution.list_devices())
 
 
-def _graph(model: keras.Model) -> Any:
-    import openvino
-    from openvino import opset13 as ops
-
+def _graph(openvino: Any, model: keras.Model) -> Any:
+    ops = openvino.opset13
     shape = [-1 if side is None else side for side in model.input.shape]
     image = ops.parameter(shape, np.float32, name="images")
     to_nchw, to_nhwc = (ops.constant(np.array(order)) for order in ((0, 3, 1, 2), (0, 2, 3, 1)))
