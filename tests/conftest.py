@@ -126,6 +126,14 @@ def tiny_onnx(make_tiny_onnx: Callable[..., Path]) -> Path:
     return make_tiny_onnx(example_manifest())
 
 
+@pytest.fixture
+def float_onnx(tmp_path: Path) -> Path:
+    """A file whose figures are easily worked out: convolution, Relu, pooling, Gemm."""
+    from model_files import float_onnx
+
+    return float_onnx(tmp_path / "float.onnx")
+
+
 @pytest.fixture(scope="session")
 def tiny_keras(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small fitted Keras network with its training record; its data are in the folder `data` beside it."""

@@ -1,0 +1,65 @@
+"""What `xray-export inspect` counts in the shipped files, held against the network and other readers."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("ai_edge_litert")
+
+import onnx
+from ai_edge_litert.interpreter import Interpreter
+from model_files import SHIPPED, counts
+from onnx import TensorProto
+
+from xray_infer.export.inspection import inspect_file
+
+
+def densenet121_macs():
+    """Multiply-accumulates of DenseNet121 at 224 x 224 with a 1x1 convolution to 3 classes on 7 x 7."""
+    total, channels, side = 112 * 112 * 64 * 7 * 7 * 3, 64, 56
+    for block, layers in enumerate((6, 12, 24, 16)):
+        for _ in range(layers):
+            total += side * side * (channels * 128 + 128 * 32 * 9)
+            channels += 32
+        if block < 3:
+            total += side * side * channels * (channels // 2)
+            channels, side = channels // 2, side // 2
+    return total + side * side * channels * 3
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_files_cost_what_densenet121_costs(path):
+    report = inspect_file(path)
+    found = report.contents
+    assert sum(found.macs().values()) == densenet121_macs() == 2_833_288_192
+    assert (found.not_counted, found.batch) == ((), 1)
+    assert found.size.total == report.size_bytes == path.stat().st_size
+    assert min(found.size.scales, found.size.graph, found.size.manifest, found.size.rest) > 0
+    # The weights of the convolutions and head alone are 6.87 million; BatchNorm and biases come on top.
+    assert 6_900_000 < found.parameters < 7_100_000
+    name, size_bytes = found.largest_activation
+    assert (230 * 230 * 64 * 4 >= size_bytes > 112 * 112 * 64, bool(name)) == (True, True)
+    assert f"{report.manifest.method}-{report.manifest.recipe}{path.suffix}" == path.name
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_convolutions_by_precision(path):
+    """Held against the quantised weights as another reader of the format sees them."""
+    found = counts(inspect_file(path))
+    if path.suffix == ".onnx":
+        graph = onnx.load(path).graph
+        int8 = {
+            one.name for one in graph.initializer if one.data_type == TensorProto.INT8 and len(one.dims) == 4
+        }
+        operator, other = "Conv", sum(node.op_type == "Conv" for node in graph.node) - len(int8)
+        assert found["QuantizeLinear", "int8"] == sum(node.op_type == "QuantizeLinear" for node in graph.node)
+    else:
+        details = Interpreter(model_path=str(path)).get_tensor_details()
+        int8 = [
+            one
+            for one in details
+            if one["dtype"] == np.int8 and len(one["quantization_parameters"]["scales"]) > 1
+        ]
+        operator, other = "CONV_2D", 121 - len(int8)
+    assert len(int8) > 100
+    assert (found[operator, "int8"], found[operator, "float32"]) == (len(int8), other)
