@@ -65,14 +65,18 @@ def draw_from(path: Path, *, count: int, seed: int, barred: Iterable[ImageStream
     `barred`, which is to choose or to judge.
     """
     classes = [path / name for name in CLASS_NAMES]
-    if not path.is_dir() or (path / "manifest.csv").exists() or any(one.is_dir() for one in classes):
+    if (
+        (path.exists() and not path.is_dir())
+        or (path / "manifest.csv").exists()
+        or any(one.is_dir() for one in classes)
+    ):
         images = read_images(path).images
     else:
         try:
             found = [item.path for item in list_images(path).items]
             images = tuple(LabelledImage(one, 0, file_digest(one)) for one in found)
         except (OSError, SourceError) as error:
-            raise DataError(str(error)) from error
+            raise DataError(f"{error}; calibrate with a folder of images or a manifest") from error
     held_out = {image.digest for stream in barred for image in stream.images}
     known = next((image.path for image in images if image.digest in held_out), None)
     if known is not None:

@@ -13,17 +13,26 @@ from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.datasets import Dataset, read_dataset
 from xray_infer.errors import DataError, ModelError, ParityError
-from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, GATE_SPLIT, draw, draw_from
+from xray_infer.export.calibration import (
+    CALIBRATION_SPLIT,
+    CHOICE_SPLIT,
+    GATE_SPLIT,
+    ImageStream,
+    draw,
+    draw_from,
+)
 from xray_infer.export.edge_graph import load_classifier, take_apart
 from xray_infer.export.parity import check_parity
 from xray_infer.export.recipes import CALIBRATIONS, EMBED, RECIPES, Made
 from xray_infer.export.reference import SUFFIX, Reference, make_reference
+from xray_infer.export.scratch import scratch_errors
 from xray_infer.export.source import Source
 from xray_infer.manifest import ModelManifest
 from xray_infer.runtimes import find_model
 from xray_infer.terminal import Report
 
 INTENDED_USE: Final = f"Chest X-rays: COVID-19, other pneumonia or normal. {RESEARCH_NOTICE}"
+USES: Final = {CHOICE_SPLIT: "on which int8's choices are made", GATE_SPLIT: "which judge every file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +71,10 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     training = read_training_record(config.model)
     dataset = read_dataset(config.data)
     _check_same_data(dataset, training, config)
+    calibration, choice, gate = _draw_images(dataset, config)
     classifier = load_classifier(config.model)
     graph = take_apart(classifier, path=config.model, temperature=training.get("temperature", 1.0))
     make_folder(config.out)
-    choice = draw(dataset, CHOICE_SPLIT, count=config.choice_images, seed=config.seed)
-    gate = draw(dataset, GATE_SPLIT, count=config.gate_images, seed=config.seed)
-    count, seed = config.calibration_images, config.seed
-    if config.calibration_data is None:
-        calibration = draw(dataset, CALIBRATION_SPLIT, count=count, seed=seed)
-    else:
-        calibration = draw_from(config.calibration_data, count=count, seed=seed, barred=(choice, gate))
     report(f"reference: the Keras model on {len(gate)} test and {len(choice)} validation images")
     reference = make_reference(graph, gate)
     reference.save(config.out / f"{config.model.stem}{SUFFIX}")
@@ -100,7 +103,8 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     for model_format, recipe in config.wanted:
         path = config.out / f"{draft.method}-{recipe}.{model_format}"
         report(f"{path.name}: converting")
-        made = RECIPES[model_format, recipe](source)
+        with scratch_errors(path, model=config.model):
+            made = RECIPES[model_format, recipe](source)
         report(f"{path.name}: checking parity")
         yield write_checked(path, made, replace(draft, format=model_format, recipe=recipe), reference)
 
@@ -153,3 +157,19 @@ def _check_same_data(dataset: Dataset, training: dict[str, Any], config: ExportC
             f"{config.data}: not the data that {config.model} was trained on "
             f"(digest {dataset.digest[:12]}, training record {str(training['data_sha256'])[:12]})"
         )
+
+
+def _draw_images(dataset: Dataset, config: ExportConfig) -> tuple[ImageStream, ImageStream, ImageStream]:
+    """Draw the images that calibrate, choose and judge. Raises DataError."""
+    for split, use in USES.items():
+        if not dataset.split(split):
+            raise DataError(
+                f"{config.data}: no images in the split {split!r}, {use}; "
+                "make a split that has some (xray-train split) and train again"
+            )
+    count, seed = config.calibration_images, config.seed
+    choice = draw(dataset, CHOICE_SPLIT, count=config.choice_images, seed=seed)
+    gate = draw(dataset, GATE_SPLIT, count=config.gate_images, seed=seed)
+    if config.calibration_data is None:
+        return draw(dataset, CALIBRATION_SPLIT, count=count, seed=seed), choice, gate
+    return draw_from(config.calibration_data, count=count, seed=seed, barred=(choice, gate)), choice, gate

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from xray_infer.errors import OutputError
 
+_ROOM: Final = "free some space or write to another disk"
+_RIGHTS: Final = "choose a folder that you may write to"
+_PLACE: Final = "a file stands in its place; choose another folder"
+ADVICE: Final = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+    errno.EEXIST: _PLACE,
+    errno.ENOTDIR: _PLACE,
+}
+
 
 def make_folder(path: Path) -> None:
-    """Make a folder unless it exists. Raises OutputError."""
+    """Make a folder unless it exists, and see that files can be made in it. Raises OutputError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path}: cannot make the folder: {error.strerror}") from error
+        raise _refusal(path, "cannot make the folder", error) from error
+    try:
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise _refusal(path, "cannot write to the folder", error) from error
+
+
+def _refusal(path: Path, problem: str, error: OSError) -> OutputError:
+    reason = error.strerror or str(error)
+    advice = ADVICE.get(error.errno or 0)
+    return OutputError(f"{path}: {problem}: {reason}" + (f"; {advice}" if advice else ""))
 
 
 @contextmanager
@@ -32,9 +57,10 @@ def staged(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise _refusal(path, "cannot be written", error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # its own error would hide the one that counts
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:

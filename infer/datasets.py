@@ -117,7 +117,9 @@ def check_split(dataset: Dataset, path: Path) -> Dataset:
     """Return the data, all of which has a split. Raises DataError when a class has none to train on."""
     for name, count in dataset.counts()["train"].items():
         if count == 0:
-            raise DataError(f"{path}: no training images of class {name!r}")
+            raise DataError(
+                f"{path}: no training images of class {name!r}; the split 'train' needs some of every class"
+            )
     return dataset
 
 
@@ -170,7 +172,7 @@ def _read_tree(root: Path) -> list[LabelledImage]:
     try:
         listing = list_images(root)
     except SourceError as error:
-        raise DataError(str(error)) from error
+        raise DataError(f"{error}; expected a manifest.csv or {root}/<class>/<image>") from error
     images = []
     for item in listing.items:
         *folders, _ = Path(item.name).parts

@@ -2,14 +2,13 @@
 
 import csv
 import os
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from specimens import example_manifest, jpeg, png
+from specimens import example_manifest, jpeg, ordinary_user, png
 
 from xray_infer.cli import main
 from xray_infer.engine import classify
@@ -94,25 +93,6 @@ def test_files_without_permission_as_an_ordinary_user(folder, tiny_onnx, tmp_pat
         "vault": "a folder that cannot be listed",
     }
     assert all(rows[path]["status"] == "ok" for path in GOOD)
-
-
-@contextmanager
-def ordinary_user(readable: Path, writable: Path):
-    """Give up root's rights for a while: root passes through every closed door."""
-    if os.geteuid() != 0:
-        yield
-        return
-    nobody = 65534
-    for path in (readable, *readable.parents, *writable.parents):
-        if path.owner() == "root" and path.stat().st_mode & 0o077 == 0:
-            path.chmod(path.stat().st_mode | 0o055)
-    readable.chmod(0o644)
-    os.chown(writable, nobody, nobody)
-    os.seteuid(nobody)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_one_file_prints_its_probabilities(folder, tiny_onnx):
