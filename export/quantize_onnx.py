@@ -42,35 +42,36 @@ class OnnxQuantizer:
     def quantize(self, ranges: LayerRanges, *, in_float: Collection[int]) -> bytes:
         """Quantise all units but those of these numbers, counted in order of execution."""
         network = self._network.mixed(in_float)
-        model = forward(network, _QdqOps(_plan(network, ranges, in_float)))
+        model = forward(network, QdqOps(plan(network, ranges, in_float)))
         return model.SerializeToString(deterministic=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Step:
     """One convolution: whether it computes on integers, and the range of what it gives out."""
 
     quantized: bool
     output: Range
 
 
-def _plan(network: DenseNet, ranges: LayerRanges, in_float: Collection[int]) -> list[_Step]:
+def plan(network: DenseNet, ranges: LayerRanges, in_float: Collection[int]) -> list[Step]:
+    """Return a step for each convolution that can be quantised."""
     numbers = (number for number, unit in enumerate(network.units()) for _ in unit)
     pairs = zip(numbers, ranges.outputs, strict=True)
-    return [_Step(number not in in_float, extent) for number, extent in pairs]
+    return [Step(number not in in_float, extent) for number, extent in pairs]
 
 
-class _QdqOps(OnnxOps):
+class QdqOps(OnnxOps):
     """Writes quantised convolutions as QuantizeLinear and DequantizeLinear around float ones.
 
-    A tensor is quantised where something that computes on integers reads it. After the plan's last step
+    A tensor is quantised where something that computes on integers reads it. After the last step
     everything is float: the last normalisation, whose output is pooled, and the head.
     """
 
-    def __init__(self, plan: list[_Step]) -> None:
+    def __init__(self, steps: list[Step]) -> None:
         super().__init__()
-        self._stem_is_float = not plan[0].quantized
-        self._plan = iter(plan)
+        self._stem_is_float = not steps[0].quantized
+        self._steps = iter(steps)
         self._ranges: dict[str, Range] = {}
         self._quantized: dict[str, tuple[str, np.float32]] = {}  # name -> dequantised name, scale
 
@@ -86,11 +87,11 @@ class _QdqOps(OnnxOps):
 
     def convolve(self, values: str, convolution: Convolution) -> str:
         """See `forward.Ops`."""
-        step = next(self._plan, None)
+        step = next(self._steps, None)
         if step is None or not step.quantized:
             made = super().convolve(self._float(values), convolution)
         else:
-            values, scale = self._integer(values)
+            values, scale = self.integer(values)
             made = self.convolve_with(values, convolution, *self._weights(convolution, float(scale)))
         if step is not None:
             self._ranges[made] = step.output
@@ -98,11 +99,11 @@ class _QdqOps(OnnxOps):
 
     def max_pool(self, values: str, pool: MaxPool) -> str:
         """See `forward.Ops`."""
-        return self._unit(super().max_pool(self._integer(values)[0], pool))
+        return self._unit(super().max_pool(self.integer(values)[0], pool))
 
     def concatenate(self, values: str, more: str) -> str:
         """See `forward.Ops`."""
-        return self._unit(super().concatenate(self._integer(values)[0], self._integer(more)[0]))
+        return self._unit(super().concatenate(self.integer(values)[0], self.integer(more)[0]))
 
     def _unit(self, name: str) -> str:
         self._ranges[name] = UNIT
@@ -110,9 +111,9 @@ class _QdqOps(OnnxOps):
 
     def _float(self, name: str) -> str:
         """Return a tensor for a convolution in float: after a concatenation, its integers."""
-        return self._integer(name)[0] if self._ranges.get(name) == UNIT else name
+        return self.integer(name)[0] if self._ranges.get(name) == UNIT else name
 
-    def _integer(self, name: str) -> tuple[str, np.float32]:
+    def integer(self, name: str) -> tuple[str, np.float32]:
         """Return a tensor that went through integers, and its scale."""
         if name not in self._quantized:
             low, high = self._ranges[name]

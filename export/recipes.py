@@ -97,7 +97,7 @@ def tflite_int8_dynamic(source: Source) -> Made:
 
 
 def tflite_int8_static(source: Source) -> Made:
-    """All but the last ReLU and the head: weights s8 per channel, activations s8. What harms stays float.
+    """Convolutions but the head: weights s8 per channel, activations s8. What harms stays float.
 
     Ranges from training images, by the method and with the float layers that validation images chose.
     For phones and boards that have LiteRT: what ships.
@@ -106,7 +106,7 @@ def tflite_int8_static(source: Source) -> Made:
 
 
 def tflite_int8x16(source: Source) -> Made:
-    """All but the last ReLU and the head: weights s8 per channel, activations s16.
+    """Convolutions but the head: weights s8 per channel, activations s16.
 
     Ranges from training images by MinMax. For accelerators that have it: on a CPU it runs on reference
     kernels, seconds an image.
