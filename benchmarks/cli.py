@@ -78,6 +78,28 @@ def formats_command(
             )
 
 
+@main.command("graphs")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="After one warm-up.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def graphs_command(model: Path, rounds: int, debug: bool) -> None:
+    """Time what each step of the export gives: MODEL, a .keras file, as ONNX graphs that differ by a step."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.export.toolchain import load_toolchain
+
+        load_toolchain()
+        from xray_infer.benchmarks.graphs import compare_graphs, graphs_table, macs, variants
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.export.edge_graph import load_classifier, take_apart
+
+        found = take_apart(load_classifier(model), path=model)
+        graphs = variants(found.pixels, found.network)
+        gmac = macs(graphs["float32: as in Keras"]) / 1e9
+        speeds, limits = compare_graphs(graphs, rounds=rounds, report=say)
+        click.echo(graphs_table(speeds, limits, gmac=gmac))
+        click.echo(f"\n{rounds} interleaved rounds. {describe_machine()}")
+
+
 @main.command("peers")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--keras", "model", required=True, type=click.Path(path_type=Path), help="The .keras file.")

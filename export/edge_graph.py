@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
-from xray_infer.export.densenet import Convolution, DenseNet, Reader, gray_stem
+from xray_infer.export.densenet import Array, Convolution, DenseNet, Reader, gray_stem
 from xray_infer.preprocess import INPUT_SHAPE
 
 layers, ops = keras.layers, keras.ops
@@ -28,16 +28,27 @@ AUGMENTATION: Final = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """Scale and offset of gray levels for three planes, float64 [3], and the stem that reads them."""
+
+    scale: Array
+    offset: Array
+    stem: Convolution
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class EdgeGraph:
     """One classifier, taken apart.
 
     `classifier` is the untouched Keras model, the reference for the parity gate; `features` maps its
-    uint8 input to the last feature map; `network` is what the exported graphs are built from.
+    uint8 input to the last feature map; `network` is what the exported graphs are built from;
+    `pixels` is what has been folded into its stem.
     """
 
     classifier: keras.Model
     features: keras.Model
     network: DenseNet
+    pixels: Pixels
 
 
 def load_classifier(path: Path) -> keras.Model:
@@ -74,7 +85,8 @@ def take_apart(classifier: keras.Model, *, path: Path, temperature: float = 1.0)
         bias=bias,
         temperature=temperature,
     )
-    return EdgeGraph(classifier, keras.Model(classifier.input, feature_map), network)
+    features = keras.Model(classifier.input, feature_map)
+    return EdgeGraph(classifier, features, network, Pixels(scale, offset, stem))
 
 
 def _head(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, NDArray, NDArray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -89,13 +91,17 @@ class QdqOps(OnnxOps):
         """See `forward.Ops`."""
         step = next(self._steps, None)
         if step is None or not step.quantized:
-            made = super().convolve(self._float(values), convolution)
+            made = self.float_convolution(self._float(values), convolution)
         else:
             values, scale = self.integer(values)
             made = self.convolve_with(values, convolution, *self._weights(convolution, float(scale)))
         if step is not None:
             self._ranges[made] = step.output
         return made
+
+    def float_convolution(self, values: str, convolution: Convolution) -> str:
+        """Convolve in float."""
+        return super().convolve(values, convolution)
 
     def max_pool(self, values: str, pool: MaxPool) -> str:
         """See `forward.Ops`."""
@@ -159,6 +165,8 @@ def to_int8_dynamic(model: onnx.ModelProto) -> onnx.ModelProto:
         quant_pre_process(model, prepared, skip_optimization=True, skip_symbolic_shape=True)
         quantize_dynamic(prepared, out, nodes_to_quantize=names, weight_type=QuantType.QUInt8)
         quantized = onnx.load(out)
+        if not quantized.graph.node:  # shape inference writes nothing, and says nothing, on a full disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(prepared))
     for value in (*quantized.graph.input, *quantized.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 1
     return quantized

@@ -40,13 +40,16 @@ class OnnxOps:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
         return name
 
+    def gray(self) -> str:
+        """Return the image, uint8 [N, 1, 224, 224]."""
+        height, width, _ = INPUT_SHAPE
+        # With one channel the layout is the same.
+        return self.add("Reshape", INPUT_NAME, self.constant([-1, 1, height, width], np.int64))
+
     def planes(self) -> str:
         """Return the image and a plane of WHITE, uint8 [N, 2, 224, 224]."""
-        height, width, _ = INPUT_SHAPE
-        shape = self.constant([-1, 1, height, width], np.int64)
-        gray = self.add("Reshape", INPUT_NAME, shape)  # one channel: the layout is the same
         ends = self.constant([0, 0, 0, 0, 0, 1, 0, 0], np.int64)
-        return self.add("Pad", gray, ends, self.constant(WHITE, np.uint8))
+        return self.add("Pad", self.gray(), ends, self.constant(WHITE, np.uint8))
 
     def image(self, centre: int) -> str:
         """See `forward.Ops`."""
