@@ -22,5 +22,5 @@ packages = [
 setup(
     package_dir=FOLDERS,
     packages=packages,
-    package_data={"xray_infer": ["py.typed", "models/*"]},
+    package_data={"xray_infer": ["py.typed", "models/*"], "xray_infer.export": ["measured.json"]},
 )

@@ -35,18 +35,28 @@ def main() -> None:
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for bench.md and bench.json.")
 @click.option(
+    "--recipes",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File for what xray-export --list-recipes says of the fine-tuned model.",
+)
+@click.option(
     "--rounds", type=click.IntRange(0), default=5, show_default=True, help="Of speed; 0: accuracy only."
 )
 @click.option("--images", type=click.IntRange(1), default=32, show_default=True, help="Images a round.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def formats_command(
-    models: tuple[Path, ...], data: Path, out: Path | None, debug: bool, **speed: int
+    models: tuple[Path, ...],
+    data: Path,
+    out: Path | None,
+    recipes: Path | None,
+    debug: bool,
+    **speed: int,
 ) -> None:
     """Compare every method and format: accuracy on the test split, latency and throughput."""
     with one_line_errors("xray-bench", debug=debug):
         from xray_infer.atomic import make_folder, write_json, write_text
         from xray_infer.benchmarks.contenders import measure_yardsticks, open_contenders, read_test_set
-        from xray_infer.benchmarks.formats import compare, confusion_tables, table
+        from xray_infer.benchmarks.formats import compare, confusion_tables, recipe_figures, table
         from xray_infer.benchmarks.machine import describe_machine
 
         test = read_test_set(data)
@@ -69,6 +79,11 @@ def formats_command(
             ]
         )
         click.echo(page)
+        if recipes:
+            method = "fine_tuning"
+            figures = recipe_figures(results, method)
+            heading = {"method": method, "images": len(test.labels), "machine": machine}
+            write_json(recipes, {**heading, "recipes": figures})
         if out:
             make_folder(out)
             write_text(out / "bench.md", page + "\n")

@@ -91,6 +91,34 @@ def compare(
     return results
 
 
+def recipe_figures(results: Sequence[Result], method: str) -> list[dict[str, Any]]:
+    """Return what `xray-export --list-recipes` says of one method's files, each in its default runtime."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in results:
+        if one.method != method or one.format == "keras" or (one.format, one.recipe) in rows:
+            continue
+        rows[one.format, one.recipe] = {
+            "format": one.format,
+            "recipe": one.recipe,
+            "runtime": one.runtime,
+            "size_bytes": one.size_bytes,
+            "agreement": one.agreement,
+            "max_dp": one.max_dp,
+            "ratio": _ratio(one, _base(one, results)) if one.images_per_s else None,
+        }
+    return list(rows.values())
+
+
+def _base(one: Result, results: Sequence[Result]) -> Result:
+    """Return what a result's speed is compared with."""
+    same = (b for b in results if (b.method, b.format, b.recipe) == (one.method, "onnx", "fp32"))
+    return next(same, results[0])
+
+
+def _ratio(one: Result, base: Result) -> float:
+    return float(np.median(np.array(one.images_per_s) / np.array(base.images_per_s)))
+
+
 def _seconds(call: Callable[[NDArray[np.uint8]], object], images: NDArray[np.uint8]) -> float:
     started = time.perf_counter()
     call(images)
@@ -109,9 +137,7 @@ def table(results: Sequence[Result], yardsticks: Sequence[Yardstick] = ()) -> st
         "|---" * 12 + "|",
     ]
     for one in results:
-        base = next(
-            (b for b in results if (b.method, b.format, b.recipe) == (one.method, "onnx", "fp32")), results[0]
-        )
+        base = _base(one, results)
         agreement = "" if one.agreement is None else f"{one.agreement:.2%}"
         difference = "" if one.max_dp is None else f"{one.max_dp:.1e}"
         lines.append(
@@ -134,7 +160,7 @@ def _speed_cells(one: Result, base: Result) -> str:
         return "| | | |"
     samples = np.concatenate(one.latency_ms)
     p10, p50, p90 = np.percentile(samples, [10, 50, 90])
-    ratio = np.median(np.array(one.images_per_s) / np.array(base.images_per_s))
+    ratio = _ratio(one, base)
     rates = f"{np.median(one.images_per_s):.1f} ({min(one.images_per_s):.1f}-{max(one.images_per_s):.1f})"
     return f"| {p50:.0f} ({p10:.0f}-{p90:.0f}) | {rates} | {ratio:.2f} |"
 

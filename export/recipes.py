@@ -6,9 +6,11 @@ functions that need them. Each docstring says what is quantised, how it is calib
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from xray_infer.errors import ModelError
@@ -159,11 +161,33 @@ def choose(model_format: str, recipes: str) -> tuple[tuple[str, str], ...]:
 
 
 def describe() -> str:
-    """Return the table of recipes for people, from their docstrings."""
+    """Return the table of recipes for people: their docstrings, and figures of the model that ships.
+
+    The figures come from `measured.json`, which `xray-bench formats --recipes` writes.
+    """
+    measured = json.loads(resources.files(__package__).joinpath("measured.json").read_text(encoding="utf-8"))
+    figures = {(row["format"], row["recipe"]): row for row in measured["recipes"]}
     lines = []
     for (model_format, recipe), make in RECIPES.items():
         what, when = (make.__doc__ or "").strip().split("\n\n", 1)
         text = " ".join(f"{what} {when}".split())
+        row = figures.get((model_format, recipe))
+        text += f" Measured: {_figures(row)}." if row else ""
         head = f"{model_format} {recipe}"
         lines.append(textwrap.fill(text, 110, initial_indent=f"{head:<22}", subsequent_indent=" " * 22))
+    lines.append(
+        textwrap.fill(
+            f"Measured: {measured['method']}, {measured['images']} test images; agreement and "
+            "largest difference of probabilities (dp) with the Keras model; speed with one session a "
+            f"processor, to ONNX fp32 in ONNX Runtime in the same run. {measured['machine']}",
+            110,
+        )
+    )
     return "\n".join(lines)
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    speed = "" if row["ratio"] is None else f", {row['ratio']:.2f} times the speed in {row['runtime']}"
+    return (
+        f"{row['size_bytes'] / 1e6:.1f} MB, agreement {row['agreement']:.1%}, dp {row['max_dp']:.2g}{speed}"
+    )

@@ -25,6 +25,7 @@ from xray_infer.terminal import Report
 
 AIM_AGREEMENT: Final = 0.99  # on the images of the choice, so that 0.98 on others is likely
 AIM_ACCURACY: Final = 0.99  # of the Keras model's
+AIM_MEAN_DP: Final = 0.005  # steadier than agreement, of which a single image is a third of a point
 RANKING_IMAGES: Final = 24
 FLOAT_STEPS: Final = (1, 2, 4, 8, 16, 32)
 
@@ -59,7 +60,8 @@ class Attempt:
     @property
     def reaches_the_aim(self) -> bool:
         """Whether nothing more needs to stay in float."""
-        return self.agreement >= AIM_AGREEMENT and self.accuracy_kept >= AIM_ACCURACY
+        close = self.agreement >= AIM_AGREEMENT and self.mean_dp <= AIM_MEAN_DP
+        return close and self.accuracy_kept >= AIM_ACCURACY
 
     @property
     def closeness(self) -> tuple[float, float]:

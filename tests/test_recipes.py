@@ -1,7 +1,10 @@
 """The recipes: what is quantised, by which ranges and which images, and how they are chosen by name."""
 
 import dataclasses
+import json
 import shutil
+from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,7 +98,27 @@ def test_the_list_of_recipes(tiny_exports):
     result = CliRunner().invoke(main, ["--list-recipes"])
     assert result.exit_code == 0
     starts = [" ".join(line[:22].split()) for line in result.stdout.splitlines() if line[:1] != " "]
-    assert starts == [" ".join(key) for key in RECIPES]
+    assert starts[: len(RECIPES)] == [" ".join(key) for key in RECIPES]
+    measured = json.loads(resources.files("xray_infer.export").joinpath("measured.json").read_text())
+    assert {(row["format"], row["recipe"]) for row in measured["recipes"]} <= RECIPES.keys()
+    text = " ".join(result.stdout.split())
+    assert text.count("Measured: ") == len(measured["recipes"]) + 1
+    assert f"{measured['images']} test images" in text
+
+
+def test_the_listed_figures_are_those_of_the_card():
+    """Both come from one run of the benchmark."""
+    card = (Path(__file__).parents[1] / "MODEL_CARD.md").read_text()
+    measured = json.loads(resources.files("xray_infer.export").joinpath("measured.json").read_text())
+    assert measured["recipes"]
+    for row in measured["recipes"]:
+        start = f"| fine tuning | {row['format']} | {row['recipe']} | {row['runtime']} |"
+        (line,) = [line for line in card.splitlines() if line.startswith(start)]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[4] == f"{row['size_bytes'] / 1e6:.1f}"
+        assert f"{row['agreement']:.2%}" in cells
+        assert f"{row['max_dp']:.1e}" in cells
+        assert row["ratio"] is None or cells[-1] == f"{row['ratio']:.2f}"
 
 
 def test_recipes_are_chosen_by_format():
