@@ -21,8 +21,6 @@ from xray_infer.runtimes import Model, ModelOutput, Session, find_model
 ROW_SUM_TOLERANCE: Final = 1e-5  # every recipe keeps the softmax in float
 # XNNPACK has no 16-bit kernels, so there the built-in ones run anyway, at seconds an image.
 WITHOUT_XNNPACK: Final = ("int8x16",)
-# The operators of dynamic quantisation are not OpenVINO's.
-ONNXRUNTIME_ONLY: Final = ("int8-dynamic",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def _sessions(model: Model, recipe: str) -> Iterator[tuple[str, Session]]:
         return
     yield session.runtime, session
     for runtime in model.runtimes()[1:]:
-        if runtime.installed() and recipe not in ONNXRUNTIME_ONLY:
+        if runtime.installed():
             other = model.open(threads=1, runtime=runtime.name)
             yield other.runtime, other
 
