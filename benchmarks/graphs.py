@@ -116,11 +116,10 @@ def variants(pixels: Pixels, network: DenseNet) -> dict[str, onnx.ModelProto]:
     former = averaging_last(network)
     three = replace(former, stem=pixels.stem)
     images = extreme_inputs()
-    full = to_onnx(network)
-    prepared = for_int8(network, collect_statistics(full, network, images))
-    ranges = collect_ranges(full, network, images, "minmax")
-    old = for_int8(former, collect_statistics(to_onnx(former), former, images))
-    old_ranges = collect_ranges(to_onnx(former), former, images, "minmax")
+    prepared = for_int8(network, collect_statistics(network, images))
+    ranges = collect_ranges(prepared.exact, images, "minmax")
+    old = for_int8(former, collect_statistics(former, images))
+    old_ranges = collect_ranges(old.exact, images, "minmax")
     everything = prepared.mixed(())
 
     def quantized(
@@ -139,7 +138,7 @@ def variants(pixels: Pixels, network: DenseNet) -> dict[str, onnx.ModelProto]:
         "+ BatchNormalization nodes": forward(three, _PlainOps("BatchNormalization", pixels)),
         "+ gray in one plane": forward(former, _PlainOps("BatchNormalization", None)),
         "+ average, then convolve": forward(network, _PlainOps("BatchNormalization", None)),
-        "+ normalise by depthwise convolution (fp32)": full,
+        "+ normalise by depthwise convolution (fp32)": to_onnx(network),
         "int8: convolutions alone, convolve, then average": quantized(
             _FloatJoints, old.mixed(()), old_ranges
         ),

@@ -1,14 +1,14 @@
 """What static quantisation has to know of activations, collected on calibration images for all formats.
 
-It belongs to the network's convolutions, not to one format's tensors, and is collected on the float32 ONNX
-file. Images are streamed: memory does not grow with their number.
+It belongs to the network's convolutions, not to one format's tensors, and is collected in ONNX Runtime.
+Images are streamed: memory does not grow with their number.
 """
 
 from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
@@ -17,12 +17,14 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, create_calibrator
 
-from xray_infer.export.densenet import DenseNet
-from xray_infer.export.equalisation import Channels, Statistics, flat
+from xray_infer.export.densenet import WHITE, Array, Convolution, DenseNet
+from xray_infer.export.equalisation import Channels, Statistics, Window, flat
+from xray_infer.export.to_onnx import to_onnx
 from xray_infer.manifest import INPUT_NAME
 
 Range = tuple[float, float]
@@ -58,16 +60,17 @@ def outputs_of(model: onnx.ModelProto, network: DenseNet) -> list[str]:
     return [relus.get(name, name) for name in made[:count]]
 
 
-def collect_statistics(
-    model: onnx.ModelProto, network: DenseNet, images: Iterable[NDArray[np.uint8]]
-) -> Statistics:
-    """Run uint8 [224, 224, 1] images through a float32 file and gather each channel's extremes and mean."""
+def collect_statistics(network: DenseNet, images: Iterable[NDArray[np.uint8]]) -> Statistics:
+    """Run uint8 [224, 224, 1] images through a network and gather what `equalisation.for_int8` needs."""
+    model = to_onnx(network)
     names = outputs_of(model, network)
-    session = InferenceSession(_with_outputs(model, names), providers=["CPUExecutionProvider"])
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    session = InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     found: list[list[NDArray[np.float64]]] = []
-    gray = []
-    for image in images:
-        gray.append(float(image.mean()))
+    window = _Windows(network.stem, network.centre)
+    count = 0
+    for count, image in enumerate(images, 1):  # noqa: B007
+        window.add(image)
         values = session.run(names, {INPUT_NAME: image[None]})
         rows = [np.stack([one.min((0, 2, 3)), one.max((0, 2, 3)), one.mean((0, 2, 3))]) for one in values]
         found = (
@@ -79,18 +82,40 @@ def collect_statistics(
             ]
         )
     channels = iter(
-        Channels(low.astype(np.float64), high.astype(np.float64), total.astype(np.float64) / len(gray))
+        Channels(low.astype(np.float64), high.astype(np.float64), total.astype(np.float64) / count)
         for low, high, total in found
     )
     outputs = tuple(tuple(islice(channels, len(unit))) for unit in network.units())
-    return Statistics(float(np.mean(gray)), outputs)
+    return Statistics(window.moments(), outputs)
 
 
-def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
-    wider = onnx.ModelProto()
-    wider.CopyFrom(model)
-    wider.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    return wider.SerializeToString()
+class _Windows:
+    """Sums over all windows that the stem sees; of integers, so exact, whatever the order."""
+
+    def __init__(self, stem: Convolution, centre: int) -> None:
+        self._stem, self._centre = stem, centre
+        size = int(np.prod(stem.kernel.shape[:3]))
+        self._count = 0
+        self._sum: Array = np.zeros(size)
+        self._products: Array = np.zeros((size, size))
+
+    def add(self, image: NDArray[np.uint8]) -> None:
+        """Take in an image, uint8 [height, width, 1]."""
+        height, width, _ = self._stem.kernel.shape[:3]
+        gray = image.astype(np.float64)
+        planes = np.concatenate([gray, np.full_like(gray, WHITE)], axis=2) - self._centre
+        sides = (self._stem.padding, self._stem.padding)
+        seen = sliding_window_view(np.pad(planes, (sides, sides, (0, 0))), (height, width), axis=(0, 1))
+        strided = seen[:: self._stem.stride, :: self._stem.stride].transpose(0, 1, 3, 4, 2)
+        rows = strided.reshape(-1, len(self._sum))
+        self._count += len(rows)
+        self._sum += rows.sum(axis=0)
+        self._products += rows.T @ rows
+
+    def moments(self) -> Window:
+        """Return mean and covariance."""
+        mean = self._sum / self._count
+        return Window(mean, self._products / self._count - np.outer(mean, mean))
 
 
 class _Images(CalibrationDataReader):
@@ -102,15 +127,14 @@ class _Images(CalibrationDataReader):
         return None if image is None else {INPUT_NAME: image[None]}
 
 
-def collect_ranges(
-    model: onnx.ModelProto, network: DenseNet, images: Iterable[NDArray[np.uint8]], method: str
-) -> LayerRanges:
-    """Run uint8 [224, 224, 1] images through a float32 file and range what its ReLUs give out.
+def collect_ranges(network: DenseNet, images: Iterable[NDArray[np.uint8]], method: str) -> LayerRanges:
+    """Run uint8 [224, 224, 1] images through an equalised network and range what its ReLUs give out.
 
     `method` is a key of METHODS: the extremes; the central 99.99 % of values; or the range whose histogram
     loses the least information in 8 bits, by Kullback-Leibler divergence (Migacz 2017, as in ONNX Runtime).
     An average keeps to the range of what it averages; what enters a concatenation is equalised.
     """
+    model = to_onnx(network)
     calibration_method, options = METHODS[method]
     silence = redirect_stdout(io.StringIO())  # the calibrator prints; standard output is for results
     with tempfile.TemporaryDirectory(prefix="xray-export-") as folder, silence:

@@ -47,7 +47,7 @@ class Source:
     @cached_property
     def equalised(self) -> Int8Network:
         """The network that int8 files are made of."""
-        return for_int8(self.network, collect_statistics(self.onnx, self.network, self.calibration))
+        return for_int8(self.network, collect_statistics(self.network, self.calibration))
 
     @cached_property
     def quantizers(self) -> dict[str, Quantizer]:
@@ -58,7 +58,7 @@ class Source:
     def ranges(self, method: str) -> LayerRanges:
         """Return what a calibration method makes of the calibration images."""
         self.report(f"  calibrating by {method} on {len(self.calibration)} images")
-        return collect_ranges(self.onnx, self.network, self.calibration, method)
+        return collect_ranges(self.equalised.exact, self.calibration, method)
 
     @cache  # noqa: B019
     def ranking(self, method: str) -> tuple[int, ...]:

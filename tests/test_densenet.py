@@ -40,7 +40,7 @@ def images(tiny_keras):
 
 @pytest.fixture(scope="module")
 def statistics(tiny_graph, images):
-    return collect_statistics(to_onnx(tiny_graph.network), tiny_graph.network, images)
+    return collect_statistics(tiny_graph.network, images)
 
 
 def test_the_border_is_padded_after_the_normalisation(tiny_graph):
@@ -67,7 +67,11 @@ def test_statistics_are_of_what_the_convolutions_give_out(tiny_graph, images, st
     names = outputs_of(model, network)
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     values = _run(model, images, names)
-    assert statistics.gray == pytest.approx(np.mean(images))
+    # The middle of a window of 7 x 7 moves over every fourth pixel.
+    middle, seen = (3 * 7 + 3) * 2, np.stack(images)[:, ::4, ::4].astype(float)
+    assert statistics.window.mean[middle] == pytest.approx(seen.mean() - network.centre)
+    assert statistics.window.mean[middle + 1] == pytest.approx(WHITE - network.centre)
+    assert statistics.window.covariance[middle, middle] == pytest.approx(seen.var())
     gathered = [channels for unit in statistics.outputs for channels in unit]
     for channels, one in zip(gathered, values, strict=True):
         np.testing.assert_allclose(channels.low, one.min((0, 2, 3)), atol=1e-5)
@@ -89,16 +93,45 @@ def test_equalisation_keeps_the_answers_and_gives_every_channel_one_range(tiny_g
         assert (low > -1e-4).all()
 
 
+def test_channels_within_a_layer_are_evened_out(tiny_graph, images, statistics):
+    """By three quarters of their differences: the spread of the logarithms falls to a quarter."""
+    exact = for_int8(tiny_graph.network, statistics).exact
+    after = collect_statistics(exact, images)
+    units = tiny_graph.network.units()[1:]
+    for unit, before, its in zip(units, statistics.outputs[1:], after.outputs[1:], strict=True):
+        for place in (0,) if unit[1].depthwise else (0, 1):  # an average takes over its input's channels
+            channels, balanced = before[place], its[place]
+            alive = channels.high > 0.01 * channels.high.max()
+            spread, left = (np.log(one.high[alive]).std() for one in (channels, balanced))
+            assert left == pytest.approx(spread / 4, rel=0.02)
+
+
 def test_correction_leaves_no_mean_error(tiny_graph, statistics):
     pair = for_int8(tiny_graph.network, statistics)
     for exact, corrected in zip(flat(pair.exact), flat(pair.corrected), strict=True):
         # What is depthwise is rounded without error.
         assert np.array_equal(exact.bias, corrected.bias) == exact.depthwise
     stem, corrected = pair.exact.stem, pair.corrected.stem
-    rounded, scale = round_weights(stem.kernel)
-    mean = np.array([statistics.gray, WHITE]) - tiny_graph.network.centre
-    exact = np.einsum("hwio,i->o", stem.kernel, mean) + stem.bias
-    np.testing.assert_allclose(np.einsum("hwio,i->o", rounded * scale, mean) + corrected.bias, exact)
+    rounded, scale = round_weights(corrected.kernel)
+    mean = statistics.window.mean.reshape(stem.kernel.shape[:3])
+    exact = np.einsum("hwio,hwi->o", stem.kernel, mean) + stem.bias
+    np.testing.assert_allclose(np.einsum("hwio,hwi->o", rounded * scale, mean) + corrected.bias, exact)
+
+
+def test_the_stem_is_rounded_for_pixels_that_lie_together(tiny_graph, statistics):
+    """The integers survive the equalisation, and the pixels' error is a fraction of that of the nearest."""
+    pair = for_int8(tiny_graph.network, statistics)
+    rounded, scale = round_weights(pair.corrected.stem.kernel)
+    np.testing.assert_allclose(rounded * scale, pair.corrected.stem.kernel, rtol=1e-12)
+    nearest, its_scale = round_weights(pair.exact.stem.kernel)
+    np.testing.assert_allclose(scale, its_scale)
+
+    def error(integers):
+        missing = (pair.exact.stem.kernel - integers * scale).reshape(-1, len(scale))
+        return np.einsum("io,ij,jo->o", missing, statistics.window.covariance, missing)
+
+    assert (error(rounded) <= error(nearest)).all()
+    assert error(rounded).sum() < error(nearest).sum() / 2
 
 
 def test_what_stays_in_float_keeps_its_bias(tiny_graph, statistics):
@@ -113,8 +146,9 @@ def test_what_stays_in_float_keeps_its_bias(tiny_graph, statistics):
 @pytest.mark.parametrize("in_float", [(), (0,), (0, 1, 2, 3, 4, 5, 6)], ids=["none", "stem", "all"])
 def test_fewer_integers_are_closer(tiny_graph, images, statistics, in_float):
     network = tiny_graph.network
-    ranges = collect_ranges(to_onnx(network), network, images, "minmax")
-    quantized = OnnxQuantizer(for_int8(network, statistics)).quantize(ranges, in_float=in_float)
+    prepared = for_int8(network, statistics)
+    ranges = collect_ranges(prepared.exact, images, "minmax")
+    quantized = OnnxQuantizer(prepared).quantize(ranges, in_float=in_float)
     given, _ = _run(onnx.load_from_string(quantized), images)
     expected, _ = _run(to_onnx(network), images)
     limit = {0: 0.05, 1: 0.05, 7: 0.02}[len(in_float)]
@@ -134,12 +168,12 @@ def test_dead_channels_do_not_overflow(tiny_graph, images):
     scale[..., 1] = 1e-12
     units[1][0] = dataclasses.replace(norm, kernel=scale, bias=norm.bias + 0.5)
     dead = network.with_units(tuple(unit) for unit in units)
-    model = to_onnx(dead)
-    gathered = collect_statistics(model, dead, images)
-    ranges = collect_ranges(model, dead, images, "minmax")
-    quantized = OnnxQuantizer(for_int8(dead, gathered)).quantize(ranges, in_float=())
+    prepared = for_int8(dead, collect_statistics(dead, images))
+    quantized = OnnxQuantizer(prepared).quantize(
+        collect_ranges(prepared.exact, images, "minmax"), in_float=()
+    )
     given, _ = _run(onnx.load_from_string(quantized), images)
-    expected, _ = _run(model, images)
+    expected, _ = _run(to_onnx(dead), images)
     assert np.abs(given - expected).max() < 0.05
 
 
