@@ -115,6 +115,42 @@ def graphs_command(model: Path, rounds: int, debug: bool) -> None:
         click.echo(f"\n{rounds} interleaved rounds. {describe_machine()}")
 
 
+@main.command("rounding")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--data", required=True, type=click.Path(path_type=Path), help="Data set that MODEL was trained on."
+)
+@click.option("--images", type=click.IntRange(1), default=400, show_default=True, help="To measure on.")
+@click.option("--calibration-images", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Draws the images.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def rounding_command(
+    model: Path, data: Path, images: int, calibration_images: int, seed: int, debug: bool
+) -> None:
+    """Measure what each step before int8 keeps: MODEL, a .keras file, on DATA's validation images."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.export.toolchain import load_toolchain
+
+        load_toolchain()
+        from xray_infer.benchmarks.rounding import compare_steps, steps_table
+        from xray_infer.datasets import read_dataset
+        from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, draw
+        from xray_infer.export.edge_graph import load_classifier, take_apart
+        from xray_infer.export.exporter import check_same_data, read_training_record
+
+        training, dataset = read_training_record(model), read_dataset(data)
+        check_same_data(dataset, training, data=data, model=model)
+        calibration = draw(dataset, CALIBRATION_SPLIT, count=calibration_images, seed=seed)
+        measured = draw(dataset, CHOICE_SPLIT, count=images, seed=seed)
+        temperature = training.get("temperature", 1.0)
+        network = take_apart(load_classifier(model), path=model, temperature=temperature).network
+        click.echo(steps_table(compare_steps(network, calibration, measured, report=say)))
+        click.echo(
+            f"\n{len(measured)} validation images; ranges by {len(calibration)} training images. "
+            f"{RESEARCH_NOTICE}"
+        )
+
+
 @main.command("peers")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--keras", "model", required=True, type=click.Path(path_type=Path), help="The .keras file.")

@@ -125,12 +125,13 @@ class Int8Network:
 
 
 def for_int8(network: DenseNet, statistics: Statistics) -> Int8Network:
-    """Balance a network's layers, equalise its concatenations and correct its biases."""
-    balanced, its = _balanced(network, statistics)
-    return Int8Network(_equalised(balanced, its), _equalised(_corrected(balanced, its), its))
+    """Take all steps."""
+    balanced, its = balance(network, statistics)
+    corrected = correct(round_stem(balanced, its), its)
+    return Int8Network(equalise(balanced, its), equalise(corrected, its))
 
 
-def _balanced(network: DenseNet, statistics: Statistics) -> tuple[DenseNet, Statistics]:
+def balance(network: DenseNet, statistics: Statistics) -> tuple[DenseNet, Statistics]:
     """Even out the channels between a layer's convolutions; return the network and its own statistics."""
     stem, *others = network.units()
     units, outputs = [stem], [statistics.outputs[0]]
@@ -164,15 +165,21 @@ def _reading(convolution: Convolution, factors: Array) -> Convolution:
     return replace(convolution, kernel=convolution.kernel * by_input)
 
 
-def _corrected(network: DenseNet, statistics: Statistics) -> DenseNet:
+def round_stem(network: DenseNet, statistics: Statistics) -> DenseNet:
+    """Give the stem rounded weights, and the bias that goes with them."""
+    stem, window = network.stem, statistics.window
+    kernel = round_together(stem.kernel, window.covariance)
+    bias = _right_bias(stem, kernel, window.mean.reshape(kernel.shape[:3]))
+    return replace(network, stem=replace(stem, kernel=kernel, bias=bias))
+
+
+def correct(network: DenseNet, statistics: Statistics) -> DenseNet:
     """Correct each bias by the mean input; convolutions whose weights are exact stay as they are.
 
     Scales of channels and of rounding are both per output, so equalisation changes nothing about this.
     """
-    (stem,), *others = network.units()
-    kernel = round_together(stem.kernel, statistics.window.covariance)
-    missing = (stem.kernel - kernel).reshape(-1, len(stem.bias))
-    units = [(replace(stem, kernel=kernel, bias=stem.bias + statistics.window.mean @ missing),)]
+    stem, *others = network.units()
+    units = [tuple(_correct(one, statistics.window.mean.reshape(one.kernel.shape[:3])) for one in stem)]
     for (first, *rest), outputs in zip(others, statistics.outputs[1:], strict=True):
         pairs = zip(rest, outputs[:-1], strict=True)
         units.append((first, *(_correct(one, channels.mean) for one, channels in pairs)))
@@ -183,11 +190,17 @@ def _correct(convolution: Convolution, mean: Array) -> Convolution:
     if convolution.depthwise:  # one weight a channel, or equal ones: rounded without error
         return convolution
     rounded, scale = round_weights(convolution.kernel)
-    missing = (convolution.kernel - rounded * scale).sum(axis=(0, 1))
-    return replace(convolution, bias=convolution.bias + mean @ missing)
+    return replace(convolution, bias=_right_bias(convolution, rounded * scale, mean))
 
 
-def _equalised(network: DenseNet, statistics: Statistics) -> DenseNet:
+def _right_bias(convolution: Convolution, kernel: Array, mean: Array) -> Array:
+    """Return the bias by which other weights give the same on average; mean input [in] or [h, w, in]."""
+    missing = convolution.kernel - kernel
+    return convolution.bias + np.einsum("hwio,hwi->o", missing, np.broadcast_to(mean, missing.shape[:3]))
+
+
+def equalise(network: DenseNet, statistics: Statistics) -> DenseNet:
+    """Shift and scale every channel that enters a concatenation to 0..1."""
     remaining = iter(statistics.outputs)
     units: list[tuple[Convolution, ...]] = []
     (channels,) = next(remaining)

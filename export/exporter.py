@@ -70,7 +70,7 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     """
     training = read_training_record(config.model)
     dataset = read_dataset(config.data)
-    _check_same_data(dataset, training, config)
+    check_same_data(dataset, training, data=config.data, model=config.model)
     calibration, choice, gate = _draw_images(dataset, config)
     classifier = load_classifier(config.model)
     graph = take_apart(classifier, path=config.model, temperature=training.get("temperature", 1.0))
@@ -150,11 +150,11 @@ def read_training_record(model: Path) -> dict[str, Any]:
     return record
 
 
-def _check_same_data(dataset: Dataset, training: dict[str, Any], config: ExportConfig) -> None:
-    """Other splits would calibrate on test images or judge by training images."""
+def check_same_data(dataset: Dataset, training: dict[str, Any], *, data: Path, model: Path) -> None:
+    """Raise DataError for other splits: they would calibrate on test images or judge by training images."""
     if dataset.digest != training["data_sha256"]:
         raise DataError(
-            f"{config.data}: not the data that {config.model} was trained on "
+            f"{data}: not the data that {model} was trained on "
             f"(digest {dataset.digest[:12]}, training record {str(training['data_sha256'])[:12]})"
         )
 

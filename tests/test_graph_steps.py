@@ -1,5 +1,8 @@
 """The steps of the export as the benchmark takes them apart: the same answers, and sums that add up."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -46,3 +49,29 @@ def test_the_command_prints_every_step_in_every_runtime(tiny_keras, graphs, monk
     rows = [line.split(" | ")[0].strip("| ") for line in result.stdout.splitlines() if line.startswith("|")]
     assert list(dict.fromkeys(rows[2:])) == list(graphs)
     assert "Limit: images/s" in result.stdout
+
+
+def test_the_command_measures_what_each_step_keeps(tiny_keras):
+    """The last step but one is what the export quantises; all rows differ, as each step changes something."""
+    arguments = ["rounding", str(tiny_keras), "--data", str(tiny_keras.parent / "data")]
+    result = CliRunner().invoke(main, [*arguments, "--images", "6", "--calibration-images", "12"])
+    assert result.exit_code == 0, result.output
+    rows = [line.strip("| ").split(" | ") for line in result.stdout.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == 5 * 3
+    assert [row[1] for row in rows[:3]] == ["minmax", "percentile", "entropy"]
+    assert len({tuple(row[2:]) for row in rows if row[1] == "minmax"}) == 5
+    worst = {row[0]: float(row[3]) for row in rows if row[1] == "minmax"}
+    assert (
+        worst["the same, the first convolution in float"] < worst["channels that are concatenated equalised"]
+    )
+    assert "6 validation images; ranges by 12 training images." in result.stdout
+
+
+def test_other_data_is_refused(tiny_keras, tmp_path):
+    model = tmp_path / "other.keras"
+    shutil.copy(tiny_keras, model)
+    model.with_suffix(".json").write_text(json.dumps({"data_sha256": "0" * 64}))
+    arguments = ["rounding", str(model), "--data", str(tiny_keras.parent / "data")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert f"not the data that {model} was trained on" in result.stderr
