@@ -27,8 +27,8 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.engine import default_workers
 from xray_infer.export.densenet import Convolution, DenseNet, Layer, MaxPool
 from xray_infer.export.edge_graph import Pixels
-from xray_infer.export.equalisation import flat, for_int8
 from xray_infer.export.forward import forward
+from xray_infer.export.int8_network import flat, for_int8
 from xray_infer.export.quantize_onnx import QdqOps, plan
 from xray_infer.export.ranges import LayerRanges, collect_ranges, collect_statistics
 from xray_infer.export.reference import extreme_inputs

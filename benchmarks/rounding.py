@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from xray_infer.export.densenet import DenseNet
-from xray_infer.export.equalisation import Int8Network, correct, equalise, for_int8, round_stem
+from xray_infer.export.int8_network import Int8Network, correct, equalise, for_int8, round_stem
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.ranges import METHODS, collect_ranges, collect_statistics
 from xray_infer.export.to_onnx import to_onnx

@@ -17,8 +17,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from xray_infer.export.densenet import Convolution, DenseNet, MaxPool
-from xray_infer.export.equalisation import Int8Network, round_weights
 from xray_infer.export.forward import forward
+from xray_infer.export.int8_network import Int8Network, round_weights
 from xray_infer.export.ranges import UNIT, LayerRanges, Range
 from xray_infer.export.to_onnx import OnnxOps
 

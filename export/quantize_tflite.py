@@ -17,7 +17,7 @@ from ai_edge_quantizer import qtyping, quantizer
 
 from xray_infer.errors import ModelError
 from xray_infer.export.densenet import WHITE, DenseNet
-from xray_infer.export.equalisation import Int8Network, flat
+from xray_infer.export.int8_network import Int8Network, flat
 from xray_infer.export.ranges import LayerRanges, Range
 from xray_infer.export.to_tflite import to_float32
 

@@ -23,7 +23,7 @@ from onnxruntime import InferenceSession
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, create_calibrator
 
 from xray_infer.export.densenet import WHITE, Array, Convolution, DenseNet
-from xray_infer.export.equalisation import Channels, Statistics, Window, flat
+from xray_infer.export.int8_network import Channels, Statistics, Window, flat
 from xray_infer.export.to_onnx import to_onnx
 from xray_infer.manifest import INPUT_NAME
 
@@ -45,7 +45,7 @@ IMAGES_AT_ONCE: Final = 4  # whose activations are in memory together, about 60 
 class LayerRanges:
     """Lowest and highest value that each convolution gives out, its ReLU included, by one calibration method.
 
-    In the order of `equalisation.flat`.
+    In the order of `int8_network.flat`.
     """
 
     method: str
@@ -53,7 +53,7 @@ class LayerRanges:
 
 
 def outputs_of(model: onnx.ModelProto, network: DenseNet) -> list[str]:
-    """Name the tensors that an ONNX file's convolutions give out, in the order of `equalisation.flat`."""
+    """Name the tensors that an ONNX file's convolutions give out, in the order of `int8_network.flat`."""
     relus = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "Relu"}
     made = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
     count = sum(1 for _ in flat(network))
@@ -61,7 +61,7 @@ def outputs_of(model: onnx.ModelProto, network: DenseNet) -> list[str]:
 
 
 def collect_statistics(network: DenseNet, images: Iterable[NDArray[np.uint8]]) -> Statistics:
-    """Run uint8 [224, 224, 1] images through a network and gather what `equalisation.for_int8` needs."""
+    """Run uint8 [224, 224, 1] images through a network and gather what `int8_network.for_int8` needs."""
     model = to_onnx(network)
     names = outputs_of(model, network)
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xray_infer.export.calibration import ImageStream
 from xray_infer.export.densenet import DenseNet
-from xray_infer.export.equalisation import Int8Network, for_int8
+from xray_infer.export.int8_network import Int8Network, for_int8
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.quantize_tflite import TfliteQuantizer
 from xray_infer.export.ranges import LayerRanges, collect_ranges, collect_statistics

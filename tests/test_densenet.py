@@ -20,7 +20,7 @@ from xray_infer.errors import ModelError
 from xray_infer.export.calibration import draw
 from xray_infer.export.densenet import WHITE
 from xray_infer.export.edge_graph import take_apart
-from xray_infer.export.equalisation import flat, for_int8, round_weights
+from xray_infer.export.int8_network import flat, for_int8, round_weights
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.ranges import UNIT, LayerRanges, collect_ranges, collect_statistics, outputs_of
 from xray_infer.export.to_onnx import to_onnx

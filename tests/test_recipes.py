@@ -24,7 +24,7 @@ from xray_infer.datasets import LabelledImage, read_dataset
 from xray_infer.errors import DataError, ModelError
 from xray_infer.export.calibration import balanced_sample, draw, draw_from
 from xray_infer.export.cli import main
-from xray_infer.export.equalisation import for_int8
+from xray_infer.export.int8_network import for_int8
 from xray_infer.export.parity import TOLERANCES
 from xray_infer.export.ranges import METHODS as RANGE_METHODS
 from xray_infer.export.ranges import UNIT, collect_ranges, collect_statistics
