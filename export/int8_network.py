@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from xray_infer.export.densenet import Array, Convolution, DenseNet, Layer
 
 WEIGHT_LEVELS: Final = 127  # of each sign; -128 is not used, so that zero is exact
-DAMPING: Final = 1e-6  # of the mean variance: weights on what never varies are rounded as they are
+DAMPING: Final = 1e-6  # of the mean variance: weights on what never varies go to the nearest integer
 SWEEPS: Final = 50
 BALANCE: Final = 0.75
 """How much of channels' differences goes over to the weights. Measured on DenseNet121, both methods, three
@@ -89,7 +89,7 @@ def round_together(kernel: Array, covariance: Array) -> Array:
     nearest, scale = round_weights(kernel)
     integers = nearest.reshape(-1, kernel.shape[-1]).astype(np.float64)
     free = np.abs(integers) < WEIGHT_LEVELS
-    damped = covariance + np.eye(len(covariance)) * (DAMPING * np.trace(covariance) / len(covariance))
+    damped = covariance + np.eye(len(covariance)) * max(DAMPING * np.diag(covariance).mean(), DAMPING)
     slope = damped @ (integers - (kernel / scale).reshape(integers.shape))
     for _ in range(SWEEPS):
         moved = False

@@ -20,7 +20,7 @@ from xray_infer.errors import ModelError
 from xray_infer.export.calibration import draw
 from xray_infer.export.densenet import WHITE
 from xray_infer.export.edge_graph import take_apart
-from xray_infer.export.int8_network import flat, for_int8, round_weights
+from xray_infer.export.int8_network import flat, for_int8, round_together, round_weights
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.ranges import UNIT, LayerRanges, collect_ranges, collect_statistics, outputs_of
 from xray_infer.export.to_onnx import to_onnx
@@ -132,6 +132,13 @@ def test_the_stem_is_rounded_for_pixels_that_lie_together(tiny_graph, statistics
 
     assert (error(rounded) <= error(nearest)).all()
     assert error(rounded).sum() < error(nearest).sum() / 2
+
+
+def test_weights_on_what_never_varies_go_to_the_nearest_integer(tiny_graph):
+    kernel = tiny_graph.network.stem.kernel
+    size = int(np.prod(kernel.shape[:3]))
+    rounded, scale = round_weights(kernel)
+    np.testing.assert_allclose(round_together(kernel, np.zeros((size, size))), rounded * scale)
 
 
 def test_what_stays_in_float_keeps_its_bias(tiny_graph, statistics):
