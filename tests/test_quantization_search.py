@@ -104,3 +104,10 @@ def test_out_of_reach_the_closest_is_taken(judge, monkeypatch):
     chosen, _ = _choose(judge, methods=("minmax",), ranking=lambda ranges: (1, 4, 7, 2, 3, 5, 6, 0))
     assert len(chosen.attempts) == 1 + len(search.FLOAT_STEPS)
     assert len(chosen.attempts[-1].in_float) == max(len(one.in_float) for one in chosen.attempts)
+
+
+def test_one_image_more_does_not_outweigh_the_differences_of_all():
+    closer = search.Attempt("entropy", (), agreement=0.991, accuracy_kept=1.0, mean_dp=0.003)
+    luckier = search.Attempt("percentile", (), agreement=0.994, accuracy_kept=1.0, mean_dp=0.004)
+    too_few = search.Attempt("minmax", (), agreement=0.985, accuracy_kept=1.0, mean_dp=0.002)
+    assert max((luckier, too_few, closer), key=lambda one: one.closeness) is closer
