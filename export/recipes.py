@@ -63,7 +63,7 @@ def onnx_int8_static(source: Source) -> Made:
     """All but the last ReLU and the head: weights s8 per channel, activations u8. What harms stays float.
 
     Ranges from training images, by the method and with the float layers that validation images chose.
-    The smallest and fastest file: what ships.
+    The fastest file: what ships.
     """
     return source.int8("onnx")
 
@@ -111,7 +111,7 @@ def tflite_int8x16(source: Source) -> Made:
     """Convolutions but the head: weights s8 per channel, activations s16.
 
     Ranges from training images by MinMax. For accelerators that have it: on a CPU it runs on reference
-    kernels, seconds an image.
+    kernels, over a second an image.
     """
     return source.int8x16()
 

@@ -107,7 +107,7 @@ def test_the_list_of_recipes(tiny_exports):
 
 
 def test_the_listed_figures_are_those_of_the_card():
-    """Both come from one run of the benchmark."""
+    """Each row of the list stands in the card too."""
     card = (Path(__file__).parents[1] / "MODEL_CARD.md").read_text()
     measured = json.loads(resources.files("xray_infer.export").joinpath("measured.json").read_text())
     assert measured["recipes"]
