@@ -25,9 +25,12 @@ def run(*arguments: str, **variables: str) -> None:
 
 
 def core_files() -> list[str]:
-    """List the installed copy's core: the package itself and its runtimes."""
+    """List the installed copy's core: the package itself and what lies in its own folder."""
     package = TYPED / "xray_infer"
-    return sorted(map(str, [*package.glob("*.py"), *package.glob("runtimes/*.py")]))
+    folders = [path.parent.name for path in REPOSITORY.glob("infer/*/__init__.py")]
+    return sorted(
+        map(str, [*package.glob("*.py"), *(f for name in folders for f in package.glob(f"{name}/**/*.py"))])
+    )
 
 
 run("ruff", "check")

@@ -161,9 +161,9 @@ def peers_command(folder: Path, model: Path, rounds: int, debug: bool) -> None:
     with one_line_errors("xray-bench", debug=debug):
         from xray_infer.benchmarks.commands import compare_commands, table
         from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.sources import list_images
+        from xray_infer.sources.folder import local_source
 
-        files = len(list_images(folder).items)
+        files = len(list(local_source(folder)))
         with tempfile.TemporaryDirectory() as scratch:
             out = str(Path(scratch, "results.csv"))
             infer = [sys.executable, "-m", "xray_infer", str(folder), "--out", out, "--format"]

@@ -18,12 +18,12 @@ def main(model_path: str, folder: str, out: str) -> None:
 
     from xray_infer.classes import CLASS_NAMES
     from xray_infer.preprocess import INPUT_SIDE
-    from xray_infer.sources import list_images
+    from xray_infer.sources.folder import local_source
 
     model = keras.saving.load_model(model_path, compile=False)
     with open(out, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        for item in list_images(Path(folder)).items:
+        for item in local_source(Path(folder)):
             picture = keras.utils.load_img(
                 item.path,
                 color_mode="grayscale",

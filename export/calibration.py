@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import Dataset, LabelledImage, file_digest, read_images, read_input
 from xray_infer.errors import DataError, SourceError
-from xray_infer.sources import list_images
+from xray_infer.sources.folder import local_source
 
 CALIBRATION_SPLIT: Final = "train"
 CHOICE_SPLIT: Final = "val"
@@ -73,7 +73,7 @@ def draw_from(path: Path, *, count: int, seed: int, barred: Iterable[ImageStream
         images = read_images(path).images
     else:
         try:
-            found = [item.path for item in list_images(path).items]
+            found = [item.path for item in local_source(path)]
             images = tuple(LabelledImage(one, 0, file_digest(one)) for one in found)
         except (OSError, SourceError) as error:
             raise DataError(f"{error}; calibrate with a folder of images or a manifest") from error

@@ -21,7 +21,7 @@ from xray_infer.export.reference import SUFFIX, Reference, StoredReference, inpu
 from xray_infer.manifest import ModelManifest
 from xray_infer.preprocess import to_input
 from xray_infer.runtimes import find_model
-from xray_infer.sources import list_images
+from xray_infer.sources.folder import local_source
 
 FIGURES = ("agreement", "accuracy", "accuracy_kept", "max_dp", "mean_dp", "cam_error", "cam_correlation")
 
@@ -73,7 +73,7 @@ def _with_inputs(stored: StoredReference, data: Path) -> Reference:
 def _files(data: Path) -> list[Path]:
     """List the images of a manifest or a folder; what cannot be read is no matter unless it is missed."""
     if data.is_dir() and not (data / "manifest.csv").exists():
-        return [item.path for item in list_images(data).items]
+        return [item.path for item in local_source(data)]
     return [image.path for image in read_images(data, unreadable={}).images]
 
 

@@ -100,20 +100,21 @@ def run(options: Options) -> int:
 
     from xray_infer.engine import classify, default_workers
     from xray_infer.results import OK, Summary, probability_table
-    from xray_infer.sources import list_images
+    from xray_infer.sources.folder import local_source
     from xray_infer.writers import open_writer
 
     is_folder = options.source.is_dir()
     if is_folder and options.out is None:
         raise OutputError("a folder needs a file for its results: add --out results.csv")
-    listing = list_images(options.source)
+    source = local_source(options.source)
+    items = list(source)
     cv2.setNumThreads(1)  # the workers are the parallelism
     workers = options.workers or default_workers()
     model, runtime = _choose_model(options, workers=workers)
     rows = classify(
-        listing.items,
+        items,
         model,
-        workers=min(workers, len(listing.items)),
+        workers=min(workers, len(items)),
         batch_size=options.batch_size,
         runtime=runtime,
         on_classified=_overlay_writer(options.heatmap),
@@ -122,9 +123,7 @@ def run(options: Options) -> int:
     started = time.monotonic()
     with (
         open_writer(options.out) if options.out else nullcontext() as writer,
-        _progress(rows, len(listing.items))
-        if sys.stderr.isatty() and is_folder
-        else nullcontext(rows) as shown,
+        _progress(rows, len(items)) if sys.stderr.isatty() and is_folder else nullcontext(rows) as shown,
         _say_where_rows_are(writer),
     ):
         for row in shown:
@@ -134,8 +133,8 @@ def run(options: Options) -> int:
             if not is_folder:
                 click.echo(probability_table(row) if row.status == OK else f"{row.path}: {row.reason}")
     if is_folder:
-        if listing.skipped:
-            say(f"{listing.skipped} other files were skipped")
+        if source.skipped:
+            say(f"{source.skipped} other files were skipped")
         for line in summary.lines(seconds=time.monotonic() - started):
             say(line)
         say(f"results: {options.out}")

@@ -24,7 +24,7 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.decode import decode
 from xray_infer.errors import DataError, ImageError, SourceError
 from xray_infer.preprocess import to_input
-from xray_infer.sources import list_images
+from xray_infer.sources.folder import local_source
 
 SPLITS: Final = ("train", "val", "test")
 TAG: Final = re.compile(r"\[([^\]]+)\]")
@@ -170,11 +170,11 @@ def _read_manifest(manifest: Path) -> list[LabelledImage]:
 def _read_tree(root: Path) -> list[LabelledImage]:
     """List a tree's images; the files are not opened, so their digests are empty."""
     try:
-        listing = list_images(root)
+        items = list(local_source(root))
     except SourceError as error:
         raise DataError(f"{error}; expected a manifest.csv or {root}/<class>/<image>") from error
     images = []
-    for item in listing.items:
+    for item in items:
         *folders, _ = Path(item.name).parts
         split = folders.pop(0) if len(folders) == 2 and folders[0] in SPLITS else ""
         if len(folders) != 1:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from xray_infer.decode import decode
 from xray_infer.errors import ImageError
+from xray_infer.limits import DEFAULT_LIMITS
 from xray_infer.preprocess import to_input
 from xray_infer.results import ERROR, OK, Row
 from xray_infer.runtimes import Model, Session
@@ -93,20 +93,6 @@ def _batched(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
         yield batch
 
 
-def read_item(item: Item) -> bytes:
-    """Read one item's bytes. Raises ImageError when it is not a readable regular file."""
-    try:
-        # A FIFO or a device would block the run for ever.
-        mode = item.path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise ImageError("a folder that cannot be listed")
-        if not stat.S_ISREG(mode):
-            raise ImageError("not a regular file")
-        return item.path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot be opened: {error.strerror}") from error
-
-
 class _Worker:
     """One session and what it needs to turn a batch of items into rows."""
 
@@ -142,7 +128,7 @@ class _Worker:
 
     def _read(self, item: Item) -> NDArray[np.uint8] | ImageError:
         try:
-            return decode(read_item(item))
+            return decode(item.read(DEFAULT_LIMITS))
         except ImageError as error:
             return error
 

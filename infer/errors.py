@@ -7,7 +7,9 @@ XrayError                  anything a user can mend; the command line prints it 
 ├── MissingExtraError      an optional dependency is not installed                     (exit 2)
 ├── DataError              training, calibration or benchmark data cannot be used      (exit 2)
 ├── ParityError            an exported file does not compute what its model computes   (exit 2)
-└── ImageError             one image cannot be read: becomes a row, never ends a run
+└── ImageError             one image cannot be used: becomes a row, never ends a run
+    ├── ReadError          its bytes cannot be had now; another run tries again
+    └── RejectedError      it can be read, but the model may not judge it
 """
 
 from collections.abc import Iterator
@@ -57,4 +59,12 @@ class ParityError(XrayError):
 
 
 class ImageError(XrayError):
-    """One image cannot be read; it becomes a row with this reason."""
+    """One image cannot be used; it becomes an `error` row with this reason."""
+
+
+class ReadError(ImageError):
+    """One image's bytes cannot be had: it is gone, locked or out of reach. Another run tries again."""
+
+
+class RejectedError(ImageError):
+    """One image is readable, but not something that the model may judge; becomes a `rejected` row."""

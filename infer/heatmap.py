@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.errors import OutputError
 from xray_infer.results import Row
-from xray_infer.sources import OVERLAY_SUFFIX
+from xray_infer.sources.folder import OVERLAY_SUFFIX
 
 OVERLAY_SIDE: Final = 768  # longer side of the drawn picture, in pixels
 MAX_OPACITY: Final = 0.55

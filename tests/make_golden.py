@@ -6,11 +6,11 @@ from pathlib import Path
 from xray_infer.engine import classify
 from xray_infer.runtimes import SUFFIXES
 from xray_infer.shipped import shipped_model
-from xray_infer.sources import list_images
+from xray_infer.sources.folder import local_source
 
 HERE = Path(__file__).parent
 
-samples = list_images(HERE.parent / "samples").items
+samples = list(local_source(HERE.parent / "samples"))
 golden = {
     model_format: {
         row.path: [round(value, 4) for value in row.probabilities]

@@ -14,7 +14,7 @@ from xray_infer.cli import main
 from xray_infer.engine import classify
 from xray_infer.results import COLUMNS
 from xray_infer.runtimes import find_model
-from xray_infer.sources import Item, list_images
+from xray_infer.sources.folder import FileItem, local_source
 
 
 def run(*arguments: object):
@@ -176,7 +176,7 @@ def test_a_model_of_another_contract_is_refused(folder, make_tiny_onnx, tmp_path
 @pytest.mark.parametrize(("workers", "batch_size"), [(1, 1), (3, 1), (2, 4), (1, 64)])
 def test_workers_and_batches_change_nothing(folder, tiny_onnx, workers, batch_size):
     (folder / "bad.png").write_bytes(b"")
-    items = list_images(folder).items
+    items = list(local_source(folder))
     reference = list(classify(items, find_model(tiny_onnx), workers=1, batch_size=1))
     rows = list(classify(items, find_model(tiny_onnx), workers=workers, batch_size=batch_size))
     assert [row.path for row in rows] == [item.name for item in items]
@@ -187,7 +187,7 @@ def test_workers_and_batches_change_nothing(folder, tiny_onnx, workers, batch_si
 
 def test_items_are_taken_only_as_they_are_needed(folder, tiny_onnx):
     """Constant memory: the engine must not run ahead of whoever takes its rows."""
-    item = list_images(folder).items[0]
+    item = next(iter(local_source(folder)))
     taken = 0
 
     def endless():
@@ -234,7 +234,7 @@ def test_rows_survive_a_run_that_is_killed(folder, tiny_onnx, tmp_path):
 
     out = tmp_path / "r.csv"
     out.write_text("an older result")
-    rows = classify(list_images(folder).items, find_model(tiny_onnx), workers=1)
+    rows = classify(list(local_source(folder)), find_model(tiny_onnx), workers=1)
 
     def stop_after_three():
         with open_writer(out) as writer:
@@ -277,10 +277,10 @@ def test_heat_maps_are_written_beside_each_other(folder, tiny_onnx, tmp_path, xr
 
 
 def test_an_item_can_be_a_single_path(tiny_onnx, folder):
-    (row,) = classify([Item(folder / "film0.png", "shown name")], find_model(tiny_onnx))
+    (row,) = classify([FileItem(folder / "film0.png", "shown name")], find_model(tiny_onnx))
     assert row.path == "shown name"
 
 
 def test_symlink_loops_end(folder):
     (folder / "loop").symlink_to(folder)
-    assert [item.name for item in list_images(folder).items] == GOOD
+    assert [item.name for item in local_source(folder)] == GOOD

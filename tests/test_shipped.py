@@ -17,7 +17,7 @@ from xray_infer.manifest import METHODS
 from xray_infer.preprocess import to_input
 from xray_infer.runtimes import SUFFIXES
 from xray_infer.shipped import MODELS_FOLDER, shipped_model
-from xray_infer.sources import list_images
+from xray_infer.sources.folder import local_source
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
@@ -104,7 +104,7 @@ def test_listing_and_classifying_exclude_each_other():
 def test_golden_answers(model_format):
     """Another processor may round int8 otherwise; a changed model or preprocessing is far outside."""
     needs(model_format)
-    rows = list(classify(list_images(SAMPLES).items, shipped_model(model_format), workers=1))
+    rows = list(classify(list(local_source(SAMPLES)), shipped_model(model_format), workers=1))
     assert [row.path for row in rows] == list(GOLDEN[model_format])
     for row in rows:
         assert row.probabilities == pytest.approx(GOLDEN[model_format][row.path], abs=0.05), row.path
@@ -116,7 +116,7 @@ def test_the_shipped_files_are_small_enough_for_a_wheel():
 
 def test_both_formats_read_every_original_and_agree(shared_data):
     needs("tflite")
-    items = list_images(shared_data / "originals").items
+    items = list(local_source(shared_data / "originals"))
     answers = {one: list(classify(items, shipped_model(one))) for one in FORMATS}
     for rows in answers.values():
         assert [row.status for row in rows] == ["ok"] * 88

@@ -25,11 +25,13 @@ class ModelOutput:
     """What one forward pass gives.
 
     `probabilities`: float32 [N, 3], rows sum to 1. `cam`: float32 [N, 7, 7, 3], each class's weight vector
-    applied to the last feature map; the mean over 7 x 7 plus the head's bias is the logit.
+    applied to the last feature map; the mean over 7 x 7 plus the head's bias is the logit. `ood_score`:
+    float32 [N], how far the image is from the training images, None where the file does not compute it.
     """
 
     probabilities: NDArray[np.float32]
     cam: NDArray[np.float32]
+    ood_score: NDArray[np.float32] | None = None
 
 
 class Session(Protocol):

@@ -1,0 +1,24 @@
+"""Bounds that are checked before anything is decoded or unpacked, so that no file costs more than it may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one input may ask for; each is an option of the command.
+
+    `max_pixels` and `max_file_bytes` are for one image, as its header says and as it lies on disk or in an
+    archive, unpacked. `max_members`, `max_archive_bytes` (unpacked, all members together) and
+    `max_compression_ratio` (unpacked over packed bytes of a member) are for an archive.
+    """
+
+    max_pixels: int = 200_000_000
+    max_file_bytes: int = 1 << 30
+    max_members: int = 1_000_000
+    max_archive_bytes: int = 1 << 40
+    max_compression_ratio: float = 1000.0
+
+
+DEFAULT_LIMITS = Limits()
