@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import ImageError
 from xray_infer.header import read_header
+from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.preprocess import INPUT_SIDE
 
 # Factor by which libjpeg can shrink while decoding (a smaller inverse DCT), with OpenCV's flag.
@@ -28,14 +29,14 @@ _REDUCED: Final = (
 )
 
 
-def decode(data: bytes, *, side: int = INPUT_SIDE) -> NDArray[np.uint8]:
+def decode(data: bytes, *, side: int = INPUT_SIDE, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
     """Decode JPEG, PNG, TIFF, WebP or BMP bytes to gray `uint8 [H, W]`.
 
     A JPEG is decoded at the smallest DCT scale that keeps twice `side` on its shorter edge, which costs
     nothing in agreement and halves the time on large files; `side=0` always decodes at full size.
     Raises ImageError, with the reason, for anything that cannot be decoded in full.
     """
-    header = read_header(data)
+    header = read_header(data, limits=limits)
     flags = cv2.IMREAD_UNCHANGED
     if header.format == "jpeg":
         shorter = min(header.width, header.height)

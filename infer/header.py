@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from xray_infer.errors import ImageError
-
-MAX_PIXELS: Final = 200_000_000
+from xray_infer.limits import DEFAULT_LIMITS, Limits
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG_NO_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD8)))  # TEM and RST0..7 stand alone
@@ -29,7 +28,7 @@ class Header:
     height: int = 0
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     """Identify an image file from its bytes.
 
     Raises ImageError for an empty, truncated, over-large or unknown file.
@@ -48,8 +47,8 @@ def read_header(data: bytes) -> Header:
         header = Header("bmp")
     else:
         raise ImageError("not an image of a known format (JPEG, PNG, TIFF, WebP, BMP)")
-    if header.width * header.height > MAX_PIXELS:
-        raise ImageError(f"{header.width} x {header.height} pixels; the limit is {MAX_PIXELS:,}")
+    if header.width * header.height > limits.max_pixels:
+        raise ImageError(f"{header.width} x {header.height} pixels; the limit is {limits.max_pixels:,}")
     return header
 
 

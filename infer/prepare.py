@@ -1,0 +1,31 @@
+"""One input's bytes to the model's input, in one call: what runs in a worker, here or in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.decode import decode
+from xray_infer.limits import Limits
+from xray_infer.preprocess import to_input
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """`input` is uint8 [224, 224, 1]; `pixels`, the gray picture uint8 [H, W], is kept only for drawing."""
+
+    input: NDArray[np.uint8]
+    pixels: NDArray[np.uint8] | None = None
+
+
+# Bytes to what the model and the drawing need; raises ImageError.
+Prepare = Callable[[bytes], Prepared]
+
+
+def prepare(data: bytes, *, limits: Limits, keep_pixels: bool = False) -> Prepared:
+    """Decode one image and make the model's input of it. Raises ImageError."""
+    pixels = decode(data, limits=limits)
+    return Prepared(to_input(pixels), pixels if keep_pixels else None)
