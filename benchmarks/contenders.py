@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.datasets import read_dataset, read_input
-from xray_infer.engine import default_workers
 from xray_infer.errors import DataError, MissingExtraError, extra_for
 from xray_infer.manifest import METHODS
+from xray_infer.processors import default_workers
 from xray_infer.runtimes import SUFFIXES, Model, Session, find_model
 from xray_infer.temperature import at_temperature
 from xray_infer.terminal import Report

@@ -24,7 +24,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from xray_infer.benchmarks.commands import spread
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.engine import default_workers
 from xray_infer.export.densenet import Convolution, DenseNet, Layer, MaxPool
 from xray_infer.export.edge_graph import Pixels
 from xray_infer.export.forward import forward
@@ -34,6 +33,7 @@ from xray_infer.export.ranges import LayerRanges, collect_ranges, collect_statis
 from xray_infer.export.reference import extreme_inputs
 from xray_infer.export.to_onnx import IR_VERSION, OPSET, OnnxOps, embed_onnx_manifest, to_onnx
 from xray_infer.manifest import ModelManifest
+from xray_infer.processors import default_workers
 from xray_infer.runtimes import find_model
 from xray_infer.terminal import Report
 

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 from typing import Final
 
-from xray_infer.engine import default_workers
+from xray_infer.processors import default_workers
 from xray_infer.versions import installed_versions
 
 PACKAGES: Final = ("onnxruntime", "openvino", "ai-edge-litert", "tensorflow-cpu", "keras", "numpy")

@@ -2,7 +2,23 @@
 
 Research use only. Not a medical device; not for diagnosis.
 
-Importing this package loads neither an inference runtime nor TensorFlow.
+Importing this package loads neither an inference runtime nor TensorFlow; `Classifier` is loaded when it is
+first asked for.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xray_infer.classifier import Classifier, Prediction
+
+__all__ = ["Classifier", "Prediction", "__version__"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Load the Python interface late (PEP 562): the command's --help needs none of it."""
+    if name in ("Classifier", "Prediction"):
+        from xray_infer import classifier
+
+        return getattr(classifier, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

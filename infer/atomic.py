@@ -32,14 +32,15 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _refusal(path, "cannot make the folder", error) from error
+        raise refusal(path, "cannot make the folder", error) from error
     try:
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        raise _refusal(path, "cannot write to the folder", error) from error
+        raise refusal(path, "cannot write to the folder", error) from error
 
 
-def _refusal(path: Path, problem: str, error: OSError) -> OutputError:
+def refusal(path: Path, problem: str, error: OSError) -> OutputError:
+    """Return the error of a file that cannot be written, with what to do where that is known."""
     reason = error.strerror or str(error)
     advice = ADVICE.get(error.errno or 0)
     return OutputError(f"{path}: {problem}: {reason}" + (f"; {advice}" if advice else ""))
@@ -57,7 +58,7 @@ def staged(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise _refusal(path, "cannot be written", error) from error
+        raise refusal(path, "cannot be written", error) from error
     finally:
         with suppress(OSError):  # its own error would hide the one that counts
             temporary.unlink(missing_ok=True)

@@ -2,57 +2,104 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.errors import ModelError, OutputError
-from xray_infer.terminal import one_line_errors, say
+from xray_infer.errors import OutputError
+from xray_infer.limits import DEFAULT_LIMITS
+from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from xray_infer.engine import OnClassified
+    from xray_infer.engine import Engine, OnClassified
+    from xray_infer.job import Job
+    from xray_infer.limits import Limits
     from xray_infer.results import Row
-    from xray_infer.runtimes import Model
     from xray_infer.sources import Item
-    from xray_infer.writers import CsvWriter
+
+Command = Callable[..., Any]
 
 EXIT_SOME_FAILED = 1
-AUTO = "auto"
-RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", AUTO)
+RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", "auto")
+MEGA = 1_000_000
+ISOLATED_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """The command line, as given; None where a default depends on something else."""
 
-    source: Path
-    out: Path | None
+    source: str | None
+    from_list: str | None
+    recursive: bool
+    out: str | None
+    restart: bool
+    watch: bool
+    quiet: bool
     format: str | None
     runtime: str | None
     model: Path | None
     heatmap: Path | None
     workers: int | None
+    threads: int
     batch_size: int
+    isolate: bool
+    time_limit: float
+    min_confidence: float
+    ood_threshold: float | None
+    max_megapixels: float
+    max_file_mb: float
+    max_members: int
+    max_archive_mb: float
+    max_ratio: float
+
+    def limits(self) -> Limits:
+        """Return the bounds in their own units."""
+        from xray_infer.limits import Limits
+
+        return Limits(
+            max_pixels=round(self.max_megapixels * MEGA),
+            max_file_bytes=round(self.max_file_mb * MEGA),
+            max_members=self.max_members,
+            max_archive_bytes=round(self.max_archive_mb * MEGA),
+            max_compression_ratio=self.max_ratio,
+        )
+
+
+def limit_option(name: str, default: float, text: str) -> Callable[[Command], Command]:
+    """Return an option for a bound, a positive number."""
+    kind: click.ParamType = (
+        click.IntRange(1) if isinstance(default, int) else click.FloatRange(0, min_open=True)
+    )
+    return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
 @click.command(
-    epilog=f"Exit status: 0 all read, 1 some inputs failed, 2 usage. {RESEARCH_NOTICE}",
+    epilog="Exit status: 0 all read, 1 some inputs failed, 2 nothing could be done, 70 a fault of the "
+    "program, 130 interrupted. Every option can be given as an environment variable, XRAY_INFER_OUT for "
+    f"--out. {RESEARCH_NOTICE}",
     context_settings={"auto_envvar_prefix": "XRAY_INFER", "help_option_names": ["-h", "--help"]},
 )
-@click.argument("source", type=click.Path(path_type=Path), required=False)
-@click.option("--out", type=click.Path(path_type=Path), help="CSV file for the results; a folder needs it.")
+@click.argument("source", required=False)
+@click.option("--from-list", metavar="FILE", help="Read paths from FILE, one a line; - is standard input.")
+@click.option("--recursive/--no-recursive", default=True, show_default=True, help="Search sub-folders.")
+@click.option(
+    "--out", metavar="FILE", help="Results: .csv, .jsonl or .parquet; - is JSON Lines on standard output."
+)
+@click.option("--restart", is_flag=True, help="Start over, and forget what an unfinished run has done.")
+@click.option("--watch", is_flag=True, help="Keep running, and classify files as they arrive.")
+@click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--format", type=click.Choice(["onnx", "tflite"]), help="Default: onnx.")
 @click.option(
     "--runtime",
@@ -67,128 +114,151 @@ class Options:
 @click.option("--list-models", is_flag=True, help="List the models that ship, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="With --list-models: print JSON.")
 @click.option("--heatmap", type=click.Path(path_type=Path), help="Folder for a Grad-CAM overlay per image.")
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Below it the label is 'uncertain'.",
+)
+@click.option(
+    "--ood-threshold",
+    type=click.FloatRange(0),
+    help="Out-of-distribution score above which an image is rejected; inf: never. Default: the model's own.",
+)
 @click.option("--workers", type=click.IntRange(1, 256), help="Default: one per processor.")
+@click.option(
+    "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of each worker's model."
+)
 @click.option("--batch-size", type=click.IntRange(1, 64), default=1, show_default=True, help="Images a pass.")
+@click.option("--isolate", is_flag=True, help="Decode in processes of their own: a crash costs one file.")
+@limit_option("--time-limit", ISOLATED_S, "With --isolate: seconds that decoding one file may take.")
+@limit_option("--max-megapixels", DEFAULT_LIMITS.max_pixels / MEGA, "Of one image.")
+@limit_option("--max-file-mb", DEFAULT_LIMITS.max_file_bytes / MEGA, "Of one image, unpacked.")
+@limit_option("--max-members", DEFAULT_LIMITS.max_members, "Of an archive.")
+@limit_option("--max-archive-mb", DEFAULT_LIMITS.max_archive_bytes / MEGA, "Of all members, unpacked.")
+@limit_option("--max-ratio", DEFAULT_LIMITS.max_compression_ratio, "Of unpacked over packed size.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__)
-def main(
-    source: Path | None,
-    list_models: bool,
-    as_json: bool,
-    debug: bool,
-    **options: object,
-) -> None:
+def main(list_models: bool, as_json: bool, debug: bool, **given: Any) -> None:
     """Classify chest X-rays as covid, pneumonia or normal.
 
-    SOURCE is a folder, searched with its sub-folders, or one image file. Every image gets a row in the
-    results, also when it cannot be read.
+    SOURCE is a folder, an image file, a quoted pattern ('scans/**/*.png'), a zip or tar archive, or a URI
+    (s3://bucket/scans). Every image gets a row in the results, also when it cannot be read. A run that was
+    interrupted goes on when the same command is given again.
     """
-    if list_models == (source is not None):
-        raise click.UsageError("give a SOURCE, or --list-models", click.get_current_context())
-    if as_json and not list_models:
-        raise click.UsageError("--json goes with --list-models", click.get_current_context())
+    options = Options(**given)
+    context = click.get_current_context()
+    sources = sum((list_models, options.source is not None, options.from_list is not None))
+    if sources != 1:
+        raise click.UsageError("give one of SOURCE, --from-list or --list-models", context)
+    for unfit, message in (
+        (as_json and not list_models, "--json goes with --list-models"),
+        (options.watch and options.from_list is not None, "--watch goes with a folder, not with --from-list"),
+        (
+            options.watch and options.out in (None, "-"),
+            "--watch needs a file for its results: add --out r.csv",
+        ),
+        (options.restart and options.out in (None, "-"), "--restart goes with --out FILE"),
+    ):
+        if unfit:
+            raise click.UsageError(message, context)
     with one_line_errors("xray-infer", debug=debug):
-        if source is None:
+        if list_models:
             click.echo(_shipped_models(as_json=as_json))
             return
-        sys.exit(run(Options(source=source, **options)))  # type: ignore[arg-type]  # click made these types
+        sys.exit(run(options))
 
 
 def run(options: Options) -> int:
     """Classify the source and return the exit status. Raises XrayError for what the user must mend."""
     import cv2
 
-    from xray_infer.engine import classify, default_workers
-    from xray_infer.results import OK, Summary, probability_table
-    from xray_infer.sources.folder import local_source
-    from xray_infer.writers import open_writer
+    from xray_infer.engine import Engine, EngineOptions
+    from xray_infer.job import Job, listed
+    from xray_infer.processors import default_workers
+    from xray_infer.progress import Progress
+    from xray_infer.selection import Wanted, select_model
+    from xray_infer.sources.opening import open_source
+    from xray_infer.stopping import stop_on_signals
+    from xray_infer.writers import find_writer
 
-    is_folder = options.source.is_dir()
-    if is_folder and options.out is None:
-        raise OutputError("a folder needs a file for its results: add --out results.csv")
-    source = local_source(options.source)
-    items = list(source)
+    limits = options.limits()
+    source = open_source(
+        options.source, from_list=options.from_list, recursive=options.recursive, limits=limits
+    )
+    items = iter(source) if options.watch else listed(source)
+    if options.out is None:
+        first = tuple(itertools.islice(items, 2))
+        if len(first) > 1:
+            raise OutputError(f"{source.location} has more than one image: add --out results.csv")
+        items = iter(first)
+    elif options.out != "-":
+        find_writer(Path(options.out))
     cv2.setNumThreads(1)  # the workers are the parallelism
     workers = options.workers or default_workers()
-    model, runtime = _choose_model(options, workers=workers)
-    rows = classify(
-        items,
-        model,
-        workers=min(workers, len(items)),
+    wanted = Wanted(options.model, options.format, options.runtime)
+    model, runtime = select_model(wanted, workers=workers, report=say)
+    engine_options = EngineOptions(
+        workers=workers if options.out is not None else 1,
+        threads=options.threads,
         batch_size=options.batch_size,
-        runtime=runtime,
-        on_classified=_overlay_writer(options.heatmap),
+        limits=limits,
+        ood_threshold=options.ood_threshold,
+        min_confidence=options.min_confidence,
+        isolate_s=options.time_limit if options.isolate else None,
     )
-    summary = Summary()
-    started = time.monotonic()
+    overlays = _overlay_writer(options.heatmap)
     with (
-        open_writer(options.out) if options.out else nullcontext() as writer,
-        _progress(rows, len(items)) if sys.stderr.isatty() and is_folder else nullcontext(rows) as shown,
-        _say_where_rows_are(writer),
+        Engine(model, engine_options, runtime=runtime, on_classified=overlays) as engine,
+        stop_on_signals() as stop,
     ):
-        for row in shown:
-            if writer:
-                writer.write(row)
-            summary.add(row)
-            if not is_folder:
-                click.echo(probability_table(row) if row.status == OK else f"{row.path}: {row.reason}")
-    if is_folder:
-        if source.skipped:
-            say(f"{source.skipped} other files were skipped")
-        for line in summary.lines(seconds=time.monotonic() - started):
-            say(line)
-        say(f"results: {options.out}")
-    return EXIT_SOME_FAILED if summary.failed else 0
+        count = (lambda: None) if options.watch else source.count
+        quiet = options.quiet or options.out is None
+        drawn = {"heatmap": str(options.heatmap.resolve())} if options.heatmap else {}
+        job = Job(engine, source, items, stop, Progress(count, quiet=quiet), drawn)
+        if options.out is None:
+            return _show_one(engine, job)
+        return _to_output(job, options)
 
 
-@contextmanager
-def _say_where_rows_are(writer: CsvWriter | None) -> Iterator[None]:
-    """On Ctrl-C, tell where the rows so far are."""
+def _to_output(job: Job, options: Options) -> int:
+    """Run the job into its file or to standard output, tell how it went, and return the exit status."""
+    from xray_infer.watching import Watch
+
+    out = Path(options.out or "")
+    to_stream = options.out == "-"
     try:
-        yield
-    except KeyboardInterrupt:
-        if writer:
-            say(f"the rows so far are in {writer.partial}")
-        raise
+        if to_stream:
+            job.to_stream(sys.stdout)
+        elif options.watch:
+            Watch(job, say).to_file(out, restart=options.restart)
+        else:
+            job.to_file(out, restart=options.restart)
+    finally:
+        job.progress.clear()
+        kept = job.summary.total and not (job.finished or to_stream)
+        if kept:
+            say(f"{job.summary.total:,} rows are safe in {out}.journal; the same command goes on from there")
+    if not options.quiet:
+        for line in job.told():
+            say(line)
+        if job.finished and not to_stream:
+            say(f"results: {out}")
+    if not job.finished:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if job.summary.failed else 0
 
 
-def _progress(rows: Iterator[Row], length: int) -> AbstractContextManager[Iterable[Row]]:
-    """A progress bar with the time left."""
-    return click.progressbar(rows, length=length, file=sys.stderr, label="classifying", show_pos=True)
+def _show_one(engine: Engine, job: Job) -> int:
+    """Print one image's probabilities as a table."""
+    from xray_infer.engine import Task
+    from xray_infer.results import OK, probability_table
 
-
-def _choose_model(options: Options, *, workers: int) -> tuple[Model, str | None]:
-    """Return the model and the name of its runtime, None for the default."""
-    if options.runtime != AUTO:
-        return next(_models(options)), options.runtime
-    from xray_infer.runtimes.fastest import choose_fastest
-
-    fastest = choose_fastest(list(_models(options)), workers=workers, report=say)
-    return fastest.model, fastest.runtime
-
-
-def _models(options: Options) -> Iterator[Model]:
-    """Yield the file that is asked for, or the shipped one in every format that the options allow."""
-    from xray_infer.manifest import METHODS
-    from xray_infer.runtimes import RUNTIMES, SUFFIXES, find_model
-    from xray_infer.shipped import DEFAULT_METHOD, shipped_model
-
-    formats: dict[str, str] = {}  # what each option that was given asks for
-    if options.format is not None:
-        formats[f"--format {options.format}"] = options.format
-    if options.runtime not in (None, AUTO):
-        reads = RUNTIMES[options.runtime].format
-        formats[f"--runtime {options.runtime} (reads {reads})"] = reads
-    name = DEFAULT_METHOD if options.model is None else str(options.model)
-    file = None if name in METHODS else find_model(Path(name))
-    if file:
-        formats[f"--model {options.model}"] = file.format
-    if len(set(formats.values())) > 1:
-        raise ModelError(f"{' and '.join(formats)} contradict each other")
-    if file:
-        yield file
-    else:
-        yield from (shipped_model(one, name) for one in set(formats.values()) or SUFFIXES.values())
+    (outcome,) = engine.run(Task(item) for item in job.items)
+    row = outcome.row
+    click.echo(probability_table(row) if row.status == OK else f"{row.path}: {row.status}: {row.reason}")
+    return 0 if row.status == OK else EXIT_SOME_FAILED
 
 
 def _shipped_models(*, as_json: bool) -> str:

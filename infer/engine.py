@@ -2,140 +2,278 @@
 
 N workers with one single-threaded session each beat one session of N threads, and one worker's decoding
 overlaps with another's inference: OpenCV and the runtimes release the GIL. Rows come out in the order of
-the items; at most `IN_FLIGHT` batches a worker are in memory, whatever the number of items.
+the tasks; at most `IN_FLIGHT` batches a worker are in memory, whatever the number of tasks.
 """
 
 from __future__ import annotations
 
-import itertools
-import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.decode import decode
-from xray_infer.errors import ImageError
-from xray_infer.limits import DEFAULT_LIMITS
-from xray_infer.preprocess import to_input
-from xray_infer.results import ERROR, OK, Row
+from xray_infer.errors import ImageError, ReadError, RejectedError
+from xray_infer.isolation import IsolatedPrepare
+from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.manifest import OOD_SCORE
+from xray_infer.prepare import Prepare, Prepared, prepare
+from xray_infer.processors import default_workers
+from xray_infer.results import ERROR, REJECTED, Row, RowMaker, Rules
 from xray_infer.runtimes import Model, Session
 from xray_infer.sources import Item
 
 IN_FLIGHT: Final = 4
+STAGES: Final = ("read", "decode", "infer", "draw")
+MOST_KNOWN: Final = 256  # known rows that may wait behind one batch
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One item to classify, or one whose row is `known` and only keeps its place in the order."""
+
+    item: Item
+    stamp: str = ""
+    known: Row | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A task's row.
+
+    `cam` is float32 [7, 7, 3] where the row is ok and new. `final` is False where another run may give
+    another row: the input could not be read.
+    """
+
+    task: Task
+    row: Row
+    cam: NDArray[np.float32] | None = None
+    final: bool = True
+
 
 # Called in a worker thread with the item, its gray pixels, its row and its CAM, float32 [7, 7, 3].
 OnClassified = Callable[[Item, NDArray[np.uint8], Row, NDArray[np.float32]], None]
 
 
-def default_workers() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How to run; nothing here but `limits`, `ood_threshold`, `min_confidence` and `isolate_s` changes a row.
+
+    `workers` (default: one a processor) sessions of `threads` threads each, `batch_size` images a pass.
+    `ood_threshold` is by default the model file's own; infinity accepts everything. With `isolate_s`, each
+    worker decodes in a process of its own, for at most so many seconds a file.
+    """
+
+    workers: int | None = None
+    threads: int = 1
+    batch_size: int = 1
+    limits: Limits = DEFAULT_LIMITS
+    ood_threshold: float | None = None
+    min_confidence: float = 0.0
+    isolate_s: float | None = None
+
+
+class StageSeconds:
+    """Seconds that the workers spent in each stage, all of them together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seconds = dict.fromkeys(STAGES, 0.0)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count seconds of one of STAGES, from any thread."""
+        with self._lock:
+            self._seconds[stage] += seconds
+
+    def totals(self) -> dict[str, float]:
+        """Return the seconds so far by stage."""
+        with self._lock:
+            return dict(self._seconds)
+
+
+class Engine:
+    """An opened model with its workers; a context manager. Raises what `Model.open` raises.
+
+    `runtime` is a name in `RUNTIMES`, by default the first that reads the file.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        options: EngineOptions = EngineOptions(),  # noqa: B008  frozen
+        *,
+        runtime: str | None = None,
+        on_classified: OnClassified | None = None,
+    ) -> None:
+        self.options = options
+        self.workers = options.workers or default_workers()
+        self.seconds = StageSeconds()
+        sessions = model.open_many(self.workers, threads=options.threads, runtime=runtime)
+        self.manifest = sessions[0].manifest
+        threshold = options.ood_threshold
+        if threshold is None:
+            threshold = self.manifest.thresholds.get(OOD_SCORE)
+        rules = Rules(threshold, options.min_confidence)
+        self.maker = RowMaker(self.manifest.name, model.digest, sessions[0].runtime, rules)
+        self._open = ExitStack()
+        self._free = deque(self._worker(session, on_classified) for session in sessions)
+        self._own = threading.local()
+        self._pool = ThreadPoolExecutor(self.workers, "classify", self._adopt_worker)
+
+    def _worker(self, session: Session, on_classified: OnClassified | None) -> _Worker:
+        limits, keep_pixels = self.options.limits, on_classified is not None
+
+        def here(data: bytes) -> Prepared:
+            return prepare(data, limits=limits, keep_pixels=keep_pixels)
+
+        chosen: Prepare = here
+        if self.options.isolate_s is not None:
+            chosen = self._open.enter_context(
+                IsolatedPrepare(limits=limits, seconds=self.options.isolate_s, keep_pixels=keep_pixels)
+            )
+        return _Worker(session, chosen, self, on_classified)
+
+    def _adopt_worker(self) -> None:
+        self._own.worker = self._free.popleft()
+
+    def _work(self, batch: Sequence[Task]) -> list[Outcome]:
+        worker: _Worker = self._own.worker
+        return worker.classify(batch)
+
+    def run(self, tasks: Iterable[Task | None]) -> Iterator[Outcome]:
+        """Yield each task's row, in order.
+
+        A file that cannot be read or decoded becomes an `error` row and costs nothing else; any other
+        exception is a bug and ends the run. None among the tasks says that the next may take a while:
+        what is in flight is finished and yielded first.
+        """
+        most = IN_FLIGHT * self.workers
+        pending: deque[Future[list[Outcome]]] = deque()
+        try:
+            for group in _grouped(tasks, self.options.batch_size):
+                if group and group[0].known:
+                    pending.append(_done([Outcome(task, task.known) for task in group if task.known]))
+                elif group:
+                    pending.append(self._pool.submit(self._work, group))
+                while pending and (len(pending) >= most or not group):
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def close(self) -> None:
+        """End the workers, after what they are at."""
+        self._pool.shutdown(cancel_futures=True)
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        """Return the engine."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
 
 
 def classify(
     items: Iterable[Item],
     model: Model,
+    options: EngineOptions = EngineOptions(),  # noqa: B008  frozen
     *,
-    workers: int | None = None,
-    batch_size: int = 1,
     runtime: str | None = None,
-    on_classified: OnClassified | None = None,
 ) -> Iterator[Row]:
-    """Open the model, in the runtime of this name or its default, and return an iterator of one row per
-    item, in order.
-
-    A file that cannot be read or decoded becomes an `error` row and costs nothing else. Raises what
-    `Model.open` raises, before the first item is taken; any other exception is a bug and ends the run.
-    """
-    opened = [
-        _Worker(session, model.digest, batch_size, on_classified)
-        for session in model.open_many(workers or default_workers(), runtime=runtime)
-    ]
-    return _in_order(_batched(items, batch_size), opened)
+    """Yield one row per item, in order; see `Engine`."""
+    with Engine(model, options, runtime=runtime) as engine:
+        for outcome in engine.run(Task(item) for item in items):
+            yield outcome.row
 
 
-def _in_order(batches: Iterable[Sequence[Item]], workers: list[_Worker]) -> Iterator[Row]:
-    """Hand batches to the workers and yield their rows in the order of the batches."""
-    most = IN_FLIGHT * len(workers)
-    own = threading.local()
-
-    def adopt_worker() -> None:
-        own.worker = workers.pop()
-
-    def work(batch: Sequence[Item]) -> list[Row]:
-        worker: _Worker = own.worker
-        return worker.classify_batch(batch)
-
-    with ThreadPoolExecutor(len(workers), "classify", adopt_worker) as pool:
-        pending: deque[Future[list[Row]]] = deque()
-        try:
-            for batch in batches:
-                pending.append(pool.submit(work, batch))
-                if len(pending) == most:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _done(outcomes: list[Outcome]) -> Future[list[Outcome]]:
+    future: Future[list[Outcome]] = Future()
+    future.set_result(outcomes)
+    return future
 
 
-def _batched(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
-    """itertools.batched, which Python 3.11 lacks."""
-    iterator = iter(items)
-    while batch := tuple(itertools.islice(iterator, size)):
-        yield batch
+def _grouped(tasks: Iterable[Task | None], batch_size: int) -> Iterator[list[Task]]:
+    """Divide tasks into batches of new ones and runs of known ones; an empty list where a None stood."""
+    group: list[Task] = []
+    for task in tasks:
+        if group and (task is None or (task.known is None) != (group[0].known is None)):
+            yield group
+            group = []
+        if task is None:
+            yield []
+            continue
+        group.append(task)
+        if len(group) == (batch_size if task.known is None else MOST_KNOWN):
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 class _Worker:
-    """One session and what it needs to turn a batch of items into rows."""
+    """One session and what it needs to turn a batch of tasks into rows."""
 
     def __init__(
-        self, session: Session, digest: str, batch_size: int, on_classified: OnClassified | None
+        self, session: Session, prepare: Prepare, engine: Engine, on_classified: OnClassified | None
     ) -> None:
-        self._session, self._digest = session, digest
-        self._batch_size, self._on_classified = batch_size, on_classified
+        self._session, self._prepare = session, prepare
+        self._batch_size, self._limits = engine.options.batch_size, engine.options.limits
+        self._maker, self._seconds = engine.maker, engine.seconds
+        self._on_classified = on_classified
 
-    def classify_batch(self, batch: Sequence[Item]) -> list[Row]:
-        """Return one row per item."""
-        pictures = [self._read(item) for item in batch]
-        inputs = [to_input(picture) for picture in pictures if not isinstance(picture, ImageError)]
+    def classify(self, batch: Sequence[Task]) -> list[Outcome]:
+        """Return one row per task."""
+        pictures = [self._picture(task.item) for task in batch]
+        inputs = [picture.input for picture in pictures if isinstance(picture, Prepared)]
         if inputs:
             # One fixed shape for all batches: ONNX Runtime's arena grows with every new one.
             padding = [inputs[-1]] * (self._batch_size - len(inputs))
+            started = time.perf_counter()
             output = self._session.run(np.stack(inputs + padding))
-        rows = []
+            self._seconds.add("infer", time.perf_counter() - started)
+        outcomes = []
         position = 0
-        for item, picture in zip(batch, pictures, strict=True):
+        for task, picture in zip(batch, pictures, strict=True):
             if isinstance(picture, ImageError):
-                rows.append(self._row(item, ERROR, reason=str(picture)))
+                status = REJECTED if isinstance(picture, RejectedError) else ERROR
+                row = self._maker.failed(task.item.name, status, str(picture))
+                outcomes.append(Outcome(task, row, final=not isinstance(picture, ReadError)))
                 continue
-            probabilities = tuple(float(value) for value in output.probabilities[position])
-            if np.isfinite(probabilities).all():
-                rows.append(self._row(item, OK, probabilities=probabilities))
-                if self._on_classified:
-                    self._on_classified(item, picture, rows[-1], output.cam[position])
-            else:
-                rows.append(self._row(item, ERROR, reason="the model gave no finite probabilities"))
+            score = None if output.ood_score is None else output.ood_score[position]
+            row = self._maker.judged(task.item.name, output.probabilities[position], score)
+            cam = output.cam[position] if row.probabilities else None
+            if self._on_classified and cam is not None and picture.pixels is not None:
+                started = time.perf_counter()
+                self._on_classified(task.item, picture.pixels, row, cam)
+                self._seconds.add("draw", time.perf_counter() - started)
+            outcomes.append(Outcome(task, row, cam))
             position += 1
-        return rows
+        return outcomes
 
-    def _read(self, item: Item) -> NDArray[np.uint8] | ImageError:
+    def _picture(self, item: Item) -> Prepared | ImageError:
+        started = time.perf_counter()
         try:
-            return decode(item.read(DEFAULT_LIMITS))
+            data = item.read(self._limits)
+            read = time.perf_counter()
+            self._seconds.add("read", read - started)
+            started = read
+            picture = self._prepare(data)
+            self._seconds.add("decode", time.perf_counter() - started)
+            return picture
         except ImageError as error:
             return error
-
-    def _row(
-        self, item: Item, status: str, *, probabilities: tuple[float, ...] = (), reason: str = ""
-    ) -> Row:
-        session = self._session
-        return Row(
-            item.name, status, session.manifest.name, self._digest, session.runtime, probabilities, reason
-        )
+        except MemoryError:
+            return ImageError("there is not enough memory to decode it; lower --max-pixels or --workers")

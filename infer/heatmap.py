@@ -33,7 +33,7 @@ def grad_cam(cam: NDArray[np.float32], class_index: int) -> NDArray[np.float32]:
 
 
 def draw_overlay(gray: NDArray[np.uint8], cam: NDArray[np.float32], row: Row) -> NDArray[np.uint8]:
-    """Draw the predicted class's heat map over the picture.
+    """Draw the most probable class's heat map over the picture.
 
     `gray` is uint8 [H, W], `cam` float32 [7, 7, 3]. Returns BGR uint8: the picture with its longer side at
     768 pixels, coloured from transparent (no heat) to the map's own maximum, a colour bar, and a caption
@@ -43,7 +43,7 @@ def draw_overlay(gray: NDArray[np.uint8], cam: NDArray[np.float32], row: Row) ->
     scale = OVERLAY_SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = cv2.cvtColor(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR)
-    heat = grad_cam(cam, CLASS_NAMES.index(row.label))
+    heat = grad_cam(cam, CLASS_NAMES.index(row.raw_label))
     peak = float(heat.max())
     if peak > 0:
         smooth = np.clip(cv2.resize(heat / peak, size, interpolation=cv2.INTER_CUBIC), 0, 1)
@@ -61,7 +61,7 @@ def _caption(row: Row, peak: float, width: int) -> NDArray[np.uint8]:
     chances = ", ".join(
         f"{name} {value:.1%}" for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)
     )
-    what = f"Grad-CAM of '{row.label}'" if peak > 0 else f"No region speaks for '{row.label}'"
+    what = f"Grad-CAM of '{row.raw_label}'" if peak > 0 else f"No region speaks for '{row.raw_label}'"
     lines = (f"{row.label}: {chances}", f"{what}. {HEATMAP_NOTICE}", RESEARCH_NOTICE)
     caption = np.zeros((_LINE * len(lines) + _MARGIN, width, 3), np.uint8)
     for number, line in enumerate(lines):

@@ -15,9 +15,9 @@ class Limits:
     """
 
     max_pixels: int = 200_000_000
-    max_file_bytes: int = 1 << 30
+    max_file_bytes: int = 1_000_000_000
     max_members: int = 1_000_000
-    max_archive_bytes: int = 1 << 40
+    max_archive_bytes: int = 1_000_000_000_000
     max_compression_ratio: float = 1000.0
 
 

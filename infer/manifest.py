@@ -39,6 +39,9 @@ _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 METHODS: Final = ("feature_extraction", "fine_tuning")
 INPUT_NAME: Final = "image"
 OUTPUT_NAMES: Final = ("probabilities", "cam")
+OOD_SCORE: Final = (
+    "ood_score"  # the output of a file that has the check, and its limit's name in `thresholds`
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,39 +1,51 @@
-"""The result row: one per input, always, whatever happened."""
+"""The result row: one per input, always, whatever happened; and the rules that make a row of an answer."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.preprocess import PREPROCESSING_VERSION
 
+ROW_SCHEMA: Final = 2
+
 OK: Final = "ok"
 REJECTED: Final = "rejected"  # readable, but not something the model may judge
 ERROR: Final = "error"  # not readable; `reason` says why
+STATUSES: Final = (OK, REJECTED, ERROR)
 
-COLUMNS: Final = (
-    "path",
-    "status",
-    "label",
-    *(f"prob_{name}" for name in CLASS_NAMES),
-    "confidence",
-    "reason",
-    "model",
-    "model_sha256",
-    "preprocessing_version",
-    "runtime",
-)
+UNCERTAIN: Final = "uncertain"  # the label that is shown below the confidence threshold
+
+# Every output format has these columns, in this order; a value that does not apply is empty or null.
+COLUMNS: Final[Mapping[str, type]] = {
+    "path": str,
+    "status": str,
+    "label": str,
+    **{f"prob_{name}": float for name in CLASS_NAMES},
+    "confidence": float,
+    "raw_label": str,
+    "ood_score": float,
+    "reason": str,
+    "model": str,
+    "model_sha256": str,
+    "preprocessing_version": int,
+    "runtime": str,
+    "row_schema": int,
+}
+DECIMALS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One input's result. `probabilities` (0..1, in the order of CLASS_NAMES) is empty unless ok.
+    """One input's result.
 
-    `runtime` is the package that ran the model, with its version: float answers differ in the sixth digit,
-    int8 answers in the second.
+    `probabilities` (0..1, in the order of CLASS_NAMES) is empty unless ok. `label` is what is shown: the most
+    probable class, or `uncertain`. `ood_score` is the distance from the training images, None where the model
+    file does not compute it or nothing was computed. `runtime` is the package that ran the model, with its
+    version: float answers differ in the sixth digit, int8 answers in the second.
     """
 
     path: str
@@ -42,30 +54,103 @@ class Row:
     model_sha256: str
     runtime: str
     probabilities: tuple[float, ...] = ()
+    label: str = ""
+    ood_score: float | None = None
     reason: str = ""
 
     @property
-    def label(self) -> str:
-        """The most probable class, or an empty string when there is none."""
+    def raw_label(self) -> str:
+        """The most probable class, or an empty string when there are no probabilities."""
         if not self.probabilities:
             return ""
         return CLASS_NAMES[self.probabilities.index(max(self.probabilities))]
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the row as text, in the order of COLUMNS; probabilities with six decimals."""
-        numbers = [f"{value:.6f}" for value in self.probabilities] or [""] * len(CLASS_NAMES)
-        confidence = f"{max(self.probabilities):.6f}" if self.probabilities else ""
-        return (
-            self.path,
-            self.status,
-            self.label,
-            *numbers,
-            confidence,
-            self.reason,
+    @property
+    def confidence(self) -> float | None:
+        """The largest probability, None when there are none."""
+        return max(self.probabilities, default=None)
+
+    def values(self) -> dict[str, str | float | int | None]:
+        """Return the row by column, in the order of COLUMNS; numbers with six decimals, None where absent."""
+        chances = self.probabilities or (None,) * len(CLASS_NAMES)
+        return {
+            "path": self.path,
+            "status": self.status,
+            "label": self.label,
+            **{f"prob_{name}": _rounded(value) for name, value in zip(CLASS_NAMES, chances, strict=True)},
+            "confidence": _rounded(self.confidence),
+            "raw_label": self.raw_label,
+            "ood_score": _rounded(self.ood_score),
+            "reason": self.reason,
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "preprocessing_version": PREPROCESSING_VERSION,
+            "runtime": self.runtime,
+            "row_schema": ROW_SCHEMA,
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DECIMALS)
+
+
+def printable(name: str) -> str:
+    """Return a path as valid Unicode: bytes of a file name that are not UTF-8 become \\xNN."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What turns an answer into a verdict.
+
+    An image whose out-of-distribution score is above `ood_threshold` is rejected (None: never); one whose
+    largest probability is below `min_confidence` (0..1) is labelled `uncertain`.
+    """
+
+    ood_threshold: float | None = None
+    min_confidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RowMaker:
+    """Makes the rows of one model in one runtime."""
+
+    model: str
+    model_sha256: str
+    runtime: str
+    rules: Rules
+
+    def failed(self, name: str, status: str, reason: str) -> Row:
+        """Return the row of an input that gave no answer."""
+        return Row(printable(name), status, self.model, self.model_sha256, self.runtime, reason=reason)
+
+    def judged(self, name: str, probabilities: Sequence[float], ood_score: float | None) -> Row:
+        """Return the row of an answer: ok, or rejected by the rules."""
+        score = None if ood_score is None else float(ood_score)
+        chances = tuple(map(float, probabilities))
+        if not all(map(math.isfinite, chances)):
+            return self.failed(name, ERROR, "the model gave no finite probabilities")
+        limit = self.rules.ood_threshold
+        label, status, reason = "", OK, ""
+        # Not `score > limit`: a score that is no number is above every limit.
+        if score is not None and limit is not None and not score <= limit:
+            chances, status = (), REJECTED
+            reason = f"unlike the training images: out-of-distribution score {score:.3f}, limit {limit:.3f}"
+        elif max(chances) < self.rules.min_confidence:
+            label = UNCERTAIN
+            reason = f"confidence {max(chances):.3f} is below {self.rules.min_confidence:.3f}"
+        else:
+            label = CLASS_NAMES[chances.index(max(chances))]
+        return Row(
+            printable(name),
+            status,
             self.model,
             self.model_sha256,
-            str(PREPROCESSING_VERSION),
             self.runtime,
+            probabilities=chances,
+            label=label,
+            ood_score=score,
+            reason=reason,
         )
 
 
@@ -74,40 +159,6 @@ def probability_table(row: Row) -> str:
     lines = [row.path]
     ranked = sorted(zip(row.probabilities, CLASS_NAMES, strict=True), reverse=True)
     lines += [f"  {name:<10} {value:7.2%}  {'█' * round(30 * value)}" for value, name in ranked]
+    if row.reason:
+        lines.append(f"  {row.label}: {row.reason}")
     return "\n".join([*lines, RESEARCH_NOTICE])
-
-
-class Summary:
-    """Counts of a run in constant memory: by status, by label, and failures by reason."""
-
-    def __init__(self) -> None:
-        self.statuses: Counter[str] = Counter()
-        self.labels: Counter[str] = Counter()
-        self.reasons: Counter[str] = Counter()
-
-    def add(self, row: Row) -> None:
-        """Count one row."""
-        self.statuses[row.status] += 1
-        if row.status == OK:
-            self.labels[row.label] += 1
-        else:
-            self.reasons[row.reason] += 1
-
-    @property
-    def failed(self) -> int:
-        """Number of rows that are not ok."""
-        return self.statuses.total() - self.statuses[OK]
-
-    def lines(self, *, seconds: float, most_reasons: int = 10) -> Iterable[str]:
-        """Yield the summary's lines for a person."""
-        total = self.statuses.total()
-        yield f"{total} images in {seconds:.1f} s ({total / max(seconds, 1e-9):.1f} images/s)"
-        counts = ", ".join(f"{self.labels[name]} {name}" for name in CLASS_NAMES)
-        yield f"{self.statuses[OK]} classified: {counts}"
-        if self.failed:
-            yield f"{self.failed} could not be read:"
-            for reason, count in self.reasons.most_common(most_reasons):
-                yield f"  {count} x {reason}"
-            if len(self.reasons) > most_reasons:
-                yield f"  and {len(self.reasons) - most_reasons} other reasons; see the column 'reason'"
-        yield RESEARCH_NOTICE

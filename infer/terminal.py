@@ -15,6 +15,7 @@ from xray_infer.errors import XrayError
 Report = Callable[[str], None]
 
 EXIT_USAGE = 2
+EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h: not the user's doing
 EXIT_INTERRUPTED = 130
 
 
@@ -39,7 +40,10 @@ class DefaultGroup(click.Group):
 
 @contextmanager
 def one_line_errors(program: str, *, debug: bool) -> Iterator[None]:
-    """Turn an XrayError into one line and exit status 2; Ctrl-C into 130. `debug` shows tracebacks."""
+    """Turn an XrayError into one line and exit status 2; Ctrl-C into 130; a fault of ours into 70.
+
+    `debug` shows tracebacks.
+    """
     try:
         yield
     except XrayError as error:
@@ -52,3 +56,11 @@ def one_line_errors(program: str, *, debug: bool) -> Iterator[None]:
             raise
         say(f"{program}: interrupted")
         sys.exit(EXIT_INTERRUPTED)
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        say(f"{program}: a fault of this program: {what}; run it again with --debug and report what it shows")
+        sys.exit(EXIT_FAULT)

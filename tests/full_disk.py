@@ -35,6 +35,8 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, folder: Path, *, names: str = "*"
         if not fnmatch(path.name, names):
             return really_open(file, mode, *arguments, **options)
         raw = Disk(path, mode.replace("b", "").replace("t", ""))
+        if options.get("buffering") == 0:
+            return raw
         stream = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
         return stream if "b" in mode else io.TextIOWrapper(stream, encoding="utf-8")
 

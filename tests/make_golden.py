@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from xray_infer.engine import classify
+from xray_infer.engine import EngineOptions, classify
 from xray_infer.runtimes import SUFFIXES
 from xray_infer.shipped import shipped_model
 from xray_infer.sources.folder import local_source
@@ -14,7 +14,7 @@ samples = list(local_source(HERE.parent / "samples"))
 golden = {
     model_format: {
         row.path: [round(value, 4) for value in row.probabilities]
-        for row in classify(samples, shipped_model(model_format), workers=1)
+        for row in classify(samples, shipped_model(model_format), EngineOptions(workers=1))
     }
     for model_format in SUFFIXES.values()
 }

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.decode import decode
-from xray_infer.engine import classify
+from xray_infer.engine import EngineOptions, classify
 from xray_infer.export.verify import verify
 from xray_infer.manifest import METHODS
 from xray_infer.preprocess import to_input
@@ -104,7 +104,7 @@ def test_listing_and_classifying_exclude_each_other():
 def test_golden_answers(model_format):
     """Another processor may round int8 otherwise; a changed model or preprocessing is far outside."""
     needs(model_format)
-    rows = list(classify(list(local_source(SAMPLES)), shipped_model(model_format), workers=1))
+    rows = list(classify(list(local_source(SAMPLES)), shipped_model(model_format), EngineOptions(workers=1)))
     assert [row.path for row in rows] == list(GOLDEN[model_format])
     for row in rows:
         assert row.probabilities == pytest.approx(GOLDEN[model_format][row.path], abs=0.05), row.path

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import statistics
 import sys
 import time
@@ -27,6 +26,7 @@ import numpy as np
 from xray_infer.atomic import make_folder, write_json
 from xray_infer.errors import OutputError, XrayError
 from xray_infer.preprocess import INPUT_SHAPE
+from xray_infer.processors import processor_name
 from xray_infer.runtimes import RUNTIMES, Model, Session
 from xray_infer.terminal import Report
 
@@ -146,19 +146,6 @@ def _facts(candidates: Sequence[Candidate], workers: int) -> dict[str, Any]:
         "processors": os.cpu_count(),
         "workers": workers,
     }
-
-
-def processor_name() -> str:
-    """Return the processor's name as the system tells it, or its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    named = {key.strip(): value.strip() for key, value in fields.items()}
-    # x86 has a model name; ARM has a board's name (Model) or the numbers of its maker and part.
-    arm = " ".join(named[key] for key in ("Model", "CPU implementer", "CPU part") if key in named)
-    return named.get("model name") or arm or platform.processor() or platform.machine()
 
 
 def cache_file() -> Path | None:

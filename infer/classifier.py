@@ -1,0 +1,183 @@
+"""The Python interface: `Classifier`, on the same engine as the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.engine import Engine, EngineOptions, Task
+from xray_infer.limits import Limits
+from xray_infer.manifest import ModelManifest
+from xray_infer.results import Row
+from xray_infer.runtimes import SUFFIXES
+from xray_infer.selection import Wanted, select_model
+from xray_infer.sources.folder import FileItem
+from xray_infer.terminal import say
+
+Image = str | Path | bytes | NDArray[np.uint8]
+FORMATS: Final = tuple(SUFFIXES.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What the model says of one image. Research use only: not for diagnosis.
+
+    `row` is the result row as the command writes it. `cam` is the class activation map, float32 [7, 7, 3]
+    (`xray_infer.heatmap.grad_cam` makes a heat map of it), None where nothing was judged.
+    """
+
+    row: Row
+    cam: NDArray[np.float32] | None = None
+
+    @property
+    def status(self) -> str:
+        """`ok`, `rejected` (readable, but nothing that the model may judge) or `error` (not readable)."""
+        return self.row.status
+
+    @property
+    def label(self) -> str:
+        """The most probable class, `uncertain` below `min_confidence`; empty unless ok."""
+        return self.row.label
+
+    @property
+    def raw_label(self) -> str:
+        """The most probable class, however little probable; empty unless ok."""
+        return self.row.raw_label
+
+    @property
+    def probabilities(self) -> Mapping[str, float]:
+        """Probability by class, 0..1, together 1; empty unless ok."""
+        return dict(zip(CLASS_NAMES, self.row.probabilities, strict=False))
+
+    @property
+    def confidence(self) -> float | None:
+        """The largest probability; None unless ok."""
+        return self.row.confidence
+
+    @property
+    def ood_score(self) -> float | None:
+        """How far the image is from the training images; None where it was not computed."""
+        return self.row.ood_score
+
+    @property
+    def reason(self) -> str:
+        """Why there is no label, or why it is uncertain; else empty."""
+        return self.row.reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BytesItem:
+    """An image file in memory; see `xray_infer.sources.Item`."""
+
+    data: bytes
+    name: str
+
+    def stamp(self) -> str:
+        """Return nothing: it is never taken for one that is known."""
+        return ""
+
+    def read(self, limits: Limits) -> bytes:
+        """Return the bytes."""
+        return self.data
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelsItem:
+    """Decoded gray pixels, uint8 [H, W]; see `xray_infer.sources.Item`."""
+
+    pixels: NDArray[np.uint8]
+    name: str
+
+    def stamp(self) -> str:
+        """Return nothing: it is never taken for one that is known."""
+        return ""
+
+    def read(self, limits: Limits) -> bytes:
+        """Return a BMP file of the pixels, which gives them back exactly."""
+        import cv2
+
+        return cv2.imencode(".bmp", self.pixels)[1].tobytes()
+
+
+class Classifier:
+    """Classifies chest X-rays as covid, pneumonia or normal. Research use only: not for diagnosis.
+
+        with Classifier() as classifier:
+            print(classifier.predict("film.png").probabilities)
+
+    `model` is a file made by xray-export or the name of a model that ships, by default the best of them.
+    `runtime` is a format, onnx or tflite, which its default runtime reads, or a runtime: onnxruntime, litert,
+    openvino, auto. `options` are those of the command: workers, batch size, limits, thresholds, isolation.
+    Raises ModelError for a file that cannot be used, MissingExtraError for a runtime that is not installed.
+
+    May be used from several threads, one call at a time each. `close`, or leaving the `with` block, ends the
+    workers.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        runtime: str = "onnx",
+        *,
+        options: EngineOptions = EngineOptions(),  # noqa: B008  frozen
+    ) -> None:
+        wanted = Wanted(model, runtime, None) if runtime in FORMATS else Wanted(model, None, runtime)
+        if runtime in FORMATS and model is not None and Path(model).suffix.lower() in SUFFIXES:
+            wanted = Wanted(model)  # the file says its format itself
+        chosen, name = select_model(wanted, workers=options.workers or 1, report=say)
+        self._engine = Engine(chosen, options, runtime=name)
+
+    @property
+    def manifest(self) -> ModelManifest:
+        """What the model file says of itself."""
+        return self._engine.manifest
+
+    def predict(self, image: Image) -> Prediction:
+        """Classify one image: a path, an image file's bytes, or gray pixels, uint8 [H, W].
+
+        A file that cannot be read gives a Prediction of status `error` with the reason, as it gives a row in
+        the command. Raises ValueError for an array of another type or shape.
+        """
+        (prediction,) = self.predict_many([image])
+        return prediction
+
+    def predict_many(self, images: Iterable[Image]) -> Iterator[Prediction]:
+        """Yield one Prediction an image, in order, as `predict` gives it.
+
+        Images are taken as they are needed, a few ahead of the predictions: memory does not grow with them.
+        """
+        tasks = (Task(_item(image, number)) for number, image in enumerate(images))
+        for outcome in self._engine.run(tasks):
+            yield Prediction(outcome.row, outcome.cam)
+
+    def close(self) -> None:
+        """End the workers."""
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        """Return the classifier."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+def _item(image: Image, number: int) -> FileItem | BytesItem | PixelsItem:
+    """Return the engine's item for an image; what has no name is named by its place, from 0."""
+    if isinstance(image, bytes):
+        return BytesItem(image, f"image {number}")
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:
+            raise ValueError(f"expected gray pixels, uint8 [H, W], got {image.dtype} {image.shape}")
+        return PixelsItem(image, f"image {number}")
+    return FileItem(Path(image), str(image))

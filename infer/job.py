@@ -1,0 +1,153 @@
+"""A run from a source to its results: resumable into a file, or straight to standard output.
+
+Into a file: every row goes to the journal first and to `OUT.partial` then; at the end the file takes its
+place, the record is written and the journal is removed. A run that ends early, however, leaves the
+journal, and the same run goes on from it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import cv2
+
+import xray_infer
+from xray_infer.engine import Engine, Outcome, Task
+from xray_infer.errors import OutputError
+from xray_infer.journal import Fingerprint, Journal
+from xray_infer.preprocess import PREPROCESSING_VERSION
+from xray_infer.progress import Progress
+from xray_infer.record import Course, write_record
+from xray_infer.results import ROW_SCHEMA
+from xray_infer.sources import Item, Source
+from xray_infer.stopping import Stop
+from xray_infer.summary import Summary
+from xray_infer.writers import Writer, find_writer
+from xray_infer.writers.jsonl_file import to_line
+
+
+@dataclass(slots=True)
+class Job:
+    """One run's parts and its state.
+
+    `source` is what `items` comes from. `drawn` names what is made beside the rows (the heat maps' folder),
+    so that a resumed run makes the same.
+    """
+
+    engine: Engine
+    source: Source
+    items: Iterable[Item]
+    stop: Stop
+    progress: Progress
+    drawn: Mapping[str, Any] = field(default_factory=dict)
+    summary: Summary = field(default_factory=Summary)
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    write_s: float = 0.0
+    reused: int = 0
+    finished: bool = False
+
+    def fingerprint(self) -> Fingerprint:
+        """Return everything that the rows depend on, but the inputs themselves."""
+        options, rules = self.engine.options, self.engine.maker.rules
+        limits = options.limits
+        return {
+            "source": self.source.location,
+            "model_sha256": self.engine.maker.model_sha256,
+            "runtime": self.engine.maker.runtime,
+            "xray_infer": xray_infer.__version__,
+            "opencv": cv2.__version__,
+            "preprocessing_version": PREPROCESSING_VERSION,
+            "row_schema": ROW_SCHEMA,
+            "ood_threshold": rules.ood_threshold,
+            "min_confidence": rules.min_confidence,
+            "isolate_s": options.isolate_s,
+            **{name: getattr(limits, name) for name in limits.__slots__},
+            **self.drawn,
+        }
+
+    def to_file(self, out: Path, *, restart: bool) -> None:
+        """Classify into a file. Raises OutputError; the rows so far are safe in the journal then."""
+        fingerprint = self.fingerprint()
+        with (
+            Journal(out, fingerprint, self.engine.maker, restart=restart) as journal,
+            find_writer(out)(out) as writer,
+        ):
+            for outcome in self.engine.run(self._tasks(journal)):
+                self.keep(outcome, journal, writer)
+            if self.finished:
+                writer.finish()
+            self.record(out, fingerprint)
+            if self.finished:
+                journal.remove()
+
+    def keep(self, outcome: Outcome, journal: Journal, writer: Writer) -> None:
+        """Put one row where it is safe, then where it is read, and count it. Raises OutputError."""
+        began = time.perf_counter()
+        if outcome.task.known:
+            self.reused += 1
+        elif outcome.final:
+            journal.append(outcome.task.item.name, outcome.task.stamp, outcome.row)
+        writer.write(outcome.row)
+        self.write_s += time.perf_counter() - began
+        self.summary.add(outcome.row)
+        self.progress.update(self.summary, reused=self.reused)
+
+    def record(self, out: Path, fingerprint: Fingerprint) -> None:
+        """Write the record of the run so far. Raises OutputError."""
+        course = Course(
+            started=self.started,
+            ended=datetime.now(UTC),
+            finished=self.finished,
+            reused=self.reused,
+            skipped=self.source.skipped,
+            write_s=self.write_s,
+        )
+        write_record(out, self.engine, fingerprint, course, self.summary)
+
+    def to_stream(self, stream: TextIO) -> None:
+        """Classify to JSON Lines on a stream, each row at once; nothing is kept to resume from."""
+        for outcome in self.engine.run(self._tasks(None)):
+            try:
+                stream.write(to_line(outcome.row) + "\n")
+                stream.flush()
+            except BrokenPipeError as error:
+                # Python would flush it once more at its end, and complain.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise OutputError("standard output was closed by its reader") from error
+            self.summary.add(outcome.row)
+            self.progress.update(self.summary, reused=0)
+
+    def told(self) -> Iterator[str]:
+        """Yield what a person wants to know in the end."""
+        if self.source.skipped:
+            yield f"{self.source.skipped:,} other files were skipped"
+        if self.reused:
+            yield f"{self.reused:,} rows are from an earlier run"
+        seconds = (datetime.now(UTC) - self.started).total_seconds()
+        yield from self.summary.lines(seconds=seconds, reused=self.reused)
+
+    def _tasks(self, journal: Journal | None) -> Iterator[Task]:
+        for item in self.items:
+            if self.stop.requested:
+                return
+            if journal is None:
+                yield Task(item)
+            else:
+                # Before the file is read: if it changes meanwhile, the next run sees another stamp.
+                stamp = item.stamp()
+                yield Task(item, stamp, journal.find(item.name, stamp))
+        self.finished = True
+
+
+def listed(source: Source) -> Iterator[Item]:
+    """Return the source's items, after a look at the first. Raises SourceError at once when there is none."""
+    items = iter(source)
+    return itertools.chain([next(items)], items)

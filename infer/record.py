@@ -1,0 +1,115 @@
+"""The record beside the results, `OUT.run.json`: what ran, on what, how long, and what it came to."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import xray_infer
+from xray_infer.atomic import write_json
+from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.engine import Engine
+from xray_infer.journal import Fingerprint
+from xray_infer.processors import allowed_processors, processor_name, processor_quota
+from xray_infer.results import ROW_SCHEMA
+from xray_infer.summary import Summary
+from xray_infer.versions import installed_versions
+
+RECORD_SCHEMA: Final = 1
+SUFFIX: Final = ".run.json"
+PACKAGES: Final = (
+    "numpy",
+    "opencv-python-headless",
+    "onnxruntime",
+    "ai-edge-litert",
+    "openvino",
+    "pydicom",
+    "pyarrow",
+    "fsspec",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a run went. Times are in UTC; `write_s` are the seconds that the rows took to write."""
+
+    started: datetime
+    ended: datetime
+    finished: bool
+    reused: int
+    skipped: int
+    write_s: float
+
+
+def write_record(
+    out: Path, engine: Engine, fingerprint: Fingerprint, course: Course, summary: Summary
+) -> None:
+    """Write `OUT.run.json`. Raises OutputError."""
+    seconds = (course.ended - course.started).total_seconds()
+    options = engine.options
+    record = {
+        "record_schema": RECORD_SCHEMA,
+        "row_schema": ROW_SCHEMA,
+        "notice": RESEARCH_NOTICE,
+        "xray_infer": xray_infer.__version__,
+        "finished": course.finished,
+        "results": out.name,
+        "what_rows_depend_on": dict(fingerprint),
+        "options": {
+            "workers": engine.workers,
+            "threads": options.threads,
+            "batch_size": options.batch_size,
+        },
+        "model": {
+            "name": engine.manifest.name,
+            "version": engine.manifest.version,
+            "method": engine.manifest.method,
+            "recipe": engine.manifest.recipe,
+            "format": engine.manifest.format,
+            "sha256": engine.maker.model_sha256,
+            "intended_use": engine.manifest.intended_use,
+        },
+        "counts": {
+            "images": summary.total,
+            "by_status": dict(summary.statuses),
+            "by_label": dict(summary.labels),
+            "by_reason": {status: dict(reasons) for status, reasons in summary.reasons.items()},
+            "reused_from_an_earlier_run": course.reused,
+            "skipped_other_files": course.skipped,
+        },
+        "time": {
+            "started": course.started.isoformat(timespec="seconds"),
+            "ended": course.ended.isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "images_per_s": round((summary.total - course.reused) / max(seconds, 1e-9), 2),
+            "seconds_by_stage_over_all_workers": {
+                stage: round(total, 3)
+                for stage, total in {**engine.seconds.totals(), "write": course.write_s}.items()
+            },
+        },
+        "peak_memory_mb": peak_memory_mb(),
+        "machine": {
+            "processor": processor_name(),
+            "processors": os.cpu_count(),
+            "allowed_processors": allowed_processors(),
+            "quota": processor_quota(),
+            "system": platform.platform(),
+        },
+        "versions": installed_versions(PACKAGES),
+    }
+    write_json(out.with_name(out.name + SUFFIX), record)
+
+
+def peak_memory_mb() -> float | None:
+    """Return this process's peak resident memory so far, in MiB; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
