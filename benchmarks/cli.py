@@ -199,3 +199,51 @@ def training_command(
         click.echo(training_table(runs))
         sizes = " / ".join(str(len(dataset.split(split))) for split in ("train", "val", "test"))
         click.echo(f"\n{sizes} images, {rounds} interleaved rounds. {describe_machine()}")
+
+
+@main.command("pipeline")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--images", type=click.IntRange(1), default=352, show_default=True, help="Links to FOLDER's.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="After one warm-up.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def pipeline_command(folder: Path, images: int, rounds: int, debug: bool) -> None:
+    """Time the folder command on FOLDER's images beside decoding alone and inference alone."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.benchmarks.pipeline import bound, compare_parts, parts_table, planted
+
+        with planted(folder, images) as many:
+            speeds = compare_parts(many, rounds=rounds, report=say)
+        click.echo(parts_table(speeds))
+        click.echo(f"\n{bound(speeds)}\n{images} images, {rounds} interleaved rounds. {describe_machine()}")
+
+
+@main.command("memory")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--images", "counts", type=click.IntRange(1), multiple=True, default=(1000, 10000), show_default=True
+)
+@click.option("--rounds", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def memory_command(folder: Path, counts: tuple[int, ...], rounds: int, debug: bool) -> None:
+    """Measure the folder command's peak memory over few and many images: links to those of FOLDER."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.footprint import measure_memory, memory_table
+        from xray_infer.benchmarks.machine import describe_machine
+
+        click.echo(memory_table(measure_memory(folder, counts, rounds=rounds, report=say)))
+        click.echo(f"\n{rounds} rounds. {describe_machine()}")
+
+
+@main.command("startup")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--rounds", type=click.IntRange(1), default=9, show_default=True, help="After one warm-up.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def startup_command(image: Path, rounds: int, debug: bool) -> None:
+    """Time the command's help and one IMAGE beside the imports that it needs, as whole processes."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.footprint import measure_startup, startup_table
+        from xray_infer.benchmarks.machine import describe_machine
+
+        click.echo(startup_table(measure_startup(image, rounds=rounds, report=say)))
+        click.echo(f"\n{rounds} interleaved rounds. {describe_machine()}")

@@ -79,9 +79,7 @@ class Options:
 
 def limit_option(name: str, default: float, text: str) -> Callable[[Command], Command]:
     """Return an option for a bound, a positive number."""
-    kind: click.ParamType = (
-        click.IntRange(1) if isinstance(default, int) else click.FloatRange(0, min_open=True)
-    )
+    kind: Any = click.IntRange(1) if isinstance(default, int) else click.FloatRange(0, min_open=True)
     return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
