@@ -59,7 +59,7 @@ def measure_memory(
 def memory_table(runs: Mapping[int, Sequence[CommandRun]]) -> str:
     """Return Markdown; the ratio compares with the first count, round by round."""
     lines = [
-        "| images | peak memory, MB, median (min-max) | of the first row's (min-max) | images/s with start-up |",
+        "| images | peak memory, MB, median (min-max) | of the first row's | images/s with start-up |",
         "|---" * 4 + "|",
     ]
     base = next(iter(runs.values()))

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xray_infer.engine import Engine, OnClassified
-    from xray_infer.job import Job
     from xray_infer.limits import Limits
     from xray_infer.results import Row
+    from xray_infer.runs.job import Job
     from xray_infer.sources import Item
 
 Command = Callable[..., Any]
@@ -173,12 +173,12 @@ def run(options: Options) -> int:
     import cv2
 
     from xray_infer.engine import Engine, EngineOptions
-    from xray_infer.job import Job, listed
     from xray_infer.processors import default_workers
-    from xray_infer.progress import Progress
+    from xray_infer.runs.job import Job, listed
+    from xray_infer.runs.progress import Progress
+    from xray_infer.runs.stopping import stop_on_signals
     from xray_infer.selection import Wanted, select_model
     from xray_infer.sources.opening import open_source
-    from xray_infer.stopping import stop_on_signals
     from xray_infer.writers import find_writer
 
     limits = options.limits()
@@ -222,7 +222,7 @@ def run(options: Options) -> int:
 
 def _to_output(job: Job, options: Options) -> int:
     """Run the job into its file or to standard output, tell how it went, and return the exit status."""
-    from xray_infer.watching import Watch
+    from xray_infer.runs.watching import Watch
 
     out = Path(options.out or "")
     to_stream = options.out == "-"

@@ -9,13 +9,13 @@ from click.testing import CliRunner
 from specimens import png
 
 import xray_infer
-from xray_infer import progress
 from xray_infer.cli import main
 from xray_infer.errors import SourceError
-from xray_infer.progress import Progress, duration, progress_line
 from xray_infer.results import RowMaker, Rules
+from xray_infer.runs import progress
+from xray_infer.runs.progress import Progress, duration, progress_line
+from xray_infer.runs.summary import MOST_REASONS, OTHER_REASON, Summary
 from xray_infer.runtimes import find_model
-from xray_infer.summary import MOST_REASONS, OTHER_REASON, Summary
 
 MAKER = RowMaker("tiny", "", "", Rules(2.0, 0.5))
 
@@ -164,7 +164,7 @@ def test_the_record_says_what_ran(folder, tiny_onnx, tmp_path, xray):
     assert (record["xray_infer"], record["finished"]) == (xray_infer.__version__, True)
     assert record["model"]["sha256"] == find_model(tiny_onnx).digest
     assert record["what_rows_depend_on"]["min_confidence"] == 0.9
-    assert record["options"] == {"workers": 2, "threads": 1, "batch_size": 1}
+    assert record["workers"] == 2
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     counts = record["counts"]
     assert counts["images"] == len(rows) == 7

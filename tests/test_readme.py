@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,17 @@ def test_ci_runs_the_second_command():
     done = subprocess.run(["bash", "-c", extract], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == INSTALL_AND_TEST
     assert "pip install" not in script
+
+
+def test_the_python_example_runs_as_it_stands():
+    (example,) = re.findall(r"```python\n(.*?)\n```", README, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    good, bad = done.stdout.splitlines()
+    assert good.startswith("ok normal {'covid': 0.")
+    assert bad.startswith("error  {} not an image of a known format")
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("command", ["xray-infer", "xray-train", "xray-export", "xray-bench"])

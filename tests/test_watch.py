@@ -16,12 +16,12 @@ from specimens import jpeg, png
 
 from xray_infer.cli import main
 from xray_infer.engine import Engine, EngineOptions
-from xray_infer.job import Job
-from xray_infer.progress import Progress
+from xray_infer.runs.job import Job
+from xray_infer.runs.progress import Progress
+from xray_infer.runs.stopping import Stop
+from xray_infer.runs.watching import Watch
 from xray_infer.runtimes import find_model
 from xray_infer.sources.folder import FolderSource
-from xray_infer.stopping import Stop
-from xray_infer.watching import Watch
 
 PATIENCE_S = 30
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final, TextIO
 
 from xray_infer.errors import SourceError
-from xray_infer.summary import Summary
+from xray_infer.runs.summary import Summary
 
 SECONDS_BETWEEN_FRAMES: Final = 0.25
 SECONDS_BETWEEN_LINES: Final = 30.0

@@ -14,10 +14,10 @@ import xray_infer
 from xray_infer.atomic import write_json
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.engine import Engine
-from xray_infer.journal import Fingerprint
+from xray_infer.runs.journal import Fingerprint
 from xray_infer.processors import allowed_processors, processor_name, processor_quota
 from xray_infer.results import ROW_SCHEMA
-from xray_infer.summary import Summary
+from xray_infer.runs.summary import Summary
 from xray_infer.versions import installed_versions
 
 RECORD_SCHEMA: Final = 1
@@ -51,7 +51,6 @@ def write_record(
 ) -> None:
     """Write `OUT.run.json`. Raises OutputError."""
     seconds = (course.ended - course.started).total_seconds()
-    options = engine.options
     record = {
         "record_schema": RECORD_SCHEMA,
         "row_schema": ROW_SCHEMA,
@@ -60,11 +59,7 @@ def write_record(
         "finished": course.finished,
         "results": out.name,
         "what_rows_depend_on": dict(fingerprint),
-        "options": {
-            "workers": engine.workers,
-            "threads": options.threads,
-            "batch_size": options.batch_size,
-        },
+        "workers": engine.workers,
         "model": {
             "name": engine.manifest.name,
             "version": engine.manifest.version,

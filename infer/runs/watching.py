@@ -19,8 +19,8 @@ from typing import Final
 from xray_infer.atomic import write_atomically
 from xray_infer.engine import Task
 from xray_infer.errors import OutputError, SourceError
-from xray_infer.job import Job
-from xray_infer.journal import Journal
+from xray_infer.runs.job import Job
+from xray_infer.runs.journal import Journal
 from xray_infer.sources.folder import FolderSource
 from xray_infer.terminal import Report
 from xray_infer.writers import Writer, find_writer

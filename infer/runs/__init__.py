@@ -1,0 +1,1 @@
+"""A run from a source to its results: what is kept, resumed, counted, shown and recorded."""
