@@ -53,6 +53,7 @@ class Job:
     write_s: float = 0.0
     reused: int = 0
     finished: bool = False
+    _all_listed: bool = False
 
     def fingerprint(self) -> Fingerprint:
         """Return everything that the rows depend on, but the inputs themselves."""
@@ -84,6 +85,7 @@ class Job:
         ):
             for outcome in self.engine.run(self._tasks(journal)):
                 self.keep(outcome, journal, writer)
+            self.finished = self._all_listed
             if self.finished:
                 writer.finish()
             self.record(out, fingerprint)
@@ -126,6 +128,7 @@ class Job:
                 raise OutputError("standard output was closed by its reader") from error
             self.summary.add(outcome.row)
             self.progress.update(self.summary, reused=0)
+        self.finished = self._all_listed
 
     def told(self) -> Iterator[str]:
         """Yield what a person wants to know in the end."""
@@ -146,7 +149,7 @@ class Job:
                 # Before the file is read: if it changes meanwhile, the next run sees another stamp.
                 stamp = item.stamp()
                 yield Task(item, stamp, journal.find(item.name, stamp))
-        self.finished = True
+        self._all_listed = True
 
 
 def listed(source: Source) -> Iterator[Item]:
