@@ -125,7 +125,7 @@ def jpegs() -> Iterator[Sample]:
         yield sample(f"without a {kind} table", whole[:at] + whole[at + 2 + length :], expected)
     yield sample("of one scan after another", _many_scans(side=3000, scans=150), "either")
     yield sample("of a megabyte of fill bytes", whole[:2] + b"\xff" * (1 << 20) + body, "either")
-    yield sample("of 100,000 empty comments", whole[:2] + segment(0xFE, b"") * 100_000 + body, "ok")
+    yield sample("of 100,000 empty comments", whole[:2] + segment(0xFE, b"") * 100_000 + body, "either")
     yield sample("of 100 large comments", whole[:2] + segment(0xFE, bytes(65_000)) * 100 + body, "ok")
     yield sample(
         "of 255 ICC pieces", whole[:2] + segment(0xE2, b"ICC_PROFILE\x00\xff\xff") * 255 + body, "ok"
@@ -133,7 +133,7 @@ def jpegs() -> Iterator[Sample]:
     yield sample("with a segment of length 0", whole[:2] + b"\xff\xfe\x00\x00" + body, "either")
     yield sample("that ends in its header", whole[:start] + b"\xff\xd9")
     yield sample("of nothing but start and end", b"\xff\xd8\xff\xd9")
-    yield sample("whose pixels are missing", whole[: whole.find(b"\xff\xda") + 12] + b"\xff\xd9", "either")
+    yield sample("whose pixels are missing", whole[: whole.find(b"\xff\xda") + 10] + b"\xff\xd9")
     for what, exif in _exifs().items():
         yield sample(f"with {what}", whole[:2] + segment(0xE1, b"Exif\x00\x00" + exif) + body, "ok")
 
@@ -214,7 +214,8 @@ def tiffs() -> Iterator[Sample]:
         yield sample(f"of {rows} rows a strip", tiff_image(120, 110, rest=pixels, t278=rows), "either")
     for compression in (0, 2, 3, 4, 5, 6, 7, 8, 32773, 34712, 50001, 65535):
         odd = tiff_image(120, 110, rest=pixels, t259=compression)
-        yield sample(f"of compression {compression} and none of it", odd, "either")
+        packbits = compression == 32773  # in which any bytes are something
+        yield sample(f"of compression {compression} and none of it", odd, "either" if packbits else "bad")
     for what, changes in {
         "with pixels beyond its end": {"t273": 2**31},
         "with pixels in its header": {"t273": 0},
