@@ -191,10 +191,10 @@ def isolation_command(folder: Path, rounds: int, threads: int, debug: bool) -> N
         from xray_infer.benchmarks.isolation import isolation_table, measure_isolation, readable_files
         from xray_infer.benchmarks.machine import describe_machine
 
-        cost = measure_isolation(readable_files(folder), rounds=rounds, threads=threads, report=say)
-        click.echo(isolation_table(cost))
+        files = readable_files(folder)
+        click.echo(isolation_table(measure_isolation(files, rounds=rounds, threads=threads, report=say)))
         click.echo(
-            f"\n{cost.files} files in memory, {threads} threads, {rounds} interleaved rounds. "
+            f"\n{len(files)} files in memory, {threads} threads, {rounds} interleaved rounds. "
             f"{describe_machine()}"
         )
 

@@ -113,5 +113,8 @@ def test_each_way_prepares_every_file_once():
 def test_the_rate_that_isolation_leaves_is_round_by_round():
     from xray_infer.benchmarks.isolation import DIRECT, ISOLATED, IsolationCost, isolation_table
 
-    cost = IsolationCost({DIRECT: [10.0, 20.0, 40.0], ISOLATED: [5.0, 15.0, 40.0]}, [0.25], 3)
+    cost = IsolationCost(
+        {DIRECT: [10.0, 20.0, 40.0], ISOLATED: [5.0, 15.0, 40.0]}, [0.25], {1.0: [2.0, 3.0, 9.0]}
+    )
     assert f"| {ISOLATED} | 15.0 (5.0-40.0) | 0.75 (0.50-1.00) |" in isolation_table(cost)
+    assert "| 1 | 3.00 (2.00-9.00) |" in isolation_table(cost)
