@@ -109,6 +109,7 @@ def test_every_file_gives_one_row(finished):
 
 
 def test_what_is_bad_is_an_error_and_what_is_odd_is_read(finished):
+    assert finished.rows
     wrong = []
     for row in finished.rows:
         what, expected = finished.expected[number_of(row["path"])]
@@ -119,6 +120,7 @@ def test_what_is_bad_is_an_error_and_what_is_odd_is_read(finished):
 
 
 def test_a_reason_is_one_short_line(finished):
+    assert finished.rows
     for row in finished.rows:
         assert (row["reason"] == "") == (row["status"] == "ok")
         assert row["reason"].isprintable(), row
