@@ -131,8 +131,8 @@ def test_a_reason_is_one_short_line(finished):
 def test_nothing_is_printed_but_the_summary(finished):
     assert finished.stdout == ""
     summary = re.compile(
-        r"\d+ images in .*|\d+ classified: .*|\d+ could not be read:|  \d+ x .*|  and \d+ other reasons.*"
-        r"|\d+ other files were skipped|results: .*|Research use only.*"
+        r"[\d,]+ (images in|classified|rejected, not judged|could not be read|other files were skipped)\b.*"
+        r"|  [\d,]+ x .*|  and \d+ other reasons.*|results: .*|Research use only.*"
     )
     assert [line for line in finished.stderr.splitlines() if not summary.fullmatch(line)] == []
 
