@@ -178,6 +178,27 @@ def peers_command(folder: Path, model: Path, rounds: int, debug: bool) -> None:
         click.echo(f"\n{files} files, {rounds} interleaved rounds, start-up included. {describe_machine()}")
 
 
+@main.command("isolation")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="After one warm-up.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=2, show_default=True, help="Each with its own child."
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def isolation_command(folder: Path, rounds: int, threads: int, debug: bool) -> None:
+    """Time decoding the images of FOLDER in child processes, as --isolate does, beside doing it directly."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.isolation import isolation_table, measure_isolation, readable_files
+        from xray_infer.benchmarks.machine import describe_machine
+
+        files = readable_files(folder)
+        click.echo(isolation_table(measure_isolation(files, rounds=rounds, threads=threads, report=say)))
+        click.echo(
+            f"\n{len(files)} files in memory, {threads} threads, {rounds} interleaved rounds. "
+            f"{describe_machine()}"
+        )
+
+
 @main.command("training")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--weights", default="imagenet", show_default=True, help="Backbone, as for xray-train.")

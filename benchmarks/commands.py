@@ -34,7 +34,7 @@ def run_command(command: Sequence[str]) -> CommandRun:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         peak_mb = 0.0
         while process.poll() is None:
-            peak_mb = max(peak_mb, _high_water_mb(process.pid))
+            peak_mb = max(peak_mb, high_water_mb(process.pid))
             time.sleep(0.02)
         seconds = time.perf_counter() - started
         errors.seek(0)
@@ -45,7 +45,7 @@ def run_command(command: Sequence[str]) -> CommandRun:
     return CommandRun(seconds, peak_mb)
 
 
-def _high_water_mb(pid: int) -> float:
+def high_water_mb(pid: int) -> float:
     """Return a process's peak resident memory so far, 0 where the system does not tell."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()

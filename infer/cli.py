@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import OutputError
 from xray_infer.limits import DEFAULT_LIMITS
+from xray_infer.native_output import hide_native_output
 from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
 
 if TYPE_CHECKING:
@@ -165,7 +167,10 @@ def main(list_models: bool, as_json: bool, debug: bool, **given: Any) -> None:
         if list_models:
             click.echo(_shipped_models(as_json=as_json))
             return
-        sys.exit(run(options))
+        # What C libraries print of damaged files would bury every message.
+        with nullcontext() if debug else hide_native_output():
+            status = run(options)
+        sys.exit(status)
 
 
 def run(options: Options) -> int:

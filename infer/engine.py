@@ -275,5 +275,3 @@ class _Worker:
             return picture
         except ImageError as error:
             return error
-        except MemoryError:
-            return ImageError("there is not enough memory to decode it; lower --max-pixels or --workers")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.decode import decode
+from xray_infer.errors import ImageError
 from xray_infer.limits import Limits
 from xray_infer.preprocess import to_input
 
@@ -27,5 +28,13 @@ Prepare = Callable[[bytes], Prepared]
 
 def prepare(data: bytes, *, limits: Limits, keep_pixels: bool = False) -> Prepared:
     """Decode one image and make the model's input of it. Raises ImageError."""
-    pixels = decode(data, limits=limits)
-    return Prepared(to_input(pixels), pixels if keep_pixels else None)
+    try:
+        pixels = decode(data, limits=limits)
+        return Prepared(to_input(pixels), pixels if keep_pixels else None)
+    except MemoryError as error:
+        raise out_of_memory() from error
+
+
+def out_of_memory() -> ImageError:
+    """Return the error of an image that there is no memory for."""
+    return ImageError("there is not enough memory to decode it")

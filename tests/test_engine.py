@@ -84,16 +84,12 @@ def test_what_another_run_may_read_is_not_final(tiny_onnx):
     class Rejected(Failing):
         error = RejectedError("a CT slice")
 
-    class OutOfMemory(Failing):
-        error = MemoryError()
-
-    tasks = [Task(kind(b"", "x")) for kind in (Failing, Rejected, OutOfMemory, BytesItem)]
+    tasks = [Task(kind(b"", "x")) for kind in (Failing, Rejected, BytesItem)]
     with Engine(find_model(tiny_onnx), EngineOptions(workers=1)) as engine:
         outcomes = list(engine.run(tasks))
     assert [(one.row.status, one.row.reason, one.final) for one in outcomes] == [
         ("error", "gone", False),
         ("rejected", "a CT slice", True),
-        ("error", "there is not enough memory to decode it; lower --max-pixels or --workers", True),
         ("error", "the file is empty", True),
     ]
 
@@ -125,3 +121,15 @@ def test_both_thread_pools_of_onnxruntime_are_set(tiny_onnx, monkeypatch):
     monkeypatch.setattr(onnxruntime, "InferenceSession", record)
     with Engine(find_model(tiny_onnx), EngineOptions(workers=3, threads=2)):
         assert found == [(2, 1)] * 3
+
+
+def test_an_image_without_memory_for_it_is_an_error(items, tiny_onnx, monkeypatch):
+    from xray_infer import prepare
+
+    def starve(data, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(prepare, "decode", starve)
+    with Engine(find_model(tiny_onnx), EngineOptions(workers=1)) as engine:
+        (outcome,) = engine.run([Task(items[0])])
+    assert (outcome.row.status, outcome.row.reason) == ("error", "there is not enough memory to decode it")

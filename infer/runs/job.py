@@ -22,14 +22,14 @@ import cv2
 import xray_infer
 from xray_infer.engine import Engine, Outcome, Task
 from xray_infer.errors import OutputError
-from xray_infer.runs.journal import Fingerprint, Journal
 from xray_infer.preprocess import PREPROCESSING_VERSION
+from xray_infer.results import ROW_SCHEMA
+from xray_infer.runs.journal import Fingerprint, Journal
 from xray_infer.runs.progress import Progress
 from xray_infer.runs.record import Course, write_record
-from xray_infer.results import ROW_SCHEMA
-from xray_infer.sources import Item, Source
 from xray_infer.runs.stopping import Stop
 from xray_infer.runs.summary import Summary
+from xray_infer.sources import Item, Source
 from xray_infer.writers import Writer, find_writer
 from xray_infer.writers.jsonl_file import to_line
 
@@ -70,7 +70,8 @@ class Job:
             "ood_threshold": rules.ood_threshold,
             "min_confidence": rules.min_confidence,
             "isolate_s": options.isolate_s,
-            "batch_size": options.batch_size,  # float sums round otherwise in other company: the seventh digit
+            # Float sums round otherwise in other company: the seventh digit.
+            "batch_size": options.batch_size,
             "threads": options.threads,
             **{name: getattr(limits, name) for name in limits.__slots__},
             **self.drawn,

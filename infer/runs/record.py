@@ -14,9 +14,9 @@ import xray_infer
 from xray_infer.atomic import write_json
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.engine import Engine
-from xray_infer.runs.journal import Fingerprint
 from xray_infer.processors import allowed_processors, processor_name, processor_quota
 from xray_infer.results import ROW_SCHEMA
+from xray_infer.runs.journal import Fingerprint
 from xray_infer.runs.summary import Summary
 from xray_infer.versions import installed_versions
 

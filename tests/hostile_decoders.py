@@ -1,0 +1,111 @@
+"""Stands in for decoders that hostile files exploit: the "image" says what is to go wrong.
+
+Called in the child process of `IsolatedPrepare` as "hostile_decoders:obey"; real images are prepared.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+
+from xray_infer.errors import ImageError, ReadError, RejectedError
+from xray_infer.isolation.protocol import ANSWER, BUG, PREPARED
+from xray_infer.limits import Limits
+from xray_infer.prepare import Prepared, prepare
+
+
+class OddError(RejectedError):
+    """A class that the protocol does not know."""
+
+
+def obey(data: bytes, *, limits: Limits, keep_pixels: bool) -> Prepared:
+    order = ORDERS.get(data)
+    if order is not None:
+        order()
+    return prepare(data, limits=limits, keep_pixels=keep_pixels)
+
+
+def _crash():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _killed_for_memory():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _overrun():
+    ctypes.string_at(0)
+
+
+def _hang():
+    time.sleep(1000)
+
+
+def _hang_with_lock():
+    ctypes.PyDLL(None).sleep(1000)  # unlike CDLL, this keeps the interpreter's lock
+
+
+def _exit():
+    sys.exit(3)
+
+
+def _ask_for_a_terabyte():
+    np.ones(1 << 40, np.uint8)
+
+
+def _eat_address_space():
+    eaten = [np.empty(64 << 20, np.uint8) for _ in range(100_000)]
+    raise AssertionError(len(eaten))
+
+
+def _print():
+    for descriptor in (0, 1, 2):
+        os.write(descriptor, b"rubbish\n" * 1000)
+    print("rubbish", flush=True)
+    print("rubbish", file=sys.stderr, flush=True)
+    assert os.read(0, 1) == b""
+    raise ImageError("printed")
+
+
+def _raise(error: Exception):
+    raise error
+
+
+def _write_everywhere(answer: bytes):
+    """Take the pipe over, as injected code would."""
+    for descriptor in range(3, 16):
+        try:
+            os.write(descriptor, answer)
+        except OSError:
+            continue
+    time.sleep(1000)
+
+
+ORDERS = {
+    b"crash": _crash,
+    b"overrun": _overrun,
+    b"killed": _killed_for_memory,
+    b"hang": _hang,
+    b"hang with lock": _hang_with_lock,
+    b"exit": _exit,
+    b"terabyte": _ask_for_a_terabyte,
+    b"eat": _eat_address_space,
+    b"print": _print,
+    b"bug": lambda: _raise(ValueError("a bug of ours")),
+    b"image error": lambda: _raise(ImageError('odd text: é, \udce9, \n, "')),
+    b"read error": lambda: _raise(ReadError("gone")),
+    b"rejected": lambda: _raise(RejectedError("a photograph")),
+    b"odd": lambda: _raise(OddError("a subclass")),
+    b"pid": lambda: _raise(ImageError(str(os.getpid()))),
+    b"modules": lambda: _raise(ImageError(" ".join(sys.modules))),
+    b"nonsense": lambda: _write_everywhere(b"\xff" * ANSWER.size),
+    b"giant": lambda: _write_everywhere(ANSWER.pack(PREPARED, 0xFFFFFFFF, 0xFFFFFFFF)),
+    b"unwanted pixels": lambda: _write_everywhere(ANSWER.pack(PREPARED, 100, 100)),
+    b"long text": lambda: _write_everywhere(ANSWER.pack(BUG, 0, 0xFFFFFFFF)),
+    b"half an answer": lambda: _write_everywhere(ANSWER.pack(PREPARED, 0, 0) + b"half"),
+}
