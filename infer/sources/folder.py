@@ -186,12 +186,12 @@ class FileSource:
 
 def local_source(path: Path) -> FolderSource | FileSource:
     """Return the source that a path on disk names: a folder with its sub-folders, or one file."""
-    return FolderSource(path) if path.is_dir() else FileSource(path)
+    return FolderSource(path) if os.path.isdir(path) else FileSource(path)
 
 
 def open_folder(request: Request) -> FolderSource | None:
     """Return the source if a folder was asked for."""
-    if not request.path.is_dir():
+    if not os.path.isdir(request.path):  # Path.is_dir raises behind a closed door
         return None
     return FolderSource(request.path, below((), recursive=True) if request.recursive else Pattern(("*",)))
 
@@ -207,9 +207,15 @@ def open_glob(request: Request) -> FolderSource | None:
     return FolderSource(Path(*base), below(parts, recursive=request.recursive), asked=request.text)
 
 
-def open_file(request: Request) -> FileSource | None:
-    """Return the source if a file of any sort was asked for."""
-    return FileSource(request.path) if os.path.lexists(request.path) else None
+def open_file(request: Request) -> FileSource:
+    """Return the source of a file of any sort. Raises SourceError when there is none."""
+    try:
+        os.lstat(request.path)
+    except OSError as error:
+        raise SourceError(f"{request.text}: {error.strerror}") from error
+    except ValueError as error:
+        raise SourceError(f"{request.text!r}: not a possible name") from error
+    return FileSource(request.path)
 
 
 def _open(path: Path) -> FileIO:

@@ -60,11 +60,8 @@ def open_source(
     on_disk = local_path(source)
     text = source if on_disk is None else on_disk
     request = Request(text, recursive, limits, _head(text))
-    for open_kind in KINDS.values():
-        opened = open_kind(request)
-        if opened is not None:
-            return opened
-    raise SourceError(f"{text}: No such file or directory")
+    answers = (open_kind(request) for open_kind in KINDS.values())
+    return next(opened for opened in answers if opened is not None)  # the last kind always answers
 
 
 def _head(text: str) -> bytes:

@@ -197,6 +197,8 @@ def _headers(stream: TarStream) -> Iterator[tarfile.TarInfo]:
             raise ImageError(f"damaged or truncated: {what}") from error
         if member is None:
             return
+        if member.size < 0:
+            raise ImageError("damaged or truncated: a member of negative size")
         tar.members.clear()  # type: ignore[attr-defined]  # or it would hold them all
         yield member
 
