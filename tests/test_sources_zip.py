@@ -89,12 +89,18 @@ def test_an_archive_is_told_by_content(path, tmp_path):
     assert rows(str(tmp_path / "y.zip")) == [("y.zip", PNG)]
 
 
-def test_zip64_members_and_long_directories(path):
+def test_zip64_members_and_directories(path, monkeypatch):
     with zipfile.ZipFile(path, "w") as archive, archive.open("x.png", "w", force_zip64=True) as member:
         member.write(PNG)
     assert rows(str(path)) == [("x.png", PNG)]
-    write_zip(path, [(f"{n}.png", b"") for n in range(66_000)])  # the directory's end needs Zip64
-    assert open_source(str(path), limits=DEFAULT_LIMITS).count() == 66_000
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)  # in truth 65,535
+    write_zip(path, [(f"{n}.png", PNG) for n in range(5)])
+    assert b"PK\x06\x06" in path.read_bytes()
+    assert rows(str(path)) == [(f"{n}.png", PNG) for n in range(5)]
+    path.write_bytes(b"PK\x03\x04 and a part of another" + path.read_bytes())
+    assert rows(str(path)) == [(f"{n}.png", PNG) for n in range(5)]
+    with pytest.raises(SourceError, match="more than 4 members"):
+        rows(str(path), Limits(max_members=4))
 
 
 def test_sizes_in_the_zip64_field(path):
@@ -311,7 +317,7 @@ def test_zeros_are_refused_by_what_the_directory_says(path, method):
 @pytest.mark.parametrize("lie", ["small", "large"])
 def test_zeros_with_lies_are_stopped_while_they_unpack(path, method, lie):
     """Sizes that are declared small stop it at once; a large packed size cannot hide the ratio."""
-    packed = zeros(64 << 20, method)
+    packed = zeros(40 << 20, method)
     path.write_bytes(packed + bytes(1 << 20) if lie == "large" else packed)
     data = path.read_bytes()
     entry, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
@@ -333,7 +339,7 @@ def test_zeros_with_lies_are_stopped_while_they_unpack(path, method, lie):
     assert reason == (
         BOMB if lie == "large" else "ImageError: damaged: unpacks to more bytes than it declares"
     )
-    assert peak < 48 << 20
+    assert peak < 24 << 20  # LZMA's dictionary takes 16
 
 
 def test_a_small_blank_picture_is_no_bomb(path):
@@ -411,7 +417,7 @@ def test_a_directory_longer_than_it_says_is_cut_at_the_limit(path):
 
 
 def test_memory_does_not_grow_with_the_number_of_members(path):
-    write_zip(path, [(f"ward/{n:06}.png", b"x") for n in range(20_000)], zipfile.ZIP_STORED)
+    write_zip(path, [(f"ward/{n:06}.png", b"x") for n in range(5_000)], zipfile.ZIP_STORED)
     source = open_source(str(path), limits=DEFAULT_LIMITS)
     tracemalloc.start()
     count = 0
@@ -421,8 +427,8 @@ def test_memory_does_not_grow_with_the_number_of_members(path):
             assert item.read(DEFAULT_LIMITS) == b"x"
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert count == 20_000
-    assert peak < 1 << 20  # 52 bytes a member would be more
+    assert count == 5_000
+    assert peak < 250_000  # 50 bytes a member would be more
 
 
 def test_threads_may_read_at_the_same_time(path):

@@ -159,7 +159,7 @@ class TarSource(Listing[Item]):
         try:
             return self._item(stream, member, name, head, budget)
         except ImageError as error:
-            return FailedItem(name, str(error))
+            return FailedItem(name, str(error), passing=isinstance(error, ReadError))
 
     def _item(
         self, stream: TarStream, member: tarfile.TarInfo, name: str, head: bytes, budget: Budget | None

@@ -110,6 +110,7 @@ class PackedTar(TarStream):
         self._limits = limits
         self._ready = b""
         self._unpacked = 0
+        self._broken: ImageError | None = None
 
     def close(self) -> None:
         """Close the file."""
@@ -135,10 +136,16 @@ class PackedTar(TarStream):
             size -= skipped
 
     def _fill(self) -> bool:
-        """Unpack the next piece; false at the end."""
-        self._ready = next((piece for piece in self._pieces if piece), b"")
-        self._unpacked += len(self._ready)
-        check_ratio(self._unpacked, self._packed.consumed, self._limits)
-        if self._unpacked > self._limits.max_archive_bytes:
-            raise ImageError(f"unpacks to more than {self._limits.max_archive_bytes:,} bytes, the limit")
+        """Unpack the next piece; false at the end. What breaks it once breaks it for good."""
+        if self._broken:
+            raise self._broken
+        try:
+            self._ready = next((piece for piece in self._pieces if piece), b"")
+            self._unpacked += len(self._ready)
+            check_ratio(self._unpacked, self._packed.consumed, self._limits)
+            if self._unpacked > self._limits.max_archive_bytes:
+                raise ImageError(f"unpacks to more than {self._limits.max_archive_bytes:,} bytes, the limit")
+        except ImageError as error:
+            self._broken = error
+            raise
         return bool(self._ready)

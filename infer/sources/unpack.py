@@ -15,9 +15,10 @@ from typing import IO, Any, Final
 
 from xray_infer.errors import ImageError, ReadError
 
-PIECE: Final = 1 << 18
+# Small, since a piece in which damage is found is lost, and a ratio is judged after each.
+PIECE: Final = 1 << 16
 
-_PACKED_PIECE: Final = 1 << 16
+_PACKED_PIECE: Final = 1 << 14
 _MOST_MEMORY: Final = 1 << 28  # for LZMA's dictionary, whose size the file chooses
 
 
