@@ -114,6 +114,7 @@ class PackedTar(TarStream):
 
     def close(self) -> None:
         """Close the file."""
+        self._broken = None  # its traceback leads back here, and would keep the decompressor for a while
         self._file.close()
 
     def finish(self) -> None:
