@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from source_rows import DICOM, JPEG, PNG, content, names, rows
@@ -202,9 +203,11 @@ def test_a_store_that_fails(store, monkeypatch, error, reason):
         assert str(caught.value) == f"memory://films: cannot be listed: {reason}"
     with monkeypatch.context() as patch:
         patch.setattr(type(store), "info", fail)
-        with pytest.raises(SourceError) as caught:
-            open_source("memory://films", limits=DEFAULT_LIMITS)
-        assert str(caught.value) == f"memory://films: cannot be opened: {reason}"
+        patch.setattr(type(store), "exists", fail)
+        for uri in ("memory://films", "memory://films/*"):
+            with pytest.raises(SourceError) as caught:
+                open_source(uri, limits=DEFAULT_LIMITS)
+            assert str(caught.value) == f"{uri}: cannot be opened: {reason}"
 
 
 @pytest.mark.parametrize(
@@ -243,11 +246,11 @@ def test_without_fsspec_the_extra_is_named(monkeypatch):
 def test_no_password_is_shown(monkeypatch):
     from fsspec.implementations.ftp import FTPFileSystem
 
-    def refuse(self):
+    def refuse(files):
+        files.ftp = SimpleNamespace(close=lambda: None)
         raise OSError("refused")
 
     monkeypatch.setattr(FTPFileSystem, "_connect", refuse)
-    monkeypatch.setattr(FTPFileSystem, "__del__", lambda self: None)  # it would close what it never opened
     with pytest.raises(SourceError) as caught:
         open_source("ftp://me:secret@host/films", limits=DEFAULT_LIMITS)
     assert str(caught.value) == "ftp://me@host/films: cannot be opened: refused"

@@ -200,11 +200,12 @@ def open_uri(request: Request) -> RemoteSource | ObjectSource | None:
         return None
     files, path = _connect(request.text)
     where = _without_password(request.text)
-    if has_wildcard(path) and not files.exists(path):
+    with _store_errors(SourceError, f"{where}: cannot be opened"):
+        is_glob = has_wildcard(path) and not files.exists(path)
+        info = {} if is_glob else files.info(path)
+    if is_glob:
         base, parts = split_wild(tuple(path.split("/")))
         return RemoteSource(request.text, files, "/".join(base), below(parts, recursive=request.recursive))
-    with _store_errors(SourceError, f"{where}: cannot be opened"):
-        info = files.info(path)
     if info["type"] == "directory":
         pattern = below((), recursive=True) if request.recursive else Pattern(("*",))
         return RemoteSource(request.text, files, path, pattern)
