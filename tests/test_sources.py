@@ -153,6 +153,14 @@ def test_links_to_folders_are_counted_and_not_followed(films):
     assert source.skipped == 6
 
 
+def test_a_link_to_itself_is_one_line(films):
+    Path("self.png").symlink_to("self.png")
+    source = open_source("self.png", limits=DEFAULT_LIMITS)
+    assert source.location.endswith("self.png")
+    with pytest.raises(SourceError, match=r"^self\.png: Too many levels of symbolic links$"):
+        names(source)
+
+
 def test_a_folder_named_like_an_image_is_a_folder(films):
     (films / "x.png").mkdir()
     (films / "x.png" / "y.png").write_bytes(PNG)

@@ -119,6 +119,16 @@ def test_a_slow_producer_is_not_waited_for(monkeypatch):
         sys.stdin.detach()
 
 
+def test_the_end_of_a_path_may_come_later_than_the_path(monkeypatch):
+    parts = iter([b"a.", b"png", b"\0ward/b", b".jpg\0", b""])
+    stream = type("Stream", (), {"read1": staticmethod(lambda size: next(parts, b""))})
+    monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": stream}))
+    assert rows(open_source(None, from_list="-", limits=DEFAULT_LIMITS)) == [
+        ("a.png", PNG),
+        ("ward/b.jpg", JPEG),
+    ]
+
+
 def test_a_pipe_is_read_once(tmp_path):
     os.mkfifo("pipe")
     writer = threading.Thread(target=lambda: Path("pipe").write_bytes(b"a.png\nward/b.jpg\n"))

@@ -94,11 +94,11 @@ def test_names_that_lead_outside_are_rows(store):
                 {"name": f"/films/{name}", "size": 9, "type": "file"} for name in ("..", "x.png", "C:y.png")
             ]
 
-    from xray_infer.sources.pattern import below
+    from xray_infer.sources.pattern import everything
     from xray_infer.sources.remote import RemoteSource
 
     source = RemoteSource(
-        "memory://films", Odd(skip_instance_cache=True), "/films", below((), recursive=True)
+        "memory://films", Odd(skip_instance_cache=True), "/films", everything(recursive=True)
     )
     outside = "ImageError: its name leads outside the source, so it is not read; nothing was unpacked to disk"
     gone = "ReadError: cannot be fetched: no such object, folder or bucket"

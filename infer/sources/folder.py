@@ -15,7 +15,7 @@ from xray_infer.limits import Limits
 from xray_infer.magic import HEAD_BYTES
 from xray_infer.sources import Request
 from xray_infer.sources.listing import Listing, Tally
-from xray_infer.sources.pattern import Pattern, States, below, has_wildcard, split_wild
+from xray_infer.sources.pattern import Pattern, States, below, everything, has_wildcard, split_wild
 from xray_infer.sources.selection import IMAGE_SUFFIXES, is_input
 from xray_infer.sources.selection import OVERLAY_SUFFIX as OVERLAY_SUFFIX
 
@@ -93,13 +93,13 @@ class FolderSource(Listing[FileItem]):
     def __init__(self, root: Path, pattern: Pattern | None = None, *, asked: str = "") -> None:
         super().__init__()
         self._root = root
-        self._pattern = pattern or below((), recursive=True)
+        self._pattern = pattern or everything(recursive=True)
         self._asked = asked  # the pattern as it was typed
 
     @property
     def location(self) -> str:
         """The folder's absolute path, with the pattern that was asked for."""
-        return os.path.abspath(self._asked) if self._asked else str(self._root.resolve())
+        return os.path.abspath(self._asked) if self._asked else os.path.realpath(self._root)
 
     def _list(self, tally: Tally) -> Iterator[FileItem]:
         start = self._pattern.start()
@@ -169,7 +169,7 @@ class FileSource:
     @property
     def location(self) -> str:
         """The file's absolute path."""
-        return str(self._path.resolve())
+        return os.path.realpath(self._path)
 
     def __iter__(self) -> Iterator[FileItem]:
         """Yield the file. Raises SourceError when there is none."""
@@ -193,7 +193,7 @@ def open_folder(request: Request) -> FolderSource | None:
     """Return the source if a folder was asked for."""
     if not os.path.isdir(request.path):  # Path.is_dir raises behind a closed door
         return None
-    return FolderSource(request.path, below((), recursive=True) if request.recursive else Pattern(("*",)))
+    return FolderSource(request.path, everything(recursive=request.recursive))
 
 
 def open_glob(request: Request) -> FolderSource | None:

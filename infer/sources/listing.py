@@ -25,11 +25,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class FailedItem:
-    """An input that is known to be unusable when it is listed; `passing` if another run may find it well."""
+    """An input known to be unusable when it is listed; `transient` if another run may find it well."""
 
     name: str
     reason: str
-    passing: bool = False
+    transient: bool = False
 
     def stamp(self) -> str:
         """Return nothing: it is looked at again by every run."""
@@ -37,7 +37,7 @@ class FailedItem:
 
     def read(self, limits: Limits) -> bytes:
         """Raise ReadError or ImageError with the reason."""
-        raise (ReadError if self.passing else ImageError)(self.reason)
+        raise (ReadError if self.transient else ImageError)(self.reason)
 
 
 class Listing(ABC, Generic[ItemT]):

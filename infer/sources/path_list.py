@@ -99,6 +99,11 @@ def _split(stream: _Bytes, where: str) -> Iterator[bytes]:
     if (kind := image_format(rest)) is not None:
         raise SourceError(f"{where}: a {kind} image, not a list of paths; give it without --from-list")
     rest = rest.removeprefix(codecs.BOM_UTF8)
+    while b"\0" not in rest and b"\n" not in rest and len(rest) <= _LONGEST:
+        more = stream.read1(_CHUNK)
+        if not more:
+            break
+        rest += more
     end = b"\0" if b"\0" in rest else b"\n"
     while True:
         *paths, rest = rest.split(end)

@@ -64,6 +64,11 @@ def has_wildcard(text: str) -> bool:
     return _WILD.search(text) is not None
 
 
+def everything(*, recursive: bool) -> Pattern:
+    """Return the pattern of all files in a folder, and if recursive of those in its sub-folders."""
+    return Pattern((_ANY_DEPTH if recursive else "*",))
+
+
 def below(parts: tuple[str, ...], *, recursive: bool) -> Pattern:
     """Return the pattern of these parts; if recursive, a folder that matches stands for all that it holds."""
     return Pattern((*parts, _ANY_DEPTH) if recursive else parts)

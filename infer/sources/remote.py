@@ -18,7 +18,7 @@ from xray_infer.magic import HEAD_BYTES
 from xray_infer.sources import Item, Request
 from xray_infer.sources.archive import HEAD_FOR_ARCHIVES, archive_format
 from xray_infer.sources.listing import OUTSIDE, FailedItem, Listing, Tally
-from xray_infer.sources.pattern import Pattern, States, below, has_wildcard, split_wild
+from xray_infer.sources.pattern import Pattern, States, below, everything, has_wildcard, split_wild
 from xray_infer.sources.selection import is_input, leads_outside
 
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -130,7 +130,7 @@ class RemoteSource(Listing[Item]):
                 with _store_errors(ReadError, "a folder that cannot be listed"):
                     pending.append((entry.name, inside, self._entries(entry.path, entry.name, inside, tally)))
             except ReadError as error:
-                yield FailedItem(entry.name[:-1], str(error), passing=True)
+                yield FailedItem(entry.name[:-1], str(error), transient=True)
 
     def _entries(self, folder: str, prefix: str, states: States, tally: Tally) -> list[RemoteItem]:
         """Return what can match, the first last; a folder's name ends in a slash, as in `FolderSource`."""
@@ -207,8 +207,7 @@ def open_uri(request: Request) -> RemoteSource | ObjectSource | None:
         base, parts = split_wild(tuple(path.split("/")))
         return RemoteSource(request.text, files, "/".join(base), below(parts, recursive=request.recursive))
     if info["type"] == "directory":
-        pattern = below((), recursive=True) if request.recursive else Pattern(("*",))
-        return RemoteSource(request.text, files, path, pattern)
+        return RemoteSource(request.text, files, path, everything(recursive=request.recursive))
     name = path.rstrip("/").rsplit("/", 1)[-1]
     item = RemoteItem(files, path, name, info.get("size"), _mark(info))
     with _store_errors(SourceError, f"{where}: cannot be opened"):

@@ -6,6 +6,7 @@ the listing passes it, and its item holds the bytes, so that memory holds as man
 
 from __future__ import annotations
 
+import os
 import struct
 import tarfile
 from collections.abc import Iterator
@@ -98,7 +99,7 @@ class TarSource(Listing[Item]):
     @property
     def location(self) -> str:
         """The archive's absolute path."""
-        return str(self._path.resolve())
+        return os.path.realpath(self._path)
 
     def count(self) -> int | None:
         """Count the images by their headers; None if compressed."""
@@ -109,11 +110,11 @@ class TarSource(Listing[Item]):
             with closing(self._open()) as stream:
                 yield from self._members(stream, tally)
         except ReadError as error:
-            yield FailedItem(self._path.name, str(error), passing=True)
+            yield FailedItem(self._path.name, str(error), transient=True)
         except ImageError as error:
             yield self._end(str(error))
         except OSError as error:
-            yield FailedItem(self._path.name, f"cannot be read: {error.strerror}", passing=True)
+            yield FailedItem(self._path.name, f"cannot be read: {error.strerror}", transient=True)
 
     def _open(self) -> TarStream:
         return PackedTar(self._path, self._codec, self._limits) if self._codec else PlainTar(self._path)
@@ -159,7 +160,7 @@ class TarSource(Listing[Item]):
         try:
             return self._item(stream, member, name, head, budget)
         except ImageError as error:
-            return FailedItem(name, str(error), passing=isinstance(error, ReadError))
+            return FailedItem(name, str(error), transient=isinstance(error, ReadError))
 
     def _item(
         self, stream: TarStream, member: tarfile.TarInfo, name: str, head: bytes, budget: Budget | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import stat
 import zlib
 from collections.abc import Iterator
@@ -122,7 +123,7 @@ class ZipSource(Listing[Item]):
     @property
     def location(self) -> str:
         """The archive's absolute path."""
-        return str(self._path.resolve())
+        return os.path.realpath(self._path)
 
     def _list(self, tally: Tally) -> Iterator[Item]:
         try:
@@ -131,7 +132,7 @@ class ZipSource(Listing[Item]):
         except BadZipFile as error:
             yield FailedItem(self._path.name, f"{error}; there may be more images in it")
         except OSError as error:
-            yield FailedItem(self._path.name, f"cannot be read: {error.strerror}", passing=True)
+            yield FailedItem(self._path.name, f"cannot be read: {error.strerror}", transient=True)
 
     def _members(self, stream: IO[bytes], tally: Tally) -> Iterator[Item]:
         most = self._limits.max_members
