@@ -1,5 +1,6 @@
 """Folders, globs and files, and how the kind of a source is found."""
 
+import io
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from specimens import ordinary_user
 from xray_infer.errors import SourceError
 from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.magic import HEAD_BYTES, image_format
+from xray_infer.sources import folder
 from xray_infer.sources.folder import FileItem, FolderSource, local_source
 from xray_infer.sources.opening import open_source
 
@@ -208,6 +210,16 @@ def test_a_file_is_read_within_its_limit_while_it_grows(tmp_path, monkeypatch):
     path.write_bytes(PNG + bytes(3 << 20))
     assert content(item, exactly) == "ImageError: more than 1,032 bytes, the limit, and still growing"
     assert len(content(item, DEFAULT_LIMITS)) == len(PNG) + (3 << 20)
+
+    class Endless(io.BytesIO):
+        def fileno(self):
+            return 0
+
+        def read(self, size=-1):
+            return bytes(size)
+
+    monkeypatch.setattr(folder, "_open", lambda path: Endless())
+    assert content(item, Limits(max_file_bytes=5 << 20)).endswith("the limit, and still growing")
 
 
 def test_a_stamp_changes_with_the_file_and_is_empty_without_one(tmp_path):

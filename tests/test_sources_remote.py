@@ -156,6 +156,9 @@ def test_looking_at_an_object_fetches_only_its_first_bytes(store, monkeypatch):
         "/films/st1/se1/1.2.840.113619.2.123",
     }
     assert {(start, end) for _, start, end in fetched} == {(0, 132)}
+    fetched.clear()
+    rows("memory://films/st1-x/c.png")
+    assert fetched == []  # it is empty, and S3 answers a range of nothing with an error
 
 
 class StoreError(Exception):

@@ -56,6 +56,8 @@ def test_a_prefix_an_object_and_a_glob(bucket):
     assert names("s3://films") == [f"export/{name}" for name in FOUND]
     assert names("s3://films/export/**/*.jpg") == ["st1/b.jpg"]
     assert rows("s3://films/export/st1/b.jpg") == [("b.jpg", JPEG)]
+    bucket.pipe("films/export/z.png", PNG)
+    assert names(source) == sorted([*FOUND, "z.png"])  # and not what it listed before
     assert rows("s3://films/export/x[1] ü+%.png") == [("x[1] ü+%.png", PNG)]
 
 

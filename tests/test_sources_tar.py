@@ -211,18 +211,23 @@ def test_declared_sizes_are_not_believed(path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_negative_sizes_end_it(path, kind):
-    """They lead backwards: the standard library met them with an endless loop."""
-    data = bytearray(tar_of(("a.png", PNG), ("b.png", PNG), ("c.png", PNG)))
-    for size in (-1, -512, -2048):
+@pytest.mark.parametrize("flag", [tarfile.REGTYPE, tarfile.GNUTYPE_SPARSE])
+def test_negative_sizes_end_it(path, kind, flag):
+    """They lead backwards: the standard library met them with an endless loop. A sparse one hides its own."""
+    data = bytearray(tar_of(("a.png", PNG), ("b.png", PNG), ("c.png", PNG), form=tarfile.GNU_FORMAT))
+    for size in (-1024, -2048):
         data[2048 + 124 : 2048 + 136] = b"\xff" + size.to_bytes(11, "big", signed=True)
+        data[2048 + 156] = flag[0]
+        data[2048 + 483 : 2048 + 495] = b"00000002010\0"  # the size of a sparse file when it is not packed
         head = data[2048:2560]
         head[148:156] = b" " * 8
         data[2048 + 148 : 2048 + 156] = b"%06o\0 " % sum(head)
         path.write_bytes(PACK[kind](bytes(data)))
-        (first, (name, reason)) = rows(str(path))
+        first, *_, (name, reason) = found = rows(str(path))
+        assert len(found) == (2 if flag == tarfile.REGTYPE else 3)
         assert first == ("a.png", PNG)
         assert name == "films.tar"
+        assert reason.startswith("ImageError: damaged or truncated: a ")
         assert reason.endswith(MORE)
 
 
@@ -239,6 +244,15 @@ def test_headers_that_ask_for_much_are_refused(path, kind):
         reason = "ImageError: damaged or truncated: a header of more than 1,048,576 bytes" + MORE
         assert found == [("a.png", PNG), ("films.tar", reason)]
         assert peak < 16 << 20  # of which xz's dictionary takes a half
+
+
+def test_a_dictionary_may_not_take_all_memory(path, monkeypatch):
+    from xray_infer.sources import unpack
+
+    path.write_bytes(lzma.compress(tar_of(("a.png", PNG))))
+    monkeypatch.setattr(unpack, "_MOST_MEMORY", 1 << 20)
+    with pytest.raises(SourceError, match="Memory usage limit exceeded"):
+        rows(str(path))
 
 
 @pytest.mark.parametrize("kind", ["", "gz"])

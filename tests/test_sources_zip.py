@@ -229,6 +229,29 @@ def test_wrong_checksums_and_sizes(path):
         assert rows(str(path)) == [("a.png", f"ImageError: {reason}"), ("b.png", PNG)]
 
 
+def test_what_follows_the_packed_data_is_left_alone(path):
+    """Here another stream, which a gzip file would have as its continuation."""
+    write_zip(path, [("a.png", PNG)])
+    data = path.read_bytes()
+    entry, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    start = 30 + len("a.png")
+    packed = data[start:entry]
+    tail = data[end : end + 16] + struct.pack("<LH", entry + len(packed), 0)
+    path.write_bytes(data[:entry] + packed + data[entry:end] + tail)
+    set_directory_field(path, 20, struct.pack("<L", 2 * len(packed)))
+    assert rows(str(path)) == [("a.png", PNG)]
+
+
+def test_a_dictionary_may_not_take_all_memory(path, monkeypatch):
+    from xray_infer.sources import unpack
+
+    write_zip(path, [("a.png", PNG)], zipfile.ZIP_LZMA)
+    monkeypatch.setattr(unpack, "_MOST_MEMORY", 1 << 20)
+    assert rows(str(path)) == [
+        ("a.png", "ImageError: damaged: it cannot be unpacked (Memory usage limit exceeded)")
+    ]
+
+
 def test_an_archive_that_is_gone_is_tried_again(path):
     write_zip(path, [("a.png", PNG)])
     (item,) = open_source(str(path), limits=DEFAULT_LIMITS)

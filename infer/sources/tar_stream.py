@@ -57,7 +57,7 @@ class TarStream(ABC):
     def seek(self, position: int) -> None:
         """Pass over bytes."""
         if position < self._position:
-            raise tarfile.ReadError("damaged: a header leads backwards")
+            raise tarfile.ReadError("a header leads backwards")
         self._skip(position - self._position)
         self._position = position
 

@@ -115,7 +115,10 @@ def zip_lzma(packed: PackedBytes, size: int, *, has_end_mark: bool) -> Codec:
 
     def start() -> Any:
         engine = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MOST_MEMORY)
-        engine.decompress(alone)
+        try:
+            engine.decompress(alone)
+        except lzma.LZMAError as error:
+            raise ImageError(f"damaged: it cannot be unpacked ({error})") from error
         return engine
 
     return Codec(start, _feed_buffered)
