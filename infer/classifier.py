@@ -15,9 +15,9 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.engine import Engine, EngineOptions, Task
 from xray_infer.limits import Limits
 from xray_infer.manifest import ModelManifest
+from xray_infer.model_choice import Wanted, select_model
 from xray_infer.results import Row
 from xray_infer.runtimes import SUFFIXES
-from xray_infer.selection import Wanted, select_model
 from xray_infer.sources.folder import FileItem
 from xray_infer.terminal import say
 

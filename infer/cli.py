@@ -178,11 +178,11 @@ def run(options: Options) -> int:
     import cv2
 
     from xray_infer.engine import Engine, EngineOptions
+    from xray_infer.model_choice import Wanted, select_model
     from xray_infer.processors import default_workers
     from xray_infer.runs.job import Job, listed
     from xray_infer.runs.progress import Progress
     from xray_infer.runs.stopping import stop_on_signals
-    from xray_infer.selection import Wanted, select_model
     from xray_infer.sources.opening import open_source
     from xray_infer.writers import find_writer
 

@@ -8,6 +8,8 @@ softmax probability.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +20,12 @@ from numpy.typing import NDArray
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.errors import OutputError
 from xray_infer.results import Row
-from xray_infer.sources.folder import OVERLAY_SUFFIX
+from xray_infer.sources.selection import OVERLAY_SUFFIX
 
 OVERLAY_SIDE: Final = 768  # longer side of the drawn picture, in pixels
 MAX_OPACITY: Final = 0.55
+_UNSAFE: Final = frozenset('%\\:*?"<>|')  # Windows takes none of them
+_MOST_NAME_BYTES: Final = 255  # of the usual file systems
 _LINE: Final = 26
 _MARGIN: Final = 10
 
@@ -73,8 +77,27 @@ def _caption(row: Row, peak: float, width: int) -> NDArray[np.uint8]:
 
 
 def overlay_path(folder: Path, name: str) -> Path:
-    """Return where an item's overlay goes: sub-folders and suffix kept, so that no two names collide."""
-    return folder / f"{name}{OVERLAY_SUFFIX}"
+    """Return where an item's overlay goes: inside `folder`, with the sub-folders and the suffix of its name.
+
+    No two names collide, and none leads out of the folder: a list may hold absolute paths, URIs and `..`.
+    What a file name must not hold, and the percent sign itself, is percent-encoded (RFC 3986, section 2.1);
+    a part that is too long is cut, and its digest put in place.
+    """
+    *folders, last = name.split("/")
+    return Path(folder, *map(_file_name, folders), _file_name(last, suffix=OVERLAY_SUFFIX))
+
+
+def _file_name(part: str, *, suffix: str = "") -> str:
+    """Return one part of a name as the name of a file or a folder."""
+    if not part.strip("."):  # empty, in "/root" and "s3://"; "." and ".."
+        return part.replace(".", "%2E") + suffix or "%2F"
+    safe = "".join(f"%{ord(one):02X}" if one in _UNSAFE or one < " " else one for one in part)
+    encoded = os.fsencode(safe)
+    if len(encoded) + len(suffix) <= _MOST_NAME_BYTES:
+        return safe + suffix
+    digest = hashlib.sha256(os.fsencode(part)).hexdigest()[:16]
+    kept = encoded[: _MOST_NAME_BYTES - len(digest) - 1 - len(suffix)].decode("utf-8", "ignore")
+    return f"{kept}~{digest}{suffix}"
 
 
 def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:

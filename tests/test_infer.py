@@ -45,7 +45,7 @@ def test_a_folder_gives_one_row_an_image_in_order(folder, tiny_onnx, tmp_path):
         assert float(row["confidence"]) == max(chances.values())
         assert row["model_sha256"] == find_model(tiny_onnx).digest
     assert "6 classified" in result.stderr
-    assert "1 other files were skipped" in result.stderr
+    assert "2 other files were skipped" in result.stderr
     assert "not for diagnosis" in result.stderr
 
 
@@ -208,7 +208,7 @@ def test_heat_maps_of_an_earlier_run_are_no_input(folder, tiny_onnx, tmp_path):
         result = run(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--heatmap", folder / "maps")
     assert len(list(folder.rglob("*.heatmap.png"))) == 6
     assert [row["path"] for row in rows_of(tmp_path / "r.csv")] == GOOD
-    assert "7 other files were skipped" in result.stderr
+    assert "8 other files were skipped" in result.stderr
 
 
 def test_names_that_are_not_utf8_or_hold_newlines_and_quotes(folder, tiny_onnx, tmp_path):
@@ -234,6 +234,33 @@ def test_heat_maps_are_written_beside_each_other(folder, tiny_onnx, tmp_path, xr
     overlay = cv2.imread(str(tmp_path / "maps" / "film0.png.heatmap.png"))
     assert max(overlay.shape[:2]) > 768  # the picture and its caption
     assert np.ptp(overlay.astype(int), axis=2).max() > 0  # there is colour
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("a.png", "a.png.heatmap.png"),
+        ("ward b/a.jpg", "ward b/a.jpg.heatmap.png"),
+        ("/etc/a.png", "%2F/etc/a.png.heatmap.png"),
+        ("../../a.png", "%2E%2E/%2E%2E/a.png.heatmap.png"),
+        ("s3://bucket/a.png", "s3%3A/%2F/bucket/a.png.heatmap.png"),
+        ("C:\\films\\a\n.png", "C%3A%5Cfilms%5Ca%0A.png.heatmap.png"),
+        ("50%2E.png", "50%252E.png.heatmap.png"),
+    ],
+)
+def test_heat_maps_stay_in_their_folder_whatever_the_name(tmp_path, name, place):
+    from xray_infer.heatmap import overlay_path
+
+    assert overlay_path(tmp_path, name) == tmp_path / place
+
+
+def test_heat_maps_of_long_names_are_written_and_do_not_collide(folder, tiny_onnx, tmp_path):
+    data = (folder / "film0.png").read_bytes()
+    for last in "ab":
+        (folder / f"{'é' * 124}{last}.png").write_bytes(data)
+    result = run(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--heatmap", tmp_path / "maps")
+    assert result.exit_code == 0, result.stderr
+    assert len(list((tmp_path / "maps").rglob("*.heatmap.png"))) == 8
 
 
 def test_an_item_can_be_a_single_path(tiny_onnx, folder):

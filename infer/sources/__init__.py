@@ -1,12 +1,14 @@
 """Where images come from: one kind of source each, all behind `Source`; every source yields `Item`s.
 
 A source lists lazily and in a stable order, the same at each call for the same content: a run over a
-million images holds no list of them, and a resumed run meets its items again.
+million images holds no list of them, and a resumed run meets its items again. `opening` finds the kind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from xray_infer.limits import Limits
@@ -17,7 +19,11 @@ class Item(Protocol):
 
     @property
     def name(self) -> str:
-        """The path as shown in the results, relative to the source, with forward slashes."""
+        """The path as shown in the results, relative to the source, with forward slashes.
+
+        Bytes that are not UTF-8 are kept as surrogates. An item that can be read never leads out of a folder
+        that its name is joined to, unless it comes from a list, whose names are shown as they were listed.
+        """
         ...
 
     def stamp(self) -> str:
@@ -37,12 +43,15 @@ class Source(Protocol):
 
     @property
     def location(self) -> str:
-        """Where it is, as an absolute path or URI: what tells two sources apart."""
+        """Where it is, as an absolute path or URI: what tells two sources apart; `-` is standard input."""
         ...
 
     @property
     def skipped(self) -> int:
-        """Other files that were passed over; complete when the last iteration is."""
+        """Other files that were passed over; complete when the last iteration is.
+
+        Hidden ones count, a hidden folder as one; so do links to folders, which are not followed.
+        """
         ...
 
     def __iter__(self) -> Iterator[Item]:
@@ -55,3 +64,18 @@ class Source(Protocol):
     def count(self) -> int | None:
         """Count the items without reading them; None when that cannot be done, or only by reading."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a user asked for: the source as typed, and `head`, its first 512 bytes where it is a file."""
+
+    text: str
+    recursive: bool
+    limits: Limits
+    head: bytes = b""
+
+    @property
+    def path(self) -> Path:
+        """The text as a path on this machine."""
+        return Path(self.text)

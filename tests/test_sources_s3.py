@@ -1,0 +1,92 @@
+"""S3 itself, played by moto's server on the loopback interface; skipped where moto or s3fs is absent."""
+
+import pytest
+from source_rows import DICOM, JPEG, PNG, content, names, rows
+
+from xray_infer.errors import SourceError
+from xray_infer.limits import DEFAULT_LIMITS
+from xray_infer.sources.opening import open_source
+
+moto = pytest.importorskip("moto.server")
+s3fs = pytest.importorskip("s3fs")
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A bucket `films` with images under `export/`."""
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    files = s3fs.S3FileSystem()
+    if not files.exists("films"):  # moto keeps its state in this process
+        files.mkdir("films")
+    for name, data in {
+        "a.png": PNG,
+        "st1/IM1": DICOM,
+        "st1/b.jpg": JPEG,
+        "st1/empty.png": b"",
+        "notes.txt": b"none",
+        "nothing": b"",
+        ".hidden.png": PNG,
+        "x[1] ü+%.png": PNG,
+    }.items():
+        files.pipe(f"films/export/{name}", data)
+    files.call_s3("put_object", Bucket="films", Key="export/placeholder/", Body=b"")
+    yield files
+    server.stop()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+FOUND = {"a.png": PNG, "st1/IM1": DICOM, "st1/b.jpg": JPEG, "st1/empty.png": b"", "x[1] ü+%.png": PNG}
+
+
+def test_a_prefix_an_object_and_a_glob(bucket):
+    source = open_source("s3://films/export", limits=DEFAULT_LIMITS)
+    assert rows(source) == list(FOUND.items())
+    assert source.skipped == 3
+    assert names("s3://films/export/") == list(FOUND)
+    assert names("s3://films") == [f"export/{name}" for name in FOUND]
+    assert names("s3://films/export/**/*.jpg") == ["st1/b.jpg"]
+    assert rows("s3://films/export/st1/b.jpg") == [("b.jpg", JPEG)]
+    bucket.pipe("films/export/z.png", PNG)
+    assert names(source) == sorted([*FOUND, "z.png"])  # and not what it listed before
+    assert rows("s3://films/export/x[1] ü+%.png") == [("x[1] ü+%.png", PNG)]
+
+
+def test_stamps_are_etags(bucket):
+    (item,) = open_source("s3://films/export/a.png", limits=DEFAULT_LIMITS)
+    listed = next(iter(open_source("s3://films/export", limits=DEFAULT_LIMITS)))
+    bucket.pipe("films/export/a.png", PNG)  # the same content
+    (again,) = open_source("s3://films/export/a.png", limits=DEFAULT_LIMITS)
+    assert item.stamp() == listed.stamp() == again.stamp()
+    bucket.pipe("films/export/a.png", PNG[:-1] + b"x")
+    (changed,) = open_source("s3://films/export/a.png", limits=DEFAULT_LIMITS)
+    assert changed.stamp() != item.stamp()
+    bucket.rm("films/export/a.png")
+    assert content(item) == "ReadError: cannot be fetched: no such object, folder or bucket"
+
+
+def test_a_wrong_bucket_or_key_is_one_line(bucket):
+    for uri in ("s3://nowhere", "s3://nowhere/x.png", "s3://films/none.png", "s3://nowhere/*.png"):
+        with pytest.raises(SourceError, match=r"no such object, folder or bucket$"):
+            names(uri)
+
+
+def test_no_credentials_or_no_server_is_one_line(bucket, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(SourceError, match=r"^s3://films/export: cannot be opened: ") as caught:
+        names("s3://films/export")
+    assert "\n" not in str(caught.value)
