@@ -16,7 +16,7 @@ import click
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import OutputError
-from xray_infer.limits import DEFAULT_LIMITS
+from xray_infer.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS
 from xray_infer.native_output import hide_native_output
 from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
 
@@ -35,7 +35,6 @@ Command = Callable[..., Any]
 EXIT_SOME_FAILED = 1
 RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", "auto")
 MEGA = 1_000_000
-ISOLATED_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,9 @@ def limit_option(name: str, default: float, text: str) -> Callable[[Command], Co
 )
 @click.option("--batch-size", type=click.IntRange(1, 64), default=1, show_default=True, help="Images a pass.")
 @click.option("--isolate", is_flag=True, help="Decode in processes of their own: a crash costs one file.")
-@limit_option("--time-limit", ISOLATED_S, "With --isolate: seconds that decoding one file may take.")
+@limit_option(
+    "--time-limit", DEFAULT_DECODE_SECONDS, "With --isolate: seconds that decoding one file may take."
+)
 @limit_option("--max-megapixels", DEFAULT_LIMITS.max_pixels / MEGA, "Of one image.")
 @limit_option("--max-file-mb", DEFAULT_LIMITS.max_file_bytes / MEGA, "Of one image, unpacked.")
 @limit_option("--max-members", DEFAULT_LIMITS.max_members, "Of an archive.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +23,7 @@ class Limits:
     max_compression_ratio: float = 200.0
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS: Final = Limits()
+
+# For one file, where decoding has a process of its own. 200 million pixels take about 3 s on a desktop's core.
+DEFAULT_DECODE_SECONDS: Final = 60.0

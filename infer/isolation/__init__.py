@@ -32,12 +32,10 @@ from xray_infer.isolation.protocol import (
     read_exactly,
     write_all,
 )
-from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
 from xray_infer.prepare import Prepared
 from xray_infer.preprocess import INPUT_SHAPE
 
-# Time for one file. 200 million pixels, the default limit, take about 3 s on a desktop's core.
-DEFAULT_SECONDS: Final = 60.0
 # Time for the child to load its libraries: 0.3 s on a desktop, more from an SD card.
 START_SECONDS: Final = 120.0
 
@@ -66,7 +64,7 @@ class IsolatedPrepare:
         self,
         *,
         limits: Limits = DEFAULT_LIMITS,
-        seconds: float = DEFAULT_SECONDS,
+        seconds: float = DEFAULT_DECODE_SECONDS,
         keep_pixels: bool = False,
         prepare: str = _PREPARE,
     ) -> None:
