@@ -25,5 +25,5 @@ class Limits:
 
 DEFAULT_LIMITS: Final = Limits()
 
-# For one file, where decoding has a process of its own. 200 million pixels take about 3 s on a desktop's core.
+# For one file, where decoding has a process of its own. 200 megapixels take about 3 s on a desktop's core.
 DEFAULT_DECODE_SECONDS: Final = 60.0
