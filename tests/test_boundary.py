@@ -75,12 +75,12 @@ def test_openvino_computes_what_keras_computes(classifier, images):
 def test_bfloat16_is_what_openvino_says_of_the_processor(monkeypatch, capabilities, expected):
     from xray_infer.train.fixed_part import runners
 
-    def imported():
+    def core():
         if capabilities is None:
             raise MissingExtraError("this", "openvino")
-        return SimpleNamespace(Core=lambda: SimpleNamespace(get_property=lambda *names: capabilities))
+        return SimpleNamespace(get_property=lambda *names: capabilities)
 
-    monkeypatch.setattr(runners, "import_openvino", imported)
+    monkeypatch.setattr(runners, "openvino_core", core)
     monkeypatch.setattr(runners, "_has_gpu", lambda: False)
     assert runners.computes_in_bfloat16() is expected
 

@@ -153,3 +153,32 @@ def test_a_broken_graph_is_one_line_in_every_runtime(make_tiny_onnx, tmp_path):
             with pytest.raises(ModelError, match=r"broken\.onnx: .* cannot load this file: .") as caught:
                 model.open(runtime=runtime.name)
             assert "\n" not in str(caught.value)
+
+
+AFTER_OPENVINO = """
+import gc, os, signal, sys, threading
+from pathlib import Path
+from xray_infer.runtimes import find_model
+
+model = find_model(Path(sys.argv[1]))
+first, second = model.open(runtime="openvino"), model.open_many(2, runtime="openvino")
+threading.Thread(target=lambda: model.open(runtime="openvino")).start()
+del first
+gc.collect()
+del second
+gc.collect()
+seen = []
+signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+os.kill(os.getpid(), signal.SIGINT)
+print(len(seen))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX signals")
+def test_a_signal_after_openvino_is_no_crash(tiny_onnx):
+    """Two Cores that were let go of left Python a signal stack that was unmapped."""
+    pytest.importorskip("openvino")
+    done = subprocess.run(
+        [sys.executable, "-c", AFTER_OPENVINO, str(tiny_onnx)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +44,24 @@ def import_openvino() -> Any:
     return openvino
 
 
+_core: Any = None
+_core_lock: Final = threading.Lock()
+
+
+def openvino_core() -> Any:
+    """Return this process's one Core, which is never let go of. Raises what `import_openvino` raises.
+
+    Its CPU plugin gives the thread that loads it an alternate signal stack. Where two of them lived, letting
+    go of both leaves the thread a stack that is no longer mapped, and the next signal that Python handles
+    there, a Ctrl-C, is a segmentation fault (openvino 2026.4.1).
+    """
+    global _core
+    with _core_lock:
+        if _core is None:
+            _core = import_openvino().Core()
+        return _core
+
+
 class OpenVinoSession:
     """A request to a compiled model with a fixed batch of one: larger batches gain nothing, and a free
     batch size costs a tenth of the speed. See `xray_infer.runtimes.Session`."""
@@ -70,7 +89,7 @@ def open_sessions(path: Path, *, threads: int, count: int) -> list[OpenVinoSessi
     They share its weights, and the compilation, which takes a second or two.
     """
     manifest = read_onnx_manifest(path)
-    core = import_openvino().Core()
+    core = openvino_core()
     options = {
         **OPTIONS,
         # For latency OpenVINO leaves hyper-threads and efficiency cores idle; workers are to use them all.

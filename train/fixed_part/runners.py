@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import MissingExtraError
-from xray_infer.runtimes.ov import import_openvino
+from xray_infer.runtimes.ov import import_openvino, openvino_core
 from xray_infer.train.fixed_part.boundary import input_names
 
 REQUEST: Final = 8  # inputs in one OpenVINO request: the throughput is flat from 4 to 16
@@ -62,7 +62,7 @@ class OpenVinoRunner:
 
     def __init__(self, model: keras.Model, *, fast: bool) -> None:
         openvino = import_openvino()
-        core = openvino.Core()
+        core = openvino_core()
         bf16 = fast and _cpu_has_bfloat16(core)
         self.name = f"openvino {'bf16' if bf16 else 'fp32'}"
         options = {
@@ -109,7 +109,7 @@ def computes_in_bfloat16() -> bool:
     if _has_gpu():
         return True
     try:
-        core = import_openvino().Core()
+        core = openvino_core()
     except MissingExtraError:
         return False
     return _cpu_has_bfloat16(core)
