@@ -80,15 +80,16 @@ def _check_kind(attributes: Attributes) -> None:
     storage_class, modality = attributes.storage_class, attributes.text("Modality")
     with guarded("its SOPClassUID"):
         class_name = UID(storage_class).name
+    is_image = "Rows" in attributes or class_name.endswith("Image Storage")
+    if is_image and modality not in RADIOGRAPHS:
+        raise RejectedError(f"not a radiograph: modality {modality}")
     if "PixelData" not in attributes:
         if "FloatPixelData" in attributes or "DoubleFloatPixelData" in attributes:
             raise RejectedError("floating-point pixels, which no radiograph has")
-        if "Rows" in attributes or class_name.endswith("Image Storage"):
+        if is_image:
             raise ImageError("incomplete DICOM: its pixel data are missing, or cut short")
         what = class_name if class_name != storage_class else modality
         raise RejectedError(f"a DICOM file without an image{what and f': {what}'}")
-    if modality not in RADIOGRAPHS:
-        raise RejectedError(f"not a radiograph: modality {modality}")
     if storage_class == _RAW or attributes.text("PresentationIntentType") == "FOR PROCESSING":
         raise RejectedError("raw detector data (For Processing); use the image For Presentation")
     if storage_class not in RADIOGRAPH_CLASSES and class_name != storage_class:

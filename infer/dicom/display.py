@@ -110,11 +110,13 @@ def _looked_up(physical: Floats, attributes: Attributes) -> tuple[Floats, float,
     with guarded("its VOI look-up table"):
         item = copy(attributes.dataset.VOILUTSequence[0])
         entries, first, depth = (int(part) for part in item.LUTDescriptor)
+        # The first input's sign hangs on the modality LUT's output (C.11.2.1.1), pydicom's reading on the pixels'.
+        first -= 65536 * (first > 32767 and physical.min() < 0)
         # pydicom keeps the index in the type of the entries: with entries of 8 bits it would wrap round.
-        item.LUTDescriptor = [entries, first, 16]
+        item.LUTDescriptor = [entries, 0, 16]
         dataset = copy(attributes.dataset)
         dataset.VOILUTSequence = [item]
-        shown = apply_voi(physical.astype(np.int64), dataset)
+        shown = apply_voi(physical.astype(np.int64) - first, dataset)
     # Some tables hold more than the bits they name.
     bits = max(depth, int(shown.max()).bit_length())
     return shown.astype(np.float64), 0.0, float((1 << bits) - 1)
