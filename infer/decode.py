@@ -34,8 +34,9 @@ _REDUCED: Final = (
 def decode(data: bytes, *, side: int = INPUT_SIDE, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
     """Decode JPEG, PNG, TIFF, WebP, BMP or DICOM bytes to gray `uint8 [H, W]`.
 
-    A JPEG is decoded at the smallest DCT scale that keeps twice `side` on its shorter edge, which costs
-    nothing in agreement and halves the time on large files; `side=0` always decodes at full size.
+    A JPEG is decoded at the smallest DCT scale that keeps twice `side` on its shorter edge; `side=0` always
+    decodes at full size. Of 28 real JPEGs that this makes smaller each kept its class; probabilities moved by
+    0.006, 0.04 at most, bytes became the model's input 1.4 times as fast (`xray-bench reduced FOLDER`).
     Raises ImageError, with the reason, for anything that cannot be decoded in full, RejectedError for what
     can but is not one picture, or no frontal chest radiograph by its own account.
     """

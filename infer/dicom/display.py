@@ -110,7 +110,7 @@ def _looked_up(physical: Floats, attributes: Attributes) -> tuple[Floats, float,
     with guarded("its VOI look-up table"):
         item = copy(attributes.dataset.VOILUTSequence[0])
         entries, first, depth = (int(part) for part in item.LUTDescriptor)
-        # The first input's sign hangs on the modality LUT's output (C.11.2.1.1), pydicom's reading on the pixels'.
+        # Whether the first input has a sign hangs on what the modality LUT gives (C.11.2.1.1).
         first -= 65536 * (first > 32767 and physical.min() < 0)
         # pydicom keeps the index in the type of the entries: with entries of 8 bits it would wrap round.
         item.LUTDescriptor = [entries, 0, 16]
