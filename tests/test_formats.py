@@ -269,6 +269,12 @@ def test_png_that_does_not_begin_with_its_header():
         decode(whole[:8] + whole[33:])
 
 
+def test_png_whose_last_chunk_claims_a_giant():
+    """OpenCV alone allocates the 4 GB."""
+    with pytest.raises(ImageError, match="shorter than it says"):
+        decode(png(GRAY).replace(b"\0\0\0\0IEND", b"\xff\0\0\0IEND"))
+
+
 @pytest.mark.parametrize("kind", ["png", "webp"])
 def test_animations_are_rejected(kind):
     image = pillow()

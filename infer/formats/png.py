@@ -29,6 +29,9 @@ def read_png(data: bytes, limits: Limits) -> Header:
             raise ImageError("truncated PNG: the end of the image is missing")
         length, kind = struct.unpack_from(">I4s", data, position)
         start = position + 8
+        # The decoder allocates what a chunk's length says, the last one's too, before it looks at the rest.
+        if start + length + 4 > len(data):
+            raise ImageError("truncated PNG: a part of it is shorter than it says")
         if kind == b"IEND":
             return Header("png", width, height, orientation, straight_alpha=True, transparent=transparent)
         if kind == b"acTL":
