@@ -106,6 +106,17 @@ def test_a_codestream_that_was_cut_before_it_was_stored(end):
         decode(dicom(DEEP, syntax=JPEGLosslessSV1, codestream=jpeg, bits=12))
 
 
+@pytest.mark.parametrize("length", [0, 7, 1, 2**32 - 1])
+def test_a_jp2_file_around_the_codestream(length):
+    """Not by the book, but seen; its boxes say their lengths."""
+    whole = dicom(DEEP, syntax=JPEG2000Lossless, bits=12)
+    stream = whole[whole.index(b"\xff\x4f\xff\x51") : whole.rindex(b"\xff\xd9") + 2]
+    signature = b"\0\0\0\x0cjP  \r\n\x87\n"
+    lying = signature + struct.pack(">I4sQ", length, b"ftyp", 2**64 - 1) + stream
+    with pytest.raises(ImageError, match="JPEG 2000"):
+        decode(dicom(DEEP, syntax=JPEG2000Lossless, codestream=lying, bits=12))
+
+
 def test_runs_that_unpack_to_far_more_are_refused():
     header = struct.pack("<16I", 1, 64, *[0] * 14)
     bomb = header + b"\x81\x00" * 400_000

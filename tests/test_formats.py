@@ -147,6 +147,7 @@ def test_orientation_is_applied_once(kind, orientation):
         (tiff(GRAY, tags={254: [1]}), "reduced copy"),
         (b"II*\x00" + b"\0" * 40, "no picture"),
         (b"II*\x00\x08\x00\x00\x00", "truncated TIFF"),
+        (b"II+\x00\x08\x00\x00\x00" + b"\xff" * 8, "truncated TIFF"),
     ],
 )
 def test_tiff_that_would_be_shown_wrongly_is_refused(data, reason):

@@ -23,6 +23,8 @@ def read_directory(data: bytes, start: int, order: str, *, big: bool = False) ->
     struct.error where the data end before the directory or a value does.
     """
     count_format, entry_format, inline = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
+    if start > len(data):  # of BigTIFF's, an offset may be more than struct takes
+        raise struct.error("the directory lies beyond the end of the file")
     (count,) = struct.unpack_from(order + count_format, data, start)
     position = start + struct.calcsize(order + count_format)
     entry_bytes = struct.calcsize(order + entry_format) + inline

@@ -43,7 +43,7 @@ def _codestream(data: bytes) -> int:
             header = 16
         if kind == b"jp2c":
             return position + header
-        if length < header:
+        if not header <= length <= len(data):
             break
         position += length
     raise ImageError("damaged JPEG 2000: its file has no codestream")
