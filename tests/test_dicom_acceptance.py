@@ -62,6 +62,7 @@ def test_what_may_be_a_frontal_chest_radiograph_passes(attributes):
             r"not a frontal view: patient orientation P\\F",
         ),
         ({"BodyPartExamined": "HAND"}, "not of a chest: body part HAND"),
+        ({"BodyPartExamined": "THORACIC SPINE"}, "not of a chest: body part THORACIC SPINE"),
         ({"BodyPartExamined": "Left Knee"}, "not of a chest: body part LEFT KNEE"),
         (
             {"BodyPartExamined": "", "AnatomicRegionSequence": coded("Skull")},

@@ -117,6 +117,23 @@ def test_a_jp2_file_around_the_codestream(length):
         decode(dicom(DEEP, syntax=JPEG2000Lossless, codestream=lying, bits=12))
 
 
+def test_a_codestream_of_another_kind_is_refused():
+    for syntax, stream in ((JPEGLosslessSV1, b"\xff\x4f\xff\x51" + bytes(90)), (JPEG2000Lossless, bytes(90))):
+        with pytest.raises(ImageError, match="where there should be one"):
+            decode(dicom(DEEP, syntax=syntax, codestream=stream, bits=12))
+
+
+def test_too_little_memory_is_a_reason_too(monkeypatch):
+    from xray_infer.dicom import pixels
+
+    def has_none(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(pixels, "pixel_array", has_none)
+    with pytest.raises(ImageError, match="not enough memory for its pixels"):
+        decode(dicom(DEEP, bits=12))
+
+
 def test_runs_that_unpack_to_far_more_are_refused():
     header = struct.pack("<16I", 1, 64, *[0] * 14)
     bomb = header + b"\x81\x00" * 400_000

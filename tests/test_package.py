@@ -18,7 +18,7 @@ SAMPLES = REPOSITORY / "samples"
 
 RUNTIMES = ("onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime")
 FOLDERS = ("infer", "train", "export", "benchmarks", "samples")
-HEAVY = (*RUNTIMES, "tensorflow", "keras", "torch", "onnx", "ai_edge_quantizer")
+HEAVY = (*RUNTIMES, "pydicom", "tensorflow", "keras", "torch", "onnx", "ai_edge_quantizer")
 
 
 def loaded_by(code: str) -> set[str]:

@@ -34,7 +34,7 @@ RADIOGRAPH_CLASSES: Final = frozenset(
 )
 _RAW: Final = "1.2.840.10008.5.1.4.1.1.1.1.1"  # Digital X-Ray Image Storage - For Processing
 # Words of BodyPartExamined (PS3.16 annex L) and of the meaning of region codes.
-CHEST: Final = frozenset(("CHEST", "THORAX", "THORACIC", "TORAX", "LUNG", "LUNGS", "CHESTABDOMEN"))
+CHEST: Final = frozenset(("CHEST", "THORAX", "TORAX", "LUNG", "LUNGS", "CHESTABDOMEN"))
 # fmt: off
 OTHER_PARTS: Final = frozenset((
     "ABDOMEN", "ABDOMENPELVIS", "ANKLE", "ARM", "BREAST", "CALCANEUS", "CERVICAL", "COCCYX", "CSPINE",

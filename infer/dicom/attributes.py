@@ -112,7 +112,8 @@ class Attributes:
 
 def read_attributes(container: Container) -> Attributes:
     """Read the data set. Raises ImageError for one that is damaged, or cut inside an element."""
-    stream, size = io.BytesIO(container.dataset), len(container.dataset)
+    stream, size = io.BytesIO(container.data), len(container.data)  # shares the bytes, copies none
+    stream.seek(container.start)
 
     def watch(tag: object, representation: object, length: int) -> bool:
         """Called by pydicom at each element, in front of its value, which it would take short as it is."""

@@ -27,14 +27,15 @@ _CHUNK: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """`dataset` is the encoded data set, inflated; where it was, `transfer_syntax` is the one without.
+    """`data` holds the encoded data set from `start` on: inflated, with the transfer syntax that it then has.
 
     `storage_class` is what the file says of itself before the data set does; empty where it does not.
     """
 
     transfer_syntax: str
     storage_class: str
-    dataset: bytes
+    data: bytes
+    start: int
 
     @property
     def implicit(self) -> bool:
@@ -58,10 +59,10 @@ def open_container(data: bytes, limits: Limits) -> Container:
         start, uids = _read_meta(data, start)
     except struct.error as error:
         raise ImageError("truncated DICOM: it ends inside its file meta information") from error
-    dataset, syntax = data[start:], uids.get(_TRANSFER_SYNTAX, "")
+    syntax = uids.get(_TRANSFER_SYNTAX, "")
     if syntax == DEFLATED:
-        dataset, syntax = _inflate(dataset, limits), EXPLICIT_LITTLE
-    return Container(syntax or _guess(dataset), uids.get(_STORAGE_CLASS, ""), dataset)
+        data, start, syntax = _inflate(data[start:], limits), 0, EXPLICIT_LITTLE
+    return Container(syntax or _guess(data[start : start + 6]), uids.get(_STORAGE_CLASS, ""), data, start)
 
 
 def _read_meta(data: bytes, position: int) -> tuple[int, dict[int, str]]:
@@ -83,10 +84,11 @@ def _read_meta(data: bytes, position: int) -> tuple[int, dict[int, str]]:
     return position, uids
 
 
-def _guess(dataset: bytes) -> str:
-    if not dataset[4:6].isalpha() or not dataset[4:6].isupper():
+def _guess(first: bytes) -> str:
+    """Return the transfer syntax that the first six bytes of a data set are written in."""
+    if not first[4:6].isalpha() or not first[4:6].isupper():
         return IMPLICIT_LITTLE
-    return EXPLICIT_BIG if dataset[:1] == b"\0" else EXPLICIT_LITTLE
+    return EXPLICIT_BIG if first[:1] == b"\0" else EXPLICIT_LITTLE
 
 
 def _inflate(packed: bytes, limits: Limits) -> bytes:

@@ -27,6 +27,8 @@ def guarded(doing: str) -> Iterator[None]:
         yield
     except ImageError:
         raise
+    except MemoryError as error:
+        raise ImageError(f"not enough memory for {doing}") from error
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         shown = said if len(said) <= _LONGEST else said[: _LONGEST - 3] + "..."

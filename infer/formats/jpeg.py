@@ -19,6 +19,7 @@ _NO_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD8)))  # TEM and RST0..7 sta
 # SOF0..15 without DHT, JPG and DAC; SOF55 is JPEG-LS.
 _FRAMES: Final = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
 _DECODED: Final = frozenset((0xC0, 0xC1, 0xC2, 0xC9, 0xCA))  # DCT, Huffman or arithmetic, not hierarchical
+_START_OF_IMAGE: Final = b"\xff\xd8"
 _START_OF_SCAN: Final = 0xDA
 _END_OF_IMAGE: Final = 0xD9
 # T.81 escapes FF in coded data by 00, T.87 by a bit: from 80 on it is a marker in both, RSTs apart.
@@ -55,7 +56,9 @@ def walk(data: bytes) -> Frame:
 
     Raises ImageError for a stream that is cut short, damaged, of several frames or of many scans.
     """
-    position, frame, scans = 2, None, 0
+    if not data.startswith(_START_OF_IMAGE):
+        raise ImageError("no JPEG where there should be one")
+    position, frame, scans = len(_START_OF_IMAGE), None, 0
     for _ in range(MAX_SEGMENTS):
         if position + 2 > len(data):
             raise ImageError("truncated JPEG: the end of the image is missing")
