@@ -196,6 +196,13 @@ def test_few_bits_keep_their_range(bits):
     assert decode(data).max() == round(255 * int(pixels.max()) / (2**bits - 1))
 
 
+def test_one_bit_is_black_and_white(xray):
+    white = xray > 128
+    packed = np.packbits(white, bitorder="little").tobytes()
+    one = {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}
+    assert np.array_equal(decode(dicom(xray, codestream=packed, **one)), white * np.uint8(255))
+
+
 def test_eight_bits_equal_the_same_picture_as_png(xray):
     assert np.array_equal(decode(dicom(xray)), xray)
 

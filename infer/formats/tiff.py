@@ -3,6 +3,8 @@
 What OpenCV's decoder does wrong without a word is refused or noted here, each found by comparing it with
 the values written: it ignores a strip that is cut short, leaves 16-bit pixels of WhiteIsZero as they are,
 mixes up separate planes of 16 bits, drops a gray picture's alpha, multiplies 8-bit colour by its alpha.
+Strips without compression and deflated ones are seen to be whole; of the others (LZW, PackBits, CCITT, JPEG)
+only that they lie in the file.
 """
 
 from __future__ import annotations
