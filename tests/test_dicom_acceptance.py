@@ -104,3 +104,14 @@ def test_what_cannot_be_shown_rightly_is_an_error(attributes, reason):
     with pytest.raises(ImageError, match=reason) as raised:
         decode(dicom(PIXELS, **attributes))
     assert not isinstance(raised.value, RejectedError)
+
+
+def test_what_a_file_says_is_shown_in_one_harmless_line():
+    data = bytearray(dicom(PIXELS, Modality="CTABCDEFGHIJKLMNOPQRSTUVWXYZ" * 9))
+    data[data.index(b"CTABC") + 2 : data.index(b"CTABC") + 6] = b"\x1b[2\n"
+    with pytest.raises(RejectedError) as raised:
+        decode(bytes(data))
+    reason = str(raised.value)
+    assert reason.isprintable()
+    assert reason.startswith("not a radiograph: modality CT [2 ")
+    assert len(reason) < 100

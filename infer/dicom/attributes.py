@@ -16,10 +16,11 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from xray_infer.dicom.container import Container
-from xray_infer.dicom.guard import guarded
+from xray_infer.dicom.guard import guarded, one_line
 from xray_infer.errors import ImageError
 
 _UNDEFINED: Final = 0xFFFFFFFF
+_LONGEST: Final = 64  # of a UID, and of what the standard allows in all the other text that is read here
 _KEPT: Final = (
     "SOPClassUID",
     "Modality",
@@ -79,11 +80,12 @@ class Attributes:
         return keyword in self.dataset
 
     def text(self, keyword: str) -> str:
-        """Return a value in capitals, several joined by a backslash; empty where there is none."""
+        """Return a value in capitals, one line, several joined by a backslash; empty where there is none."""
         with guarded(f"its {keyword}"):
             value = self.dataset.get(keyword)
             parts = [value] if value is None or isinstance(value, str | int | float) else list(value)
-            return "\\".join("" if part is None else str(part).strip().upper() for part in parts)
+            joined = "\\".join("" if part is None else str(part).strip().upper() for part in parts)
+        return one_line(joined, longest=_LONGEST)
 
     def integer(self, keyword: str, default: int | None = None) -> int:
         """Return a whole number, or the default where there is none. Raises ImageError without either."""
@@ -107,7 +109,8 @@ class Attributes:
         """Return what the codes of a sequence mean, in capitals, in one line."""
         with guarded(f"its {keyword}"):
             items = self.dataset.get(keyword) or ()
-            return " ".join(str(item.get("CodeMeaning", "")).strip().upper() for item in items)
+            joined = " ".join(str(item.get("CodeMeaning", "")).upper() for item in items)
+        return one_line(joined, longest=_LONGEST)
 
 
 def read_attributes(container: Container) -> Attributes:

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 from xray_infer.errors import ImageError
 
-_LONGEST = 200
-
 # pydicom warns of every value that is not by the book; a person who classifies a folder cannot mend them.
 # Of its own modules only, and once: changing the filters around each call is not safe between threads.
 warnings.filterwarnings("ignore", module=r"pydicom\b")
@@ -30,6 +28,11 @@ def guarded(doing: str) -> Iterator[None]:
     except MemoryError as error:
         raise ImageError(f"not enough memory for {doing}") from error
     except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        shown = said if len(said) <= _LONGEST else said[: _LONGEST - 3] + "..."
-        raise ImageError(f"damaged DICOM: {doing}: {shown}") from error
+        said = one_line(str(error), longest=200) or type(error).__name__
+        raise ImageError(f"damaged DICOM: {doing}: {said}") from error
+
+
+def one_line(text: str, *, longest: int) -> str:
+    """Return what a file says, fit for a row and a terminal: printable, without line breaks, cut."""
+    shown = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
