@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from dicom_files import coded, dicom
+from dicom_files import coded, dicom, look_up_table
 
 from xray_infer.decode import decode
 from xray_infer.errors import ImageError, RejectedError
@@ -96,7 +96,16 @@ def test_a_file_without_pixels_is_rejected_an_image_that_lost_them_is_an_error()
         ({"BitsStored": 9}, "9 of 8 bits"),
         ({"BitsAllocated": None, "BitsStored": 8}, "no BitsAllocated"),
         ({"WindowCenter": "nan", "WindowWidth": "10"}, "not a number"),
-        ({"RescaleSlope": "inf", "RescaleIntercept": "0"}, "not a number"),
+        ({"RescaleSlope": "inf", "RescaleIntercept": "0"}, "its rescaling gives what is not a number"),
+        ({"RescaleSlope": "1e307", "RescaleIntercept": "0"}, "its rescaling gives what is not a number"),
+        (
+            {
+                "RescaleSlope": "nan",
+                "RescaleIntercept": "0",
+                "VOILUTSequence": [look_up_table(np.arange(256), first=0, depth=8)],
+            },
+            "its rescaling gives what is not a number",
+        ),
         ({"WindowCenter": 10, "WindowWidth": 10, "VOILUTFunction": "CUBIC"}, "its window: Unsupported"),
     ],
 )

@@ -28,6 +28,8 @@ from xray_infer.errors import ImageError
 
 _AT_ONCE: Final = 1 << 20  # pixels looked up in one go: NumPy makes 8 bytes of each index
 
+_LARGEST: Final = 1e30  # of pixels in any unit; far from where sums overflow
+
 Values = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -65,8 +67,7 @@ def _colours(values: NDArray[Any], attributes: Attributes) -> NDArray[np.uint8]:
 def _grays(values: NDArray[Any], attributes: Attributes) -> NDArray[np.uint8]:
     whole = values.astype(np.int64)
     shown, low, high = _shown(whole, attributes)
-    if not np.isfinite([low, high]).all() or not np.isfinite(shown).all():
-        raise ImageError("damaged DICOM: its rescaling or its window is not a number")
+    _check_numbers(np.append(shown, [low, high]), "window")
     # One value all over has no scale.
     shares = np.clip((shown - low) / (high - low), 0, 1) if low != high else np.zeros(len(shown))
     gray = np.rint(255 * shares).astype(np.uint8)
@@ -97,7 +98,15 @@ def _shown(values: Values, attributes: Attributes) -> tuple[Floats, float, float
 
 def _physical(values: Values, attributes: Attributes) -> Floats:
     with guarded("its modality look-up table"):
-        return np.asarray(apply_modality_lut(values, attributes.dataset), np.float64)
+        physical = np.asarray(apply_modality_lut(values, attributes.dataset), np.float64)
+    _check_numbers(physical, "rescaling")
+    return physical
+
+
+def _check_numbers(values: Floats, source: str) -> None:
+    # NaN compares false.
+    if not (np.abs(values) < _LARGEST).all():
+        raise ImageError(f"damaged DICOM: its {source} gives what is not a number, or none of a picture")
 
 
 def _has_look_up_table(attributes: Attributes) -> bool:

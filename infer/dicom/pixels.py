@@ -55,17 +55,7 @@ def stored_pixels(attributes: Attributes, limits: Limits) -> NDArray[Any]:
     if not native:
         if plugin not in plugins:
             raise ImageError(str(MissingExtraError(f"DICOM in {syntax.name}", "dicom")))
-        with guarded("its encapsulated pixels"):
-            frame = get_frame(attributes.dataset.PixelData, 0, number_of_frames=1)
-        if syntax == _RLE:
-            check_runs(frame, rows * columns)
-        else:
-            width, height, components = _size_of(frame, syntax)
-            if (width, height, components) != (columns, rows, samples):
-                raise ImageError(
-                    f"damaged DICOM: its codestream holds {width} x {height} pixels of {components} samples, "
-                    f"its data set says {columns} x {rows} of {samples}"
-                )
+        _check_frame(attributes, syntax, (columns, rows, samples))
     with guarded("its pixels"):
         pixels: NDArray[Any] = pixel_array(attributes.dataset, index=0, decoding_plugin=plugin)
     expected = (rows, columns) if samples == 1 else (rows, columns, samples)
@@ -86,6 +76,19 @@ def _check_layout(attributes: Attributes, *, samples: int, allocated: int) -> No
     # Where the high bit is not the highest of those stored, pydicom would take the wrong ones (PS3.5 8.1.1).
     if attributes.integer("HighBit", stored - 1) != stored - 1:
         raise ImageError(f"its high bit is not the highest of {stored} stored bits, which is not decoded")
+
+
+def _check_frame(attributes: Attributes, syntax: str, expected: tuple[int, int, int]) -> None:
+    """Raise ImageError for an encoded frame that is cut short, or of another width, height or samples."""
+    with guarded("its encapsulated pixels"):
+        frame = get_frame(attributes.dataset.PixelData, 0, number_of_frames=1)
+    if syntax == _RLE:
+        check_runs(frame, expected[0] * expected[1])
+        return
+    found = _size_of(frame, syntax)
+    if found != expected:
+        said = "codestream holds {} x {} pixels of {} samples, its data set says {} x {} of {}"
+        raise ImageError(f"damaged DICOM: its {said.format(*found, *expected)}")
 
 
 def _size_of(frame: bytes, syntax: str) -> tuple[int, int, int]:
