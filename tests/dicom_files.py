@@ -65,7 +65,7 @@ def dicom(
     pixels: np.ndarray,
     *,
     syntax: str = ExplicitVRLittleEndian,
-    codestream: bytes | None = None,
+    codestream: bytes | list[bytes] | None = None,
     bits: int | None = None,
     preamble: bool = True,
     **attributes: Any,
@@ -82,7 +82,9 @@ def dicom(
     return stream.getvalue() if preamble else stream.getvalue()[132:]
 
 
-def _set_pixels(made: Dataset, pixels: np.ndarray, syntax: str, codestream: bytes | None) -> None:
+def _set_pixels(
+    made: Dataset, pixels: np.ndarray, syntax: str, codestream: bytes | list[bytes] | None
+) -> None:
     if syntax in NATIVE:
         order = ">" if syntax == ExplicitVRBigEndian else "<"
         raw = codestream or pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
@@ -98,7 +100,7 @@ def _set_pixels(made: Dataset, pixels: np.ndarray, syntax: str, codestream: byte
         codestream = cv2.imencode(".jpg", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
     if codestream is None:
         codestream = lossless_jpeg(pixels, made.BitsStored)
-    made.PixelData = encapsulate([codestream])
+    made.PixelData = encapsulate(codestream if isinstance(codestream, list) else [codestream], has_bot=False)
     made["PixelData"].VR = "OB"
     made["PixelData"].is_undefined_length = True
 

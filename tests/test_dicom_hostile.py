@@ -117,6 +117,22 @@ def test_a_jp2_file_around_the_codestream(length):
         decode(dicom(DEEP, syntax=JPEG2000Lossless, codestream=lying, bits=12))
 
 
+def test_an_offset_table_does_not_lead_past_the_check():
+    """Two codestreams, the second a giant's; the table says that the only frame is the second."""
+    good = lossless_jpeg(DEEP, 12)
+    giant = bytearray(good)
+    giant[giant.index(b"\xff\xc3") + 5 : giant.index(b"\xff\xc3") + 9] = b"\xff" * 4
+    data = dicom(
+        DEEP,
+        syntax=JPEGLosslessSV1,
+        codestream=[good, bytes(giant)],
+        bits=12,
+        ExtendedOffsetTable=struct.pack("<Q", len(good) + len(good) % 2 + 8),
+        ExtendedOffsetTableLengths=struct.pack("<Q", len(giant) + len(giant) % 2),
+    )
+    assert np.array_equal(decode(data), decode(dicom(DEEP, bits=12)))
+
+
 def test_a_codestream_of_another_kind_is_refused():
     for syntax, stream in ((JPEGLosslessSV1, b"\xff\x4f\xff\x51" + bytes(90)), (JPEG2000Lossless, bytes(90))):
         with pytest.raises(ImageError, match="where there should be one"):

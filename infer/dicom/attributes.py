@@ -21,6 +21,7 @@ from xray_infer.errors import ImageError
 
 _UNDEFINED: Final = 0xFFFFFFFF
 _LONGEST: Final = 64  # of a UID, and of what the standard allows in all the other text that is read here
+# Not the extended offset table: one frame needs none, and it could lead past the frame that is checked.
 _KEPT: Final = (
     "SOPClassUID",
     "Modality",
@@ -61,8 +62,6 @@ _KEPT: Final = (
     "PixelData",
     "FloatPixelData",
     "DoubleFloatPixelData",
-    "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths",
 )
 
 
