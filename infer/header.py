@@ -58,5 +58,5 @@ def read_header(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Header:
                 return read(data, limits)
             except struct.error as error:  # the reader ran off the end of the bytes
                 raise ImageError(f"truncated {name}: it ends inside its header") from error
-    known = ", ".join(name for name, _, _ in _READERS)
+    known = ", ".join(sorted(name for name, _, _ in _READERS))
     raise ImageError(f"not an image of a known format ({known})")
