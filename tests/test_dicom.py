@@ -1,6 +1,7 @@
 """DICOM pixels against pydicom's own reading: its shipped files, and made ones of every kind."""
 
 import io
+import struct
 from pathlib import Path
 
 import cv2
@@ -366,6 +367,17 @@ def test_padding_does_not_set_the_range(signed):
         assert np.array_equal(shown[:, 4:], np.rint((padded[:, 4:].astype(int) - low) * 255 / (high - low)))
         assert (shown[:, :4] == (0 if edge < 0 else 255)).all()
         assert np.abs(shown[:, 4:].astype(int) - whole[:, 4:]).max() < 10
+
+
+def test_padding_whose_sign_was_lost_is_known():
+    pixels = ramp(10, signed=False).astype(np.int16)
+    pixels[0, 0], pixels[:, :3] = 1023, -2000
+    signed, bits = dicom(pixels, PixelPaddingValue=-2000), dicom(pixels, PixelPaddingValue=2000)
+    # -2000 as an unsigned value of 16 bits, in the place of 2000
+    at = bits.index(struct.pack("<HH2sH", 0x28, 0x120, b"SS", 2)) + 4
+    bits = bits[:at] + b"US" + struct.pack("<HH", 2, 65536 - 2000) + bits[at + 6 :]
+    assert np.array_equal(decode(bits), decode(signed))
+    assert decode(signed)[:, 3:].max() == 255
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,10 @@ def test_a_file_without_pixels_is_rejected_an_image_that_lost_them_is_an_error()
             },
             "its rescaling gives what is not a number",
         ),
+        (
+            {"VOILUTSequence": [look_up_table(np.arange(256), first=0, depth=60000)]},
+            "entries of 60000 bits",
+        ),
         ({"WindowCenter": 10, "WindowWidth": 10, "VOILUTFunction": "CUBIC"}, "its window: Unsupported"),
     ],
 )

@@ -119,6 +119,8 @@ def _looked_up(physical: Floats, attributes: Attributes) -> tuple[Floats, float,
     with guarded("its VOI look-up table"):
         item = copy(attributes.dataset.VOILUTSequence[0])
         entries, first, depth = (int(part) for part in item.LUTDescriptor)
+        if not 8 <= depth <= 16:
+            raise ImageError(f"damaged DICOM: its VOI look-up table has entries of {depth} bits")
         # Whether the first input has a sign hangs on what the modality LUT gives (C.11.2.1.1).
         first -= 65536 * (first > 32767 and physical.min() < 0)
         # pydicom keeps the index in the type of the entries: with entries of 8 bits it would wrap round.
@@ -145,4 +147,6 @@ def _is_padding(values: Values, attributes: Attributes) -> NDArray[np.bool_]:
         return np.zeros(len(values), bool)
     one = attributes.integer("PixelPaddingValue")
     other = attributes.integer("PixelPaddingRangeLimit", one)
+    if attributes.integer("PixelRepresentation", 0):  # some writers give the bits of a negative one
+        one, other = (padding - 65536 * (padding > 32767) for padding in (one, other))
     return (values >= min(one, other)) & (values <= max(one, other))
