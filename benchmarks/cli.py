@@ -268,3 +268,27 @@ def startup_command(image: Path, rounds: int, debug: bool) -> None:
 
         click.echo(startup_table(measure_startup(image, rounds=rounds, report=say)))
         click.echo(f"\n{rounds} interleaved rounds. {describe_machine()}")
+
+
+@main.command("reduced")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), help="Model file.  [default: the one that ships]")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Of both ways in turn.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def reduced_command(folder: Path, model: Path | None, rounds: int, debug: bool) -> None:
+    """Measure what decoding JPEGs at a smaller scale costs in answers and gives in time, on FOLDER's."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.benchmarks.reduced import compare_reductions, read_jpegs, reductions_table
+        from xray_infer.runtimes import find_model
+        from xray_infer.shipped import shipped_model
+        from xray_infer.sources.folder import local_source
+
+        session = (find_model(model) if model else shipped_model("onnx")).open()
+        jpegs = read_jpegs(local_source(folder), report=say)
+        click.echo(reductions_table(compare_reductions(jpegs, session, rounds=rounds)))
+        ran = f"{session.manifest.method}, {session.manifest.recipe}, {session.runtime}"
+        click.echo(
+            f"\n{ran}; {rounds} interleaved rounds, the shortest of each, medians over the files. "
+            f"Times are from bytes to the model's input. {describe_machine()}"
+        )

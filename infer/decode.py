@@ -5,7 +5,8 @@ BT.601), transparency is laid over black, EXIF rotation is applied.
 
 Deeper pixels are scaled by the range of their real bit depth: the smallest power of two, at least 256,
 that holds the brightest pixel. A 12-bit radiograph in a 16-bit file keeps its contrast, and a 16-bit
-copy of an 8-bit image (x 257) gives the 8-bit image back exactly.
+copy of an 8-bit image (x 257) gives the 8-bit image back exactly. DICOM says more of its pixels than that:
+see `xray_infer.dicom`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.errors import ImageError
+from xray_infer.errors import ImageError, MissingExtraError, extra_for
+from xray_infer.formats import Header
 from xray_infer.header import read_header
 from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.preprocess import INPUT_SIDE
@@ -30,50 +32,70 @@ _REDUCED: Final = (
 
 
 def decode(data: bytes, *, side: int = INPUT_SIDE, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
-    """Decode JPEG, PNG, TIFF, WebP or BMP bytes to gray `uint8 [H, W]`.
+    """Decode JPEG, PNG, TIFF, WebP, BMP or DICOM bytes to gray `uint8 [H, W]`.
 
-    A JPEG is decoded at the smallest DCT scale that keeps twice `side` on its shorter edge, which costs
-    nothing in agreement and halves the time on large files; `side=0` always decodes at full size.
-    Raises ImageError, with the reason, for anything that cannot be decoded in full.
+    A JPEG is decoded at the smallest DCT scale that keeps twice `side` on its shorter edge; `side=0` always
+    decodes at full size. Of 28 real JPEGs that this makes smaller each kept its class; probabilities moved by
+    0.006, 0.04 at most, bytes became the model's input 1.4 times as fast (`xray-bench reduced FOLDER`).
+    Raises ImageError, with the reason, for anything that cannot be decoded in full, RejectedError for what
+    can but is not one picture, or no frontal chest radiograph by its own account.
     """
     header = read_header(data, limits=limits)
-    flags = cv2.IMREAD_UNCHANGED
-    if header.format == "jpeg":
-        shorter = min(header.width, header.height)
-        flags = next(
-            (flag for factor, flag in _REDUCED if side and shorter >= 2 * side * factor),
-            cv2.IMREAD_GRAYSCALE,
-        )
+    if header.format == "dicom":
+        return _decode_dicom(data, limits)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(header, side))
     except cv2.error as error:
         raise ImageError(f"the {header.format.upper()} decoder refused it: {error.err}") from error
     if pixels is None or pixels.size == 0:
         raise ImageError(f"damaged {header.format.upper()}: it cannot be decoded")
-    return to_gray(np.asarray(pixels))
+    pixels = np.asarray(pixels)
+    if header.transparent is not None and pixels.ndim == 2:
+        pixels[pixels == header.transparent] = 0
+    gray = to_gray(pixels, straight_alpha=header.straight_alpha)
+    return upright(255 - gray if header.white_is_zero else gray, header.orientation)
 
 
-def to_gray(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def _flags(header: Header, side: int) -> int:
+    if header.format == "bmp":
+        return cv2.IMREAD_COLOR  # without the fourth channel
+    if header.format != "jpeg":
+        return cv2.IMREAD_UNCHANGED
+    shorter = min(header.width, header.height)
+    reduced = (flag for factor, flag in _REDUCED if side and shorter >= 2 * side * factor)
+    return next(reduced, cv2.IMREAD_GRAYSCALE)
+
+
+def _decode_dicom(data: bytes, limits: Limits) -> NDArray[np.uint8]:
+    try:
+        with extra_for("reading DICOM", "dicom"):
+            from xray_infer.dicom.reading import decode_dicom
+    except MissingExtraError as error:
+        # One stray file must not end a run over a folder.
+        raise ImageError(str(error)) from error
+    return decode_dicom(data, limits)
+
+
+def to_gray(pixels: NDArray[Any], *, straight_alpha: bool = True) -> NDArray[np.uint8]:
     """Turn decoded pixels, uint8 or uint16, gray, BGR or BGRA, into gray `uint8 [H, W]`.
 
     Raises ImageError for other pixel types or channel counts.
     """
-    eight_bits = to_eight_bits(pixels)
-    channels = 1 if eight_bits.ndim == 2 else eight_bits.shape[2]
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels == 1:
-        return eight_bits.reshape(eight_bits.shape[:2])
-    if channels == 2:
-        return _over_black(eight_bits[..., 0], eight_bits[..., 1])
+        return to_eight_bits(pixels.reshape(pixels.shape[:2]))
     if channels not in (3, 4):
         raise ImageError(f"{channels} channels; expected gray, RGB or RGBA")
-    gray = _as_bytes(cv2.cvtColor(np.ascontiguousarray(eight_bits[..., :3]), cv2.COLOR_BGR2GRAY))
-    return gray if channels == 3 else _over_black(gray, eight_bits[..., 3])
-
-
-def _over_black(gray: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if alpha.min() == 255:
+    colour = to_eight_bits(np.ascontiguousarray(pixels[..., :3]))
+    gray = _as_bytes(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY))
+    if channels == 3 or not straight_alpha:
         return gray
-    return _as_bytes(cv2.multiply(gray, alpha, scale=1 / 255))
+    alpha = pixels[..., 3]
+    full = np.iinfo(alpha.dtype).max  # alpha always has the whole range, whatever the colours use of theirs
+    if alpha.min() == full:
+        return gray
+    share = _as_bytes(cv2.convertScaleAbs(alpha, alpha=255 / full))
+    return _as_bytes(cv2.multiply(gray, share, scale=1 / 255))
 
 
 def _as_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -92,3 +114,14 @@ def to_eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         raise ImageError(f"{pixels.dtype} pixels; expected 8 or 16 bit unsigned integers")
     highest = max(255, (1 << int(pixels.max()).bit_length()) - 1)
     return _as_bytes(cv2.convertScaleAbs(pixels, alpha=255 / highest))
+
+
+def upright(gray: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn a picture as EXIF's orientation, 1 to 8, says it is to be seen."""
+    if orientation in (5, 6, 7, 8):
+        gray = gray.T
+    if orientation in (3, 4, 7, 8):
+        gray = gray[::-1]
+    if orientation in (2, 3, 6, 7):
+        gray = gray[:, ::-1]
+    return np.ascontiguousarray(gray)

@@ -66,7 +66,7 @@ def test_bad_files_cost_their_own_rows_only(folder, tiny_onnx, tmp_path, xray):
     assert reasons == {
         "a truncated.jpg": "truncated JPEG: the end of the image is missing",
         "b empty.png": "the file is empty",
-        "c text.png": "not an image of a known format (JPEG, PNG, TIFF, WebP, BMP)",
+        "c text.png": "not an image of a known format (JPEG, PNG, WebP, TIFF, BMP, DICOM)",
         "e pipe.png": "not a regular file",
         "f dangling.png": "cannot be opened: No such file or directory",
     }

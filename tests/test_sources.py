@@ -339,7 +339,7 @@ def test_the_kinds_load_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "xray_infer.sources.remote" in loaded
-    assert not {"fsspec", "numpy", "cv2", "onnxruntime", "http.client", "asyncio"} & loaded
+    assert not {"fsspec", "cv2", "onnxruntime", "http.client", "asyncio"} & loaded
 
 
 def test_listing_is_lazy(films, monkeypatch):
