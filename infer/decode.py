@@ -11,6 +11,7 @@ see `xray_infer.dicom`.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Final
 
 import cv2
@@ -29,6 +30,8 @@ _REDUCED: Final = (
     (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
     (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
 )
+
+_importing: Final = threading.Lock()
 
 
 def decode(data: bytes, *, side: int = INPUT_SIDE, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
@@ -68,7 +71,8 @@ def _flags(header: Header, side: int) -> int:
 
 def _decode_dicom(data: bytes, limits: Limits) -> NDArray[np.uint8]:
     try:
-        with extra_for("reading DICOM", "dicom"):
+        # One at a time: an import that fails in one thread hands another the half-made module.
+        with _importing, extra_for("reading DICOM", "dicom"):
             from xray_infer.dicom.reading import decode_dicom
     except MissingExtraError as error:
         # One stray file must not end a run over a folder.

@@ -52,7 +52,7 @@ def open_container(data: bytes, limits: Limits) -> Container:
     """Read the file meta information, inflate what is deflated.
 
     Without a transfer syntax in the file it is guessed from the first element. Raises ImageError for a file
-    that ends before its data set, or whose data set inflates to more than `limits.max_file_bytes`.
+    that ends before its data set, or whose data set inflates to more than the limits allow.
     """
     start = PREFIX_AT + len(PREFIX) if data[PREFIX_AT:].startswith(PREFIX) else 0
     try:
@@ -103,6 +103,7 @@ def _inflate(packed: bytes, limits: Limits) -> bytes:
                 raise ImageError("truncated DICOM: its deflated data set is cut short")
             parts.append(part)
             size += len(part)
+            limits.check_ratio(size, len(packed) - len(rest))
             if size > limits.max_file_bytes:
                 raise ImageError(
                     f"its data set inflates to more than {limits.max_file_bytes:,} bytes, which is the limit"

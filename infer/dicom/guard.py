@@ -27,6 +27,8 @@ def guarded(doing: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise ImageError(f"not enough memory for {doing}") from error
+    except RecursionError as error:  # its own text depends on where the stack ended
+        raise ImageError(f"damaged DICOM: {doing}: nested too deeply") from error
     except Exception as error:
         said = one_line(str(error), longest=200) or type(error).__name__
         raise ImageError(f"damaged DICOM: {doing}: {said}") from error

@@ -95,5 +95,6 @@ def _size_of(frame: bytes, syntax: str) -> tuple[int, int, int]:
     """Return a codestream's own width, height and components."""
     if syntax in _JPEG_FAMILY:
         found = jpeg.walk(frame)
+        jpeg.check_coded(found)
         return found.width, found.height, found.components
     return jpeg2000.walk(frame)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from xray_infer.errors import ImageError
@@ -19,6 +19,7 @@ _NO_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD8)))  # TEM and RST0..7 sta
 # SOF0..15 without DHT, JPG and DAC; SOF55 is JPEG-LS.
 _FRAMES: Final = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
 _DECODED: Final = frozenset((0xC0, 0xC1, 0xC2, 0xC9, 0xCA))  # DCT, Huffman or arithmetic, not hierarchical
+_HUFFMAN_BLOCKS: Final = frozenset((0xC0, 0xC1, 0xC2))
 _START_OF_IMAGE: Final = b"\xff\xd8"
 _START_OF_SCAN: Final = 0xDA
 _END_OF_IMAGE: Final = 0xD9
@@ -32,19 +33,22 @@ MAX_SEGMENTS: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame header: `process` is its marker's second byte, `precision` the bits of a sample."""
+    """A frame header: `process` is its marker's second byte, `precision` the bits of a sample;
+    `coded_bytes` is the length of all scans."""
 
     process: int
     precision: int
     height: int
     width: int
     components: int
+    coded_bytes: int = 0
 
 
 def read_jpeg(data: bytes, limits: Limits) -> Header:
     """Return the size; orientation is the decoder's job. Raises ImageError, see `walk`."""
     frame = walk(data)
     check_size(frame.width, frame.height, limits)
+    check_coded(frame)
     if frame.process not in _DECODED or frame.precision != 8:
         kind = f"a {frame.precision}-bit JPEG of process SOF{frame.process - 0xC0}"
         raise ImageError(f"{kind}, which is decoded only inside DICOM; save it as PNG")
@@ -58,7 +62,7 @@ def walk(data: bytes) -> Frame:
     """
     if not data.startswith(_START_OF_IMAGE):
         raise ImageError("no JPEG where there should be one")
-    position, frame, scans = len(_START_OF_IMAGE), None, 0
+    position, frame, scans, coded_bytes = len(_START_OF_IMAGE), None, 0, 0
     for _ in range(MAX_SEGMENTS):
         if position + 2 > len(data):
             raise ImageError("truncated JPEG: the end of the image is missing")
@@ -70,7 +74,7 @@ def walk(data: bytes) -> Frame:
         if marker == _END_OF_IMAGE:
             if frame is None or not scans:
                 raise ImageError("damaged JPEG: there is no picture in it")
-            return frame
+            return replace(frame, coded_bytes=coded_bytes)
         if marker in _NO_LENGTH:
             position += 2
             continue
@@ -88,5 +92,17 @@ def walk(data: bytes) -> Frame:
             found = _MARKER.search(data, position)
             if found is None:
                 raise ImageError("truncated JPEG: the end of the image is missing")
+            coded_bytes += found.start() - position
             position = found.start()
     raise ImageError(f"damaged JPEG: more than {MAX_SEGMENTS:,} segments")
+
+
+def check_coded(frame: Frame) -> None:
+    """Raise ImageError when the scans are too short for the picture, whatever it shows.
+
+    A Huffman code has at least one bit, and each block of 8 x 8 pixels at least one code (T.81 F.1.2 and
+    G.1.2). Arithmetic codes may be shorter, lossless ones have no blocks.
+    """
+    blocks = -(-frame.width // 8) * -(-frame.height // 8)
+    if frame.process in _HUFFMAN_BLOCKS and 8 * frame.coded_bytes < blocks:
+        raise ImageError("truncated JPEG: most of the picture is missing")

@@ -31,8 +31,9 @@ _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _COPY_OR_MASK: Final = 0b101  # NewSubfileType: a reduced copy, a transparency mask
 _WHITE_IS_ZERO: Final = 0
 _NONE: Final = 1
+_LZW: Final = 5
 _DEFLATE: Final = frozenset((8, 32946))
-_COMPRESSIONS: Final = frozenset((_NONE, 2, 3, 4, 5, 7, 32773)) | _DEFLATE  # CCITT, LZW, JPEG, PackBits
+_COMPRESSIONS: Final = frozenset((_NONE, 2, 3, 4, _LZW, 7, 32773)) | _DEFLATE  # CCITT, LZW, JPEG, PackBits
 _COLOURS: Final = frozenset((0, 1, 2, 3, 5, 6))  # gray, RGB, palette, CMYK, YCbCr
 _STRAIGHT: Final = 2  # ExtraSamples: unassociated alpha
 MAX_PAGES: Final = 1000
@@ -130,6 +131,17 @@ def _check_strips(data: bytes, page: Entries, limits: Limits) -> None:
         raise ImageError("truncated TIFF: a strip is shorter than its rows")
     if compression in _DEFLATE and not subsampled:
         _check_deflated(data, offsets, counts, needed)
+    if compression == _LZW and not all(_starts_as_lzw(data, offset) for offset in offsets.tolist()):
+        raise ImageError("damaged TIFF: a strip is not what its compression says")
+
+
+def _starts_as_lzw(data: bytes, offset: int) -> bool:
+    """Whether nine bits are the code that clears the table, with which all strips begin (section 13).
+
+    The highest bit comes first; in files of before 1990 the lowest.
+    """
+    first, second = data[offset : offset + 2].ljust(2, b"\0")
+    return (first == 0x80 and second < 0x80) or (first == 0 and bool(second & 1))
 
 
 def _check_deflated(

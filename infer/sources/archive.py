@@ -17,7 +17,6 @@ from xray_infer.magic import image_format
 HEAD_FOR_ARCHIVES: Final = tarfile.BLOCKSIZE
 
 # Less is never a bomb, and a small blank picture packs well beyond any limit.
-_FREE_BYTES: Final = 1 << 20
 
 _SIGNATURES: Final = {
     b"PK\x03\x04": "zip",
@@ -75,7 +74,7 @@ class Budget:
         self.unpacked += unpacked
         self.packed += packed
         check_size(unpacked, self.limits)
-        check_ratio(unpacked, packed, self.limits)
+        self.limits.check_ratio(unpacked, packed)
         if self.packed > self.archive_bytes:
             raise ImageError("overlaps other members of the archive (a zip bomb?)")
         if self.unpacked > self.limits.max_archive_bytes:
@@ -88,14 +87,6 @@ def check_size(size: int, limits: Limits) -> None:
     """Raise ImageError when a member unpacks to more than one image may have."""
     if size > limits.max_file_bytes:
         raise ImageError(f"{size:,} bytes unpacked; the limit is {limits.max_file_bytes:,}")
-
-
-def check_ratio(unpacked: int, packed: int, limits: Limits) -> None:
-    """Raise ImageError when so few packed bytes unpack to so many."""
-    if unpacked > max(_FREE_BYTES, limits.max_compression_ratio * packed):
-        raise ImageError(
-            f"unpacks to more than {limits.max_compression_ratio:g} times its size, the limit (a zip bomb?)"
-        )
 
 
 def too_many_members(limits: Limits) -> str:

@@ -13,7 +13,6 @@ from typing import Final
 
 from xray_infer.errors import ImageError
 from xray_infer.limits import Limits
-from xray_infer.sources.archive import check_ratio
 from xray_infer.sources.unpack import PIECE, Codec, PackedBytes, unpacked
 
 # Extended attributes can be long; sparse maps and chains of headers of this size still cost little.
@@ -143,7 +142,7 @@ class PackedTar(TarStream):
         try:
             self._ready = next((piece for piece in self._pieces if piece), b"")
             self._unpacked += len(self._ready)
-            check_ratio(self._unpacked, self._packed.consumed, self._limits)
+            self._limits.check_ratio(self._unpacked, self._packed.consumed)
             if self._unpacked > self._limits.max_archive_bytes:
                 raise ImageError(f"unpacks to more than {self._limits.max_archive_bytes:,} bytes, the limit")
         except ImageError as error:

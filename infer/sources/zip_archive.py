@@ -19,7 +19,6 @@ from xray_infer.sources import Item, Request
 from xray_infer.sources.archive import (
     Budget,
     archive_format,
-    check_ratio,
     check_size,
     plain_name,
     too_many_members,
@@ -80,7 +79,7 @@ class ZipItem:
                     total += len(piece)
                     if total > self.member.size:
                         raise ImageError("damaged: unpacks to more bytes than it declares")
-                    check_ratio(total, packed.consumed, limits)
+                    limits.check_ratio(total, packed.consumed)
                     yield piece
         except BadZipFile as error:
             raise ImageError(str(error)) from error
