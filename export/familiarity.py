@@ -24,6 +24,7 @@ COMPONENTS: Final = 128
 # Of all variance, what one component and what the rest have at least: float32 could not tell less from none.
 LEAST_OF_COMPONENT: Final = 1e-6
 LEAST_OF_REST: Final = 1e-3
+LEAST_VARIANCE: Final = 1e-12  # of all features together, for those that never vary
 
 Floats = NDArray[np.floating]
 
@@ -56,7 +57,7 @@ def fit_familiarity(features: Floats, *, components: int = COMPONENTS) -> Famili
     # Eigenvectors of the covariance: the images are not held a second time, however many there are.
     variances, axes = np.linalg.eigh(centred.T @ centred / len(values))
     largest = np.argsort(variances)[::-1][:count]
-    total = max(float(variances.sum()), float(np.finfo(np.float32).tiny))
+    total = max(float(variances.sum()), LEAST_VARIANCE)
     variance = np.maximum(variances[largest], LEAST_OF_COMPONENT * total)
     rest_variance = max(total - float(variances[largest].sum()), LEAST_OF_REST * total)
     return Familiarity(

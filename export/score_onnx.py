@@ -132,5 +132,6 @@ def _averages(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     for node in graph.node:
         if node.op_type == "Conv":
             attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-            if attributes["kernel_shape"] == attributes["strides"] == [2, 2] and attributes["group"] > 1:
+            size, stride = attributes.get("kernel_shape"), attributes.get("strides")
+            if size == stride == [2, 2] and attributes.get("group", 1) > 1:
                 yield node
