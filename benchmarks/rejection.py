@@ -111,7 +111,7 @@ def _parts(labels: NDArray, sources: NDArray, found: NDArray[np.float32]) -> Ite
     """Yield validation and test images by class and by source."""
     for column in (labels, sources):
         for name in dict.fromkeys(sorted(column)):
-            yield Scored(f"both, {name}", found[column == name], strange=False)
+            yield Scored(f"of both, {name}", found[column == name], strange=False)
 
 
 def named_folders(given: Iterable[str]) -> dict[str, Path]:
@@ -142,13 +142,12 @@ def table(sets: Sequence[Scored], limit: float) -> str:
     lines = ["| images | n | rejected (95 % interval) | AUROC | median score |", "|---" * 5 + "|"]
     for one in sets:
         count, rejected = len(one.scores), int(np.sum(one.scores > limit))
-        low, high = wilson_interval(rejected, count)
         area = ""
         if one.strange:
             strangers = np.repeat([False, True], [len(test), count])
             area = f"{auroc(strangers, np.concatenate([test, one.scores])):.4f}"
-        share = f"{rejected} = {rejected / count:.1%} ({low:.1%}-{high:.1%})"
-        lines.append(f"| {one.name} | {count} | {share} | {area} | {np.median(one.scores):.2f} |")
+        median = f"{np.median(one.scores):.2f}"
+        lines.append(f"| {one.name} | {count} | {_share(rejected, count)} | {area} | {median} |")
     return "\n".join(lines)
 
 
@@ -180,7 +179,10 @@ def leave_out(
         validation = familiarity.score(features[(split == "val") & ~inside])
         limit = set_limit(validation, false_rejection=false_rejection)
         rejected, count = int(np.sum(familiarity.score(features[inside]) > limit.value)), int(inside.sum())
-        low, high = wilson_interval(rejected, count)
-        share = f"{rejected} = {rejected / count:.1%} ({low:.1%}-{high:.1%})"
-        lines.append(f"| {', '.join(sorted(group))} | {count} | {share} |")
+        lines.append(f"| {', '.join(sorted(group))} | {count} | {_share(rejected, count)} |")
     return "\n".join(lines)
+
+
+def _share(rejected: int, count: int) -> str:
+    low, high = wilson_interval(rejected, count)
+    return f"{rejected} = {rejected / count:.1%} ({max(low, 0):.1%}-{high:.1%})"

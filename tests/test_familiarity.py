@@ -11,8 +11,8 @@ pytest.importorskip("onnx")
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("ai_edge_quantizer")
 
-import onnx
 from click.testing import CliRunner
+from model_files import without_score
 from tiny_densenet import METHOD
 
 from xray_infer.datasets import read_dataset
@@ -168,33 +168,9 @@ def plain_files(tiny_exports, tmp_path_factory):
         path = tiny_exports[0] / name
         manifest = find_model(path).open().manifest
         manifest = dataclasses.replace(manifest, output_names=OUTPUT_NAMES, thresholds={}, rejection={})
-        if manifest.format == "onnx":
-            model = onnx.load(path)
-            nodes = [node for node in model.graph.node if not node.name.startswith(SCORE_NAME)]
-            constants = [one for one in model.graph.initializer if not one.name.startswith(SCORE_NAME)]
-            del model.graph.node[:], model.graph.initializer[:], model.graph.output[-1]
-            model.graph.node.extend(nodes)
-            model.graph.initializer.extend(constants)
-            graph = model.SerializeToString(deterministic=True)
-        else:
-            graph = _without_score(path.read_bytes())
+        graph = without_score(path)
         (folder / name).write_bytes(EMBED[manifest.format](graph, manifest))
     return folder
-
-
-def _without_score(packed):
-    from xray_infer.export import score_tflite
-
-    model = score_tflite._unpack(packed)
-    (graph,), (signature,) = model.subgraphs, model.signatureDefs
-    graph.outputs = list(graph.outputs)[:-1]
-    signature.outputs = [one for one in signature.outputs if one.name.decode() != SCORE_NAME]
-    graph.operators = [
-        one
-        for one in graph.operators
-        if not graph.tensors[one.outputs[0]].name.startswith(SCORE_NAME.encode())
-    ]
-    return score_tflite._pack(model)
 
 
 def _reject(*arguments):

@@ -69,7 +69,7 @@ def test_rejection_tells_each_set_apart(scoring_onnx, split_tree, tmp_path):
     assert rows["test images"][2] == ""
     assert {*DRAWN, *(f"X-rays {name}" for name in ALTERED)} < rows.keys()
     assert rows["X-rays negatives"][0] == "3"
-    assert [rows[f"both, {name}"][0] for name in CLASS_NAMES] == ["2"] * 3
+    assert [rows[f"of both, {name}"][0] for name in CLASS_NAMES] == ["2"] * 3
     levels = [abs(float(read_input(one).mean()) - 128) for one in read_dataset(split_tree).split("test")]
     assert rows["test images"][3] == f"{np.median(levels):.2f}"
     # A mean gray level does not change when a picture is turned.

@@ -80,7 +80,7 @@ def photographed(pictures: list[Picture], index: int, rng: np.random.Generator) 
 
 
 ALTERED: Final[dict[str, Alter]] = {
-    "mirrored (still X-rays)": mirrored,
+    "mirrored, which they may be": mirrored,
     "on their side": on_its_side,
     "upside down": upside_down,
     "negatives": negative,
