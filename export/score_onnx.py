@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from xray_infer.errors import ModelError
 from xray_infer.export.familiarity import Familiarity
-from xray_infer.export.scoring import MIDDLE, Features, halves
+from xray_infer.export.scoring import MIDDLE, Features, Windows, windows
 from xray_infer.manifest import INPUT_NAME, SCORE_NAME
 
 
@@ -23,7 +23,7 @@ class OnnxScorer:
         self._model = onnx.load_from_string(graph)
         self._place, shape = _middle(self._model)
         self.layer = f"{self._place}, {' x '.join(map(str, shape))}"
-        self._rows, self._step, self._side = *halves(shape[1]), shape[2]
+        self._windows = windows(*shape[1:])
 
     def open_features(self) -> Features:
         """See `scoring.Scorer`."""
@@ -67,21 +67,23 @@ class OnnxScorer:
     def _copy(self, prefix: str) -> tuple[onnx.ModelProto, _Nodes]:
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
-        return model, _Nodes(model.graph, prefix, self._place, (self._rows, self._step, self._side))
+        return model, _Nodes(model.graph, prefix, self._place, self._windows)
 
 
 class _Nodes:
     """Nodes to be put right behind the one whose output they read, so that it is not kept for long."""
 
-    def __init__(self, graph: onnx.GraphProto, prefix: str, place: str, window: tuple[int, int, int]) -> None:
-        self._graph, self._prefix, self._place, self._window = graph, prefix, place, window
+    def __init__(self, graph: onnx.GraphProto, prefix: str, place: str, windows: Windows) -> None:
+        self._graph, self._prefix, self._place, self._windows = graph, prefix, place, windows
         self._new: list[onnx.NodeProto] = []
 
     def pooled(self) -> str:
         """Add the features, float32 [N, D]."""
-        rows, step, side = self._window
-        pooled = self.add("AveragePool", self._place, kernel_shape=[rows, side], strides=[step, side])
-        return self.add("Flatten", pooled, axis=1)
+        its = self._windows
+        size, apart = [its.rows, its.columns], [its.down, its.across]
+        quarters = self.add("AveragePool", self._place, kernel_shape=size, strides=apart)
+        halves = self.add("AveragePool", quarters, kernel_shape=[1, 2])
+        return self.add("Flatten", halves, axis=1)
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: int | list[int]) -> str:
         name = f"{self._prefix}/{len(self._new)}"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import ModelError
 from xray_infer.export.familiarity import Familiarity
-from xray_infer.export.scoring import MIDDLE, Features, halves
+from xray_infer.export.scoring import MIDDLE, Features, windows
 from xray_infer.manifest import INPUT_NAME, SCORE_NAME
 
 KINDS: Final = schema.BuiltinOperator
@@ -75,12 +75,22 @@ class _Operators:
     def pooled(self) -> int:
         """Add the features, float32 [1, D]."""
         _, height, width, channels = (int(side) for side in self._place.tensor.shape)
+        its = windows(height, width)
+        quarters = self._average(
+            self._place.index, (its.rows, its.columns), (its.down, its.across), (1, 2, 2, channels)
+        )
+        halves = self._average(quarters, (1, 2), (1, 1), (1, 2, 1, channels))
+        return self.reshape(halves, (1, 2 * channels))
+
+    def _average(
+        self, values: int, size: tuple[int, int], apart: tuple[int, int], shape: tuple[int, ...]
+    ) -> int:
+        """Add an average over windows of rows and columns."""
         options = schema.Pool2DOptionsT()
-        options.filterHeight, options.strideH = halves(height)
-        options.filterWidth = options.strideW = width
+        options.filterHeight, options.filterWidth = size
+        options.strideH, options.strideW = apart
         options.padding = schema.Padding.VALID
-        pooled = self._add("AVERAGE_POOL_2D", [self._place.index], (1, 2, 1, channels), "Pool2D", options)
-        return self.reshape(pooled, (1, 2 * channels))
+        return self._add("AVERAGE_POOL_2D", [values], shape, "Pool2D", options)
 
     def arithmetic(self, kind: str, first: int, second: int) -> int:
         """Add ADD, SUB or MUL of two tensors of the first one's shape."""

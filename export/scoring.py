@@ -2,12 +2,14 @@
 
 The features come from the middle of the network, inside the last transition but one (in DenseNet121: 512
 channels, 14 x 14), where a network knows textures and shapes but not yet its classes. Each channel is
-averaged over the upper and over the lower half: a chest upside down is none, a mirrored one is.
+averaged over the upper and over the lower half: a chest upside down is none, a mirrored one is. The columns
+in the middle count twice: a chest has its spine and heart there, half a chest has not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -50,11 +52,23 @@ def open_scorer(graph: bytes, model_format: str) -> Scorer:
     return TfliteScorer(graph)
 
 
-def halves(side: int) -> tuple[int, int]:
-    """Return rows and step of two windows that cover a side; the middle row of an odd one is in both.
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Two by two windows, `rows` x `columns` pixels, `down` and `across` apart; left and right are averaged.
 
-    Raises ModelError for a side of one pixel, which has no halves.
+    They cover height and width; of the rows, the middle one of an odd height is in two windows, of the
+    columns the one or two in the middle.
     """
-    if side < 2:
-        raise ModelError("the features of this graph are one pixel high: no upper and lower half")
-    return (side + 1) // 2, side // 2
+
+    rows: int
+    columns: int
+    down: int
+    across: int
+
+
+def windows(height: int, width: int) -> Windows:
+    """Return the windows for features of a size. Raises ModelError for one that is too small."""
+    if height < 2 or width < 3:
+        raise ModelError(f"the features of this graph are {height} x {width} pixels: too few for halves")
+    columns = width // 2 + 1
+    return Windows((height + 1) // 2, columns, height // 2, width - columns)

@@ -116,7 +116,7 @@ def test_the_onnx_graph_is_lean(tiny_exports):
     model = onnx.load(tiny_exports[0] / f"{METHOD}-fp32.onnx")
     kinds = [node.op_type for node in model.graph.node]
     score = [node.op_type for node in model.graph.node if node.name.startswith(SCORE_NAME)]
-    assert len(score) == 11
+    assert len(score) == 12
     assert kinds.count("Transpose") == 1  # of the map, at the end
     assert kinds.count("Conv") == 21  # stem, 4 layers and 2 transitions of 3, last normalisation, head
     assert set(kinds) == {

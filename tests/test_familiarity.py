@@ -23,7 +23,7 @@ from xray_infer.export.familiarity import fit_familiarity, set_limit
 from xray_infer.export.parity import sessions
 from xray_infer.export.recipes import EMBED, RECIPES
 from xray_infer.export.rejection import FALSE_REJECTION, scores
-from xray_infer.export.scoring import halves, open_scorer
+from xray_infer.export.scoring import open_scorer, windows
 from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.runtimes import find_model
 
@@ -97,16 +97,29 @@ def test_too_few_images_give_their_highest_score():
     assert (limit.value, limit.expected) == (3.0, 0.25)
 
 
-@pytest.mark.parametrize("side", range(2, 20))
-def test_two_windows_cover_a_side(side):
-    rows, step = halves(side)
-    assert step + rows == side
-    assert rows - step == side % 2
+@pytest.mark.parametrize("height", range(2, 12))
+@pytest.mark.parametrize("width", range(3, 16))
+def test_windows_cover_the_picture_and_its_middle_columns_twice(height, width):
+    its = windows(height, width)
+    covered = np.zeros((height, width), int)
+    for top in (0, its.down):
+        for left in (0, its.across):
+            window = covered[top : top + its.rows, left : left + its.columns]
+            assert window.shape == (its.rows, its.columns)
+            window += 1
+    assert (
+        covered[0] == [2 if (width - 1) // 2 <= column <= width // 2 else 1 for column in range(width)]
+    ).all()
+    assert (covered[:, 0] == [2 if height % 2 and row == height // 2 else 1 for row in range(height)]).all()
+    # And not one window more.
+    assert its.down + its.rows == height
+    assert its.across + its.columns == width
 
 
-def test_a_side_of_one_pixel_has_no_halves():
-    with pytest.raises(ModelError, match="one pixel high"):
-        halves(1)
+@pytest.mark.parametrize(("height", "width"), [(1, 14), (14, 2)])
+def test_a_picture_of_too_few_pixels_has_no_halves(height, width):
+    with pytest.raises(ModelError, match=f"{height} x {width} pixels: too few"):
+        windows(height, width)
 
 
 def _validation(tiny_keras):
@@ -151,8 +164,11 @@ def test_features_are_the_means_of_a_transitions_halves(tiny_exports, tiny_graph
     averaged = planes.reshape(len(planes), planes.shape[1] // 2, 2, planes.shape[2] // 2, 2, -1).mean(
         axis=(2, 4)
     )
-    rows, step = halves(averaged.shape[1])
-    upper, lower = averaged[:, :rows].mean(axis=(1, 2)), averaged[:, step:].mean(axis=(1, 2))
+    assert averaged.shape[1:3] == (14, 14)
+    columns = np.array([1] * 6 + [2, 2] + [1] * 6) / 16
+    upper, lower = (
+        averaged[:, rows].mean(axis=1).swapaxes(1, 2) @ columns for rows in (slice(7), slice(7, 14))
+    )
     for model_format, axis in (("onnx", 2), ("tflite", 1)):  # channels first, channels last
         path = tiny_exports[0] / f"{METHOD}-fp32.{model_format}"
         run = open_scorer(path.read_bytes(), model_format).open_features()
