@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -134,9 +135,9 @@ def rounding_command(
         load_toolchain()
         from xray_infer.benchmarks.rounding import compare_steps, steps_table
         from xray_infer.datasets import read_dataset
-        from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, draw
+        from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, check_same_data, draw
         from xray_infer.export.edge_graph import load_classifier, take_apart
-        from xray_infer.export.exporter import check_same_data, read_training_record
+        from xray_infer.export.exporter import read_training_record
 
         training, dataset = read_training_record(model), read_dataset(data)
         check_same_data(dataset, training, data=data, model=model)
@@ -148,6 +149,53 @@ def rounding_command(
         click.echo(
             f"\n{len(measured)} validation images; ranges by {len(calibration)} training images. "
             f"{RESEARCH_NOTICE}"
+        )
+
+
+@main.command("rejection")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Data set of MODEL.")
+@click.option("--runtime", help="By name.  [default: the format's first]")
+@click.option(
+    "--strange", multiple=True, metavar="NAME=FOLDER", help="Images that are no frontal chest X-rays."
+)
+@click.option(
+    "--without", multiple=True, metavar="SOURCE,...", help="Fit again without these sources, and try them."
+)
+@click.option("--count", type=click.IntRange(1), default=200, show_default=True, help="Of each drawn kind.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn or altered.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def rejection_command(
+    model: Path, data: Path, runtime: str | None, strange: tuple[str, ...], debug: bool, **options: Any
+) -> None:
+    """Measure whom MODEL's ood_score rejects: DATA's images, drawn and altered pictures, your folders.
+
+    Noise, blanks, text, screens, CT slices, hands and lateral chests are drawn; test images are rotated, cut
+    and so on. --without may be given several times.
+    """
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.benchmarks.rejection import Scorers, leave_out, measure, named_folders, table
+        from xray_infer.datasets import read_dataset
+        from xray_infer.export.calibration import check_same_data
+        from xray_infer.runtimes import find_model
+
+        file, dataset, folders = find_model(model), read_dataset(data), named_folders(strange)
+        scorers = Scorers(file, runtime=runtime)
+        manifest = scorers.manifest
+        check_same_data(dataset, manifest.training, data=data, model=model)
+        sets = []
+        for one in measure(scorers, dataset, folders, count=options["count"], seed=options["seed"]):
+            say(f"{one.name}: {len(one.scores)} images")
+            sets.append(one)
+        click.echo(table(sets, manifest.ood_threshold))
+        asked = manifest.rejection["false_rejection"]
+        groups = [frozenset(one.split(",")) for one in options["without"]]
+        if groups:
+            click.echo("\n" + leave_out(file, dataset, groups, false_rejection=asked, report=say))
+        click.echo(
+            f"\nThreshold {manifest.ood_threshold:.3f}, set on validation images for {asked:.3g}; in "
+            f"{scorers.runtime}. {describe_machine()} {RESEARCH_NOTICE}"
         )
 
 

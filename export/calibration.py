@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,15 @@ class ImageStream:
     def digest(self) -> str:
         """SHA-256 over the files' digests, whatever their order."""
         return hashlib.sha256("\n".join(sorted(image.digest for image in self.images)).encode()).hexdigest()
+
+
+def check_same_data(dataset: Dataset, training: Mapping[str, Any], *, data: Path, model: Path) -> None:
+    """Raise DataError for other splits: they would calibrate on test images or judge by training images."""
+    if dataset.digest != training["data_sha256"]:
+        raise DataError(
+            f"{data}: not the data that {model} was trained on "
+            f"(digest {dataset.digest[:12]}, training record {str(training['data_sha256'])[:12]})"
+        )
 
 
 def draw(dataset: Dataset, split: str, *, count: int, seed: int) -> ImageStream:

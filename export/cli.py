@@ -11,6 +11,7 @@ import click
 
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.errors import extra_for
 from xray_infer.export.recipes import CALIBRATIONS, EMBED, choose, describe
 from xray_infer.export.toolchain import load_toolchain
 from xray_infer.terminal import DefaultGroup, one_line_errors, say
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 @click.version_option(__version__)
 def main() -> None:
     """Export models: `xray-export MODEL ...` is short for `xray-export convert MODEL ...`."""
+
+
+false_rejection_option = click.option(
+    "--false-rejection",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="Share of X-rays like those of the data that the file may reject as none.",
+)
 
 
 def _list_recipes(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -106,6 +116,7 @@ def _list_recipes(context: click.Context, option: click.Parameter, wanted: bool)
     show_default=True,
     help="Test images that judge every file, at most.",
 )
+@false_rejection_option
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def convert_command(
@@ -146,6 +157,28 @@ def verify_command(file: Path, data: Path, reference: Path | None, debug: bool) 
         from xray_infer.export.verify import verify
 
         click.echo(str(verify(file, data, reference=reference)))
+
+
+@main.command("reject")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="The data the model was trained on."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: FILE itself]")
+@false_rejection_option
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def reject_command(file: Path, data: Path, out: Path | None, false_rejection: float, debug: bool) -> None:
+    """Teach FILE, an exported model, to reject what is no X-ray like those it was trained on.
+
+    `xray-export MODEL` does it for new files; this is for files that were made before. It adds the output
+    ood_score, fitted on DATA's training images, with a threshold set on its validation images. Nothing else
+    in FILE changes, which is checked in every runtime. Needs no TensorFlow.
+    """
+    with one_line_errors("xray-export", debug=debug), extra_for("changing a model file", "export"):
+        from xray_infer.export.rejection import reject, summary
+
+        manifest = reject(file, data, out=out or file, false_rejection=false_rejection, report=say)
+        click.echo(summary(manifest))
 
 
 @main.command("inspect")

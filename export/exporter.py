@@ -18,6 +18,7 @@ from xray_infer.export.calibration import (
     CHOICE_SPLIT,
     GATE_SPLIT,
     ImageStream,
+    check_same_data,
     draw,
     draw_from,
 )
@@ -25,6 +26,7 @@ from xray_infer.export.edge_graph import load_classifier, take_apart
 from xray_infer.export.parity import check_parity
 from xray_infer.export.recipes import CALIBRATIONS, EMBED, RECIPES, Made
 from xray_infer.export.reference import SUFFIX, Reference, make_reference
+from xray_infer.export.rejection import FALSE_REJECTION, add_rejection, show
 from xray_infer.export.scratch import scratch_errors
 from xray_infer.export.source import Source
 from xray_infer.manifest import ModelManifest
@@ -49,6 +51,7 @@ class ExportConfig:
     gate_images: int = 400
     calibrations: tuple[str, ...] = CALIBRATIONS
     mixed: bool = True
+    false_rejection: float = FALSE_REJECTION
     seed: int = 0
 
 
@@ -85,7 +88,6 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         format="",
         recipe="",
         temperature=graph.network.temperature,
-        thresholds=training.get("thresholds", {}),
         training=training,
         parity={},
         tool_versions=tool_versions,
@@ -105,8 +107,15 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         report(f"{path.name}: converting")
         with scratch_errors(path, model=config.model):
             made = RECIPES[model_format, recipe](source)
+            graph, taught = add_rejection(
+                made.graph,
+                replace(draft, format=model_format, recipe=recipe),
+                show(dataset, recipe=recipe, seed=config.seed),
+                false_rejection=config.false_rejection,
+                report=report,
+            )
         report(f"{path.name}: checking parity")
-        yield write_checked(path, made, replace(draft, format=model_format, recipe=recipe), reference)
+        yield write_checked(path, replace(made, graph=graph), taught, reference)
 
 
 def write_checked(path: Path, made: Made, draft: ModelManifest, reference: Reference) -> ExportedFile:
@@ -148,15 +157,6 @@ def read_training_record(model: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or "data_sha256" not in record:
         raise ModelError(f"{path}: the training record does not name its data (data_sha256)")
     return record
-
-
-def check_same_data(dataset: Dataset, training: dict[str, Any], *, data: Path, model: Path) -> None:
-    """Raise DataError for other splits: they would calibrate on test images or judge by training images."""
-    if dataset.digest != training["data_sha256"]:
-        raise DataError(
-            f"{data}: not the data that {model} was trained on "
-            f"(digest {dataset.digest[:12]}, training record {str(training['data_sha256'])[:12]})"
-        )
 
 
 def _draw_images(dataset: Dataset, config: ExportConfig) -> tuple[ImageStream, ImageStream, ImageStream]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import ParityError
 from xray_infer.export.reference import BATCH_SIZE, Reference
+from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.runtimes import Model, ModelOutput, Session, find_model
 
 ROW_SUM_TOLERANCE: Final = 1e-5  # every recipe keeps the softmax in float
@@ -94,7 +95,7 @@ def check_parity(path: Path, reference: Reference, *, recipe: str, name: str) ->
     """Run the file at `path`, called `name` in errors, and return its certificate. Raises ParityError."""
     model, tolerance = find_model(path), TOLERANCES[recipe]
     runs: dict[str, dict[str, Any]] = {}
-    for runtime, session in _sessions(model, recipe):
+    for runtime, session in sessions(model, recipe):
         answers = answer(session, reference.inputs, name)
         _check_form(answers, reference, name)
         deviation = measure(answers, reference, reference.real)
@@ -117,7 +118,7 @@ def check_parity(path: Path, reference: Reference, *, recipe: str, name: str) ->
     }
 
 
-def _sessions(model: Model, recipe: str) -> Iterator[tuple[str, Session]]:
+def sessions(model: Model, recipe: str) -> Iterator[tuple[str, Session]]:
     """Yield the runtimes that a file has to pass in, each with one thread; the one that users get first."""
     session = model.open(threads=1)
     if model.format == "tflite":
@@ -138,19 +139,18 @@ def _sessions(model: Model, recipe: str) -> Iterator[tuple[str, Session]]:
 def answer(session: Session, inputs: NDArray[np.uint8], name: str) -> ModelOutput:
     """Run a session, called `name` in errors, on uint8 [N, 224, 224, 1]. Raises ParityError when it can't."""
     try:
+        names = session.manifest.output_names
         parts = [
             session.run(inputs[start : start + BATCH_SIZE]) for start in range(0, len(inputs), BATCH_SIZE)
         ]
     except Exception as error:  # a runtime's exceptions have no common base
         raise ParityError(f"{name}: does not run: {str(error).splitlines()[0]}") from error
-    return ModelOutput(
-        np.concatenate([part.probabilities for part in parts]), np.concatenate([part.cam for part in parts])
-    )
+    return ModelOutput.join(names, [[getattr(part, one) for one in names] for part in parts])
 
 
 def _check_form(answers: ModelOutput, reference: Reference, name: str) -> None:
     """Check shapes, types, finite values and row sums, on every input."""
-    for output in ("probabilities", "cam"):
+    for output in OUTPUT_NAMES:
         given, expected = getattr(answers, output), getattr(reference, output)
         if given.shape != expected.shape or given.dtype != np.float32:
             raise ParityError(
@@ -158,6 +158,8 @@ def _check_form(answers: ModelOutput, reference: Reference, name: str) -> None:
             )
         if not np.isfinite(given).all():
             raise ParityError(f"{name}: {output} holds values that are not finite")
+    if answers.ood_score is not None and not np.isfinite(answers.ood_score).all():
+        raise ParityError(f"{name}: {SCORE_NAME} holds values that are not finite")
     excess = float(np.abs(answers.probabilities.sum(axis=1) - 1).max())
     if excess > ROW_SUM_TOLERANCE:
         raise ParityError(

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from xray_infer.errors import ImageError, ReadError, RejectedError
 from xray_infer.isolation import IsolatedPrepare
 from xray_infer.limits import DEFAULT_LIMITS, Limits
-from xray_infer.manifest import OOD_SCORE
 from xray_infer.prepare import Prepare, Prepared, prepare
 from xray_infer.processors import default_workers
 from xray_infer.results import ERROR, REJECTED, Row, RowMaker, Rules
@@ -119,7 +118,7 @@ class Engine:
         self.manifest = sessions[0].manifest
         threshold = options.ood_threshold
         if threshold is None:
-            threshold = self.manifest.thresholds.get(OOD_SCORE)
+            threshold = self.manifest.ood_threshold
         rules = Rules(threshold, options.min_confidence)
         self.maker = RowMaker(self.manifest.name, model.digest, sessions[0].runtime, rules)
         self._open = ExitStack()

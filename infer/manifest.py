@@ -27,7 +27,7 @@ from xray_infer.preprocess import INPUT_SHAPE, PREPROCESSING_VERSION
 from xray_infer.protobuf import length_delimited
 
 SCHEMA_VERSION: Final = 1
-LATER_FIELDS: Final = frozenset({"quantization"})  # records that files of this schema may lack
+LATER_FIELDS: Final = frozenset({"quantization", "rejection"})  # records that files of this schema may lack
 MANIFEST_KEY: Final = "xray_infer.manifest"
 MANIFEST_FILE: Final = "xray_infer.manifest.json"
 
@@ -39,9 +39,7 @@ _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 METHODS: Final = ("feature_extraction", "fine_tuning")
 INPUT_NAME: Final = "image"
 OUTPUT_NAMES: Final = ("probabilities", "cam")
-OOD_SCORE: Final = (
-    "ood_score"  # the output of a file that has the check, and its limit's name in `thresholds`
-)
+SCORE_NAME: Final = "ood_score"  # one more output, of files that know what is like their training images
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +48,10 @@ class ModelManifest:
 
     `method` is one of METHODS, `recipe` the quantisation recipe's name (fp32, int8-static, ...). The graph
     divides its logits by `temperature` before the softmax. `thresholds` holds named limits of the
-    out-of-distribution score. `training` says what the network was trained on and its test metrics,
-    `quantization` what calibrated an int8 file and what was tried, `parity` is the exporter's certificate.
-    These are records for people and reports; nothing in them changes an answer.
+    out-of-distribution score; of these `ood_threshold` counts. `training` says what the network was trained
+    on and its test metrics, `quantization` what calibrated an int8 file and what was tried, `rejection` how
+    the score was fitted and whom it rejects, `parity` is the exporter's certificate. These are records for
+    people and reports; nothing in them changes an answer.
     """
 
     name: str
@@ -66,6 +65,7 @@ class ModelManifest:
     tool_versions: Mapping[str, str]
     intended_use: str
     quantization: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rejection: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     class_names: tuple[str, ...] = CLASS_NAMES
     input_name: str = INPUT_NAME
@@ -73,6 +73,11 @@ class ModelManifest:
     output_names: tuple[str, ...] = OUTPUT_NAMES
     preprocessing_version: int = PREPROCESSING_VERSION
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def ood_threshold(self) -> float | None:
+        """An image with a higher `ood_score` is to be rejected; None where the file has no such output."""
+        return self.thresholds[SCORE_NAME] if SCORE_NAME in self.output_names else None
 
     def to_json(self) -> str:
         """Serialise to compact JSON with sorted keys, so that equal manifests are equal bytes."""
@@ -106,12 +111,24 @@ def parse_manifest(text: str, *, path: Path) -> ModelManifest:
         odd = ", ".join(sorted(fields.keys() ^ known))
         raise ModelError(f"{path}: the manifest inside has missing or unknown fields: {odd}")
     temperature = fields["temperature"]
-    is_number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
-    if not is_number or not math.isfinite(temperature) or temperature <= 0:
+    if not _is_number(temperature) or temperature <= 0:
         raise ModelError(f"{path}: temperature is {temperature!r}, not a positive number")
+    outputs = fields["output_names"]
+    if outputs not in (list(OUTPUT_NAMES), [*OUTPUT_NAMES, SCORE_NAME]):
+        raise ModelError(
+            f"{path}: output_names is {outputs!r}, not {', '.join(OUTPUT_NAMES)} [, {SCORE_NAME}]"
+        )
+    thresholds = fields["thresholds"]
+    limit = thresholds.get(SCORE_NAME) if isinstance(thresholds, dict) else None
+    if SCORE_NAME in outputs and not _is_number(limit):
+        raise ModelError(f"{path}: the threshold of {SCORE_NAME} is {limit!r}, not a number")
     for key in ("class_names", "input_shape", "output_names"):
         fields[key] = tuple(fields[key])
     return ModelManifest(**fields)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def append_tflite_manifest(flatbuffer: bytes, manifest: ModelManifest) -> bytes:

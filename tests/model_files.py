@@ -4,10 +4,11 @@ import flatbuffers
 import numpy as np
 import onnx
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
 from onnx import TensorProto, helper, numpy_helper
 from specimens import example_manifest
 
-from xray_infer.manifest import MANIFEST_KEY
+from xray_infer.manifest import MANIFEST_KEY, SCORE_NAME
 from xray_infer.runtimes import SUFFIXES
 from xray_infer.shipped import MODELS_FOLDER
 
@@ -132,3 +133,22 @@ def save_tflite(path, tensors, operators, constants, *, tail=b""):
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     path.write_bytes(bytes(builder.Output()) + tail)
     return path
+
+
+def without_score(path):
+    """Return an exported file's bytes, with no ood_score and no manifest that tells of it."""
+    if path.suffix == ".onnx":
+        model = onnx.load(path)
+        kept = [one for one in model.graph.node if not one.name.startswith(SCORE_NAME)]
+        constants = [one for one in model.graph.initializer if not one.name.startswith(SCORE_NAME)]
+        del model.graph.node[:], model.graph.initializer[:], model.graph.output[-1], model.metadata_props[:]
+        model.graph.node.extend(kept)
+        model.graph.initializer.extend(constants)
+        return model.SerializeToString(deterministic=True)
+    model = flatbuffer_utils.read_model_from_bytearray(path.read_bytes())
+    (graph,), (signature,) = model.subgraphs, model.signatureDefs
+    graph.outputs = list(graph.outputs)[:-1]
+    signature.outputs = [one for one in signature.outputs if one.name.decode() != SCORE_NAME]
+    names = [tensor.name.decode() for tensor in graph.tensors]
+    graph.operators = [one for one in graph.operators if not names[one.outputs[0]].startswith(SCORE_NAME)]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

@@ -131,9 +131,10 @@ def test_a_score_above_the_files_own_limit_is_rejected(make_tiny_onnx, folder, m
     """The threshold travels in the file; an option overrides it."""
     from dataclasses import replace
 
+    from xray_infer.manifest import ModelManifest
     from xray_infer.runtimes.ort import OrtSession
 
-    model = make_tiny_onnx(example_manifest(thresholds={"ood_score": 2.0}))
+    model = make_tiny_onnx(example_manifest())
     really_run = OrtSession.run
 
     def run_with_score(session, images):
@@ -141,6 +142,7 @@ def test_a_score_above_the_files_own_limit_is_rejected(make_tiny_onnx, folder, m
         return replace(output, ood_score=np.full(len(images), 2.5, np.float32))
 
     monkeypatch.setattr(OrtSession, "run", run_with_score)
+    monkeypatch.setattr(ModelManifest, "ood_threshold", 2.0)
     for threshold, status in ((None, "rejected"), (3.0, "ok"), (float("inf"), "ok"), (0.0, "rejected")):
         with Classifier(model, options=EngineOptions(workers=1, ood_threshold=threshold)) as one:
             found = one.predict(folder / "film0.png")

@@ -16,6 +16,7 @@ import keras
 import onnx
 import tensorflow as tf
 from click.testing import CliRunner
+from model_files import without_score
 from onnx import numpy_helper
 from tiny_densenet import METHOD, TEMPERATURE, network
 
@@ -29,7 +30,7 @@ from xray_infer.export.exporter import ExportConfig, export
 from xray_infer.export.parity import TOLERANCES, check_parity
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.recipes import RECIPES
-from xray_infer.manifest import OUTPUT_NAMES
+from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.preprocess import INPUT_SHAPE
 from xray_infer.runtimes import find_model
 
@@ -73,7 +74,9 @@ def test_a_file_runs_and_carries_its_certificate(tiny_exports, tiny_reference, n
     assert f"{METHOD}-{manifest.recipe}.{manifest.format}" == name
     assert manifest.name == f"densenet121-{METHOD}"
     assert manifest.training["method"] == METHOD
-    assert (manifest.temperature, manifest.thresholds) == (TEMPERATURE, {"ood_score_p99": 2.5})
+    assert manifest.temperature == TEMPERATURE
+    assert output.ood_score.shape == (5,)
+    assert manifest.ood_threshold > 0
     assert manifest.parity["agreement"] >= TOLERANCES[manifest.recipe].agreement
     assert manifest.parity["inputs_sha256"] == tiny_reference.digests()["inputs_sha256"]
     assert {"tensorflow", "keras", "onnx", "onnxruntime"} < manifest.tool_versions.keys()
@@ -112,17 +115,20 @@ def test_the_map_is_grad_cam_before_its_relu(tiny_exports, tiny_graph, tiny_refe
 def test_the_onnx_graph_is_lean(tiny_exports):
     model = onnx.load(tiny_exports[0] / f"{METHOD}-fp32.onnx")
     kinds = [node.op_type for node in model.graph.node]
+    score = [node.op_type for node in model.graph.node if node.name.startswith(SCORE_NAME)]
+    assert len(score) == 12
     assert kinds.count("Transpose") == 1  # of the map, at the end
     assert kinds.count("Conv") == 21  # stem, 4 layers and 2 transitions of 3, last normalisation, head
     assert set(kinds) == {
         *("Reshape", "Pad", "Cast", "Sub", "Conv", "Relu", "MaxPool", "Concat"),
         *("Transpose", "ReduceMean", "Add", "Div", "Softmax"),
+        *("AveragePool", "Flatten", "MatMul", "Mul", "ReduceSum"),  # of the score
     }
     stem = next(node for node in model.graph.node if node.op_type == "Conv")
     kernel = next(tensor for tensor in model.graph.initializer if tensor.name == stem.input[1])
     assert list(kernel.dims) == [8, 2, 7, 7]  # one plane of gray, one of ones
     assert [value.name for value in model.graph.input] == ["image"]
-    assert [value.name for value in model.graph.output] == list(OUTPUT_NAMES)
+    assert [value.name for value in model.graph.output] == [*OUTPUT_NAMES, SCORE_NAME]
 
 
 def _with_kernel(convolution, order, ones=1.0):
@@ -167,7 +173,7 @@ def test_the_gate_catches_a_broken_scale_and_says_what_was_tried(
         check_parity(path, tiny_reference, recipe="int8-static", name=path.name)
 
     def broken(self, *arguments, **options):
-        return path.read_bytes()
+        return without_score(path)
 
     monkeypatch.setattr(OnnxQuantizer, "quantize", broken)
     config = _config(

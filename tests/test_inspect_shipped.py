@@ -37,12 +37,14 @@ def test_shipped_files_cost_what_densenet121_costs(path):
     report = inspect_file(path)
     found = report.contents
     assert densenet121_macs(planes=3, rewritten=False) == 2_833_288_192
-    assert sum(found.macs().values()) == densenet121_macs(planes=2, rewritten=True) == 2_574_693_632
+    assert densenet121_macs(planes=2, rewritten=True) == 2_574_693_632
+    score = 1024 * 128 + 128  # two halves of 512 channels to their components, and these to one number
+    assert sum(found.macs().values()) == 2_574_693_632 + score
     assert (found.not_counted, found.batch) == ((), 1)
     assert found.size.total == report.size_bytes == path.stat().st_size
     assert min(found.size.scales, found.size.graph, found.size.manifest, found.size.rest) > 0
     # The weights of the convolutions and head alone are 6.87 million; BatchNorm and biases come on top.
-    assert 6_900_000 < found.parameters < 7_100_000
+    assert 6_900_000 < found.parameters - score < 7_100_000
     name, size_bytes = found.largest_activation
     assert (230 * 230 * 64 * 4 >= size_bytes > 112 * 112 * 64, bool(name)) == (True, True)
     assert f"{report.manifest.method}-{report.manifest.recipe}{path.suffix}" == path.name

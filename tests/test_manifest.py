@@ -1,11 +1,14 @@
 """The manifest inside an ONNX file, read without a runtime; what is no such file is refused in one line."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from specimens import example_manifest
 
 from xray_infer.errors import ModelError
-from xray_infer.manifest import read_onnx_manifest
+from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME, parse_manifest, read_onnx_manifest
 
 
 def test_a_truncated_file_is_refused(tiny_onnx, tmp_path):
@@ -56,3 +59,38 @@ def test_the_manifest_is_found_among_other_metadata(tiny_onnx, tmp_path):
         proto.metadata_props.add(key=key, value=value)
     onnx.save(proto, tmp_path / "more.onnx")
     assert read_onnx_manifest(tmp_path / "more.onnx") == example_manifest()
+
+
+SCORED = {"output_names": (*OUTPUT_NAMES, SCORE_NAME)}
+
+
+def test_a_files_threshold_is_that_of_its_score():
+    manifest = example_manifest(**SCORED, thresholds={SCORE_NAME: 2.5})
+    assert parse_manifest(manifest.to_json(), path=Path("m")).ood_threshold == 2.5
+
+
+def test_an_older_file_has_no_threshold():
+    """It may tell of percentiles of a score that it does not compute."""
+    fields = json.loads(example_manifest(thresholds={"ood_score_p99": 2.5}).to_json())
+    del fields["rejection"]
+    manifest = parse_manifest(json.dumps(fields), path=Path("m"))
+    assert manifest.ood_threshold is None
+    assert manifest.rejection == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (SCORED, "threshold of ood_score is None"),
+        ({**SCORED, "thresholds": {SCORE_NAME: float("nan")}}, "threshold of ood_score is nan"),
+        ({**SCORED, "thresholds": {SCORE_NAME: True}}, "threshold of ood_score is True"),
+        ({**SCORED, "thresholds": [2.5]}, "threshold of ood_score is None"),
+        ({"output_names": ("cam", "probabilities")}, "output_names is"),
+        ({"output_names": (*OUTPUT_NAMES, "other")}, "output_names is"),
+        ({"output_names": 3}, "output_names is 3"),
+    ],
+)
+def test_outputs_that_are_not_of_the_contract_are_refused(changes, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        parse_manifest(example_manifest(**changes).to_json(), path=Path("m.onnx"))
+    assert "\n" not in str(caught.value)

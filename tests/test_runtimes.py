@@ -64,6 +64,7 @@ def test_openvino_agrees_on_the_shipped_int8_model(method):
     first, second = (model.open(runtime=name).run(films) for name in ("onnxruntime", "openvino"))
     assert (first.probabilities.argmax(axis=1) == second.probabilities.argmax(axis=1)).all()
     assert second.probabilities == pytest.approx(first.probabilities, abs=0.05)
+    assert second.ood_score == pytest.approx(first.ood_score, rel=0.1)
 
 
 @needs_openvino

@@ -4,12 +4,15 @@ import hashlib
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from xray_infer.benchmarks.strange import drawn
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
+from xray_infer.datasets import read_dataset, read_input
 from xray_infer.decode import decode
 from xray_infer.engine import EngineOptions, classify
 from xray_infer.export.verify import verify
@@ -46,12 +49,21 @@ def test_the_shipped_models_keep_the_contract(model_format, method):
         assert one["accuracy_kept"] >= 0.99
     assert len(certificate["other_runtimes"]) == 1  # OpenVINO; LiteRT's built-in kernels
     assert manifest.quantization["chosen"] in manifest.quantization["tried"]
-    assert manifest.thresholds["ood_score_p99"] > manifest.thresholds["ood_score_p95"] > 0
+    assert manifest.output_names == ("probabilities", "cam", "ood_score")
+    rejection = manifest.rejection
+    assert (rejection["training_images"], rejection["false_rejection"]) == (2609, 0.01)
+    assert rejection["expected"] <= 0.01
+    for one in rejection["rejected"].values():
+        assert (one["val"]["images"], one["test"]["images"]) == (335, 337)
+        assert one["val"]["rejected"] <= 5
+        assert one["test"]["rejected"] <= 5
     images = np.stack([to_input(decode(path.read_bytes())) for path in sorted(SAMPLES.glob("phantom_*"))])
     output = session.run(images)
     assert output.probabilities.shape == (6, len(CLASS_NAMES))
     assert output.cam.shape == (6, 7, 7, len(CLASS_NAMES))
-    assert output.probabilities.dtype == output.cam.dtype == np.float32
+    assert output.probabilities.dtype == output.cam.dtype == output.ood_score.dtype == np.float32
+    assert output.ood_score.shape == (6,)
+    assert (output.ood_score < manifest.ood_threshold).all()  # drawn after radiographs, and good enough
     assert output.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
     # The mean of the map is the logit but for the head's bias, which is the same for every image.
     logits = np.log(output.probabilities) * manifest.temperature
@@ -66,6 +78,48 @@ def test_the_certificate_of_the_default_model_holds_here(model_format, shared_da
     found = verify(shipped_model(model_format).path, shared_data / "cxr3")
     assert found.found["agreement"] >= 0.98
     assert found.found["images"] == found.manifest.parity["images"]
+
+
+def _leaves(rng):
+    """Discs of every size and tone over one another: "dead leaves", a model of photographs' statistics."""
+    picture = np.zeros((400, 400), np.uint8)
+    for _ in range(600):
+        x, y = (int(value) for value in rng.integers(0, 400, 2))
+        cv2.circle(picture, (x, y), int(8 / rng.uniform(0.02, 1)), int(rng.integers(0, 256)), -1)
+    return picture
+
+
+STRANGE = {
+    **drawn.DRAWN,
+    "black": lambda rng: np.zeros((300, 400), np.uint8),
+    "white": lambda rng: np.full((300, 400), 255, np.uint8),
+    "like a photograph": _leaves,
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model_format", FORMATS)
+def test_what_is_no_radiograph_scores_above_the_threshold(model_format, method):
+    needs(model_format)
+    session = shipped_model(model_format, method).open()
+    limit = session.manifest.ood_threshold
+    for kind, draw in STRANGE.items():
+        rng = np.random.default_rng(7)
+        found = session.run(np.stack([to_input(draw(rng)) for _ in range(5)])).ood_score
+        assert np.sum(found > limit) >= 4, kind
+
+
+@pytest.mark.parametrize("model_format", FORMATS)
+def test_real_radiographs_score_below_the_threshold(model_format, shared_data):
+    """Of every fifth test image; on their side most of them are above it."""
+    needs(model_format)
+    session = shipped_model(model_format).open()
+    limit = session.manifest.ood_threshold
+    inputs = [read_input(image) for image in read_dataset(shared_data / "cxr3").split("test")[::5]]
+    found = session.run(np.stack(inputs)).ood_score
+    assert np.mean(found > limit) <= 0.05
+    sideways = session.run(np.stack([np.rot90(one) for one in inputs[::2]])).ood_score
+    assert np.mean(sideways > limit) >= 0.8
 
 
 def test_the_list_of_models_is_what_their_manifests_say():

@@ -99,7 +99,6 @@ def make_model(folder: Path) -> Path:
         "method": METHOD,
         "data_sha256": dataset.digest,
         "temperature": TEMPERATURE,
-        "thresholds": {"ood_score_p99": 2.5},
     }
     path.with_suffix(".json").write_text(json.dumps(record))
     return path

@@ -5,7 +5,6 @@ Output folder (each file appears atomically):
     split.csv                      the images with their splits: `--data` of the other commands takes it
     METHOD.keras                   the best epoch of feature_extraction and fine_tuning, by validation loss
     METHOD.json                    the training record that the exporter puts into files; written last
-    METHOD.ood.npz                 the arrays of the out-of-distribution score (see `calibrate`)
     METHOD.predictions.csv         logits of every validation and test image
     METHOD.log.csv, tensorboard/   the curves
     yardsticks.json                what guesses without lungs reach on the same images

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,13 +12,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.atomic import make_folder, write_atomically, write_json
+from xray_infer.atomic import make_folder, write_json
 from xray_infer.datasets import SPLITS, Dataset
 from xray_infer.errors import DataError
 from xray_infer.manifest import METHODS
 from xray_infer.terminal import Report
 from xray_infer.train.batches import ImageViews, Views
-from xray_infer.train.calibrate import fit_familiarity, fit_temperature, thresholds
+from xray_infer.train.calibrate import fit_temperature
 from xray_infer.train.config import TrainConfig
 from xray_infer.train.fixed_part.boundary import Parts, divide
 from xray_infer.train.fixed_part.cache import FixedPart
@@ -149,8 +147,6 @@ class Trainer:
         splits = {split: self._predictions(split, pooled[split] @ kernel + bias) for split in self._evaluated}
         validation = splits["val"]
         temperature = fit_temperature(validation.logits, validation.labels)
-        familiarity = fit_familiarity(pooled["train"])
-        write_atomically(self._out / f"{method}.ood.npz", partial(_save_arrays, **asdict(familiarity)))
         write_predictions(self._out / f"{method}.predictions.csv", splits)
         record = {
             "method": method,
@@ -161,7 +157,6 @@ class Trainer:
             "history": history,
             "wall_seconds_since_start_or_resume": round(seconds, 1),
             "temperature": temperature,
-            "thresholds": thresholds(familiarity.score(pooled["val"])),
             "validation": _figures(validation, temperature),
         }
         if "test" in splits:
@@ -171,10 +166,7 @@ class Trainer:
             (self._out / leftover).unlink(missing_ok=True)
 
     def _pooled(self, model: keras.Model, views: Views, parts: Parts | None) -> dict[str, NDArray]:
-        """Return pooled features, float64 [N, K], of the training split and of those to be evaluated.
-
-        The fast path has no training features without augmentation; it takes those of the first view.
-        """
+        """Return pooled features, float64 [N, K], of the splits to be evaluated."""
         below = model.input if parts is None else model.get_layer(parts.boundary).output
         pooled = model.get_layer(POOLED).output
         run = None
@@ -182,14 +174,11 @@ class Trainer:
             rest = keras.Model(below, pooled)
             run = KerasRunner(rest) if parts is None else make_runner(rest, fast=False)
         result = {}
-        for split in ("train", *self._evaluated):
+        for split in self._evaluated:
             parts_of_rows = np.array_split(self._rows[split], -(-len(self._rows[split]) // CHUNK))
-            pieces = (
-                views.view(rows, 0) if split == "train" else views.plain(rows) for rows in parts_of_rows
-            )
-            result[split] = np.concatenate([piece if run is None else run(piece) for piece in pieces]).astype(
-                float
-            )
+            pieces = (views.plain(rows) for rows in parts_of_rows)
+            found = np.concatenate([piece if run is None else run(piece) for piece in pieces])
+            result[split] = found.astype(float)
         return result
 
     def _predictions(self, split: str, logits: NDArray[np.float64]) -> Predictions:
@@ -209,7 +198,3 @@ def _too_large(parts: Parts) -> bool:
 
 def _figures(predictions: Predictions, temperature: float) -> dict[str, Any]:
     return measure(predictions.labels, softmax(predictions.logits, temperature)).to_dict()
-
-
-def _save_arrays(path: Path, **arrays: Any) -> None:
-    np.savez(path, **arrays)

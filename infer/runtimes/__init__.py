@@ -26,12 +26,19 @@ class ModelOutput:
 
     `probabilities`: float32 [N, 3], rows sum to 1. `cam`: float32 [N, 7, 7, 3], each class's weight vector
     applied to the last feature map; the mean over 7 x 7 plus the head's bias is the logit. `ood_score`:
-    float32 [N], how far the image is from the training images, None where the file does not compute it.
+    float32 [N], how far the image is from the training images (see `ModelManifest.ood_threshold`), None where
+    the file does not compute it. The fields are named as the outputs are.
     """
 
     probabilities: NDArray[np.float32]
     cam: NDArray[np.float32]
     ood_score: NDArray[np.float32] | None = None
+
+    @classmethod
+    def join(cls, names: Sequence[str], parts: Sequence[Sequence[NDArray[np.float32]]]) -> ModelOutput:
+        """Join what a runtime gave for one batch after the other: of each, the outputs of these names."""
+        joined = map(np.concatenate, zip(*parts, strict=True))
+        return cls(**dict(zip(names, joined, strict=True)))
 
 
 class Session(Protocol):

@@ -45,11 +45,9 @@ class LitertSession:
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
         """See `xray_infer.runtimes.Session.run`."""
-        rows = [self._runner(**{self.manifest.input_name: image[None]}) for image in images]
-        probabilities, cam = (
-            np.concatenate([row[name] for row in rows]) for name in self.manifest.output_names
-        )
-        return ModelOutput(probabilities, cam)
+        names = self.manifest.output_names
+        rows = (self._runner(**{self.manifest.input_name: image[None]}) for image in images)
+        return ModelOutput.join(names, [[row[name] for name in names] for row in rows])
 
 
 def open_sessions(path: Path, *, threads: int, count: int) -> list[LitertSession]:

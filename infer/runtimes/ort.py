@@ -62,12 +62,9 @@ class OrtSession:
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
         """See `xray_infer.runtimes.Session.run`."""
         batches = np.split(images, len(images)) if self._one_by_one else [images]
-        parts = [
-            self._session.run(list(self.manifest.output_names), {self.manifest.input_name: batch})
-            for batch in batches
-        ]
-        probabilities, cam = map(np.concatenate, zip(*parts, strict=True))
-        return ModelOutput(probabilities, cam)
+        names = self.manifest.output_names
+        parts = [self._session.run(list(names), {self.manifest.input_name: batch}) for batch in batches]
+        return ModelOutput.join(names, parts)
 
 
 def open_sessions(path: Path, *, threads: int, count: int) -> list[OrtSession]:

@@ -79,8 +79,7 @@ class OpenVinoSession:
             self._request.infer({self.manifest.input_name: image[None]})
             # The tensors are views of memory that the next image overwrites.
             rows.append([self._request.get_tensor(name).data.copy() for name in names])
-        probabilities, cam = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        return ModelOutput(probabilities, cam)
+        return ModelOutput.join(names, rows)
 
 
 def open_sessions(path: Path, *, threads: int, count: int) -> list[OpenVinoSession]:

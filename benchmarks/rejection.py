@@ -1,0 +1,188 @@
+"""Whom a file's `ood_score` rejects: X-rays of its data, of sources that it was not fitted on, and strangers.
+
+Strangers are drawn, made of the test images, or found in folders; every set has a row of its own, because a
+mean over such sets would say how they were mixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.benchmarks.strange.altered import ALTERED
+from xray_infer.benchmarks.strange.drawn import DRAWN
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.datasets import Dataset, LabelledImage, read_input
+from xray_infer.decode import decode
+from xray_infer.engine import default_workers
+from xray_infer.errors import DataError, ImageError, ModelError
+from xray_infer.export.familiarity import fit_familiarity, set_limit
+from xray_infer.export.rejection import collect_features
+from xray_infer.export.scoring import open_scorer
+from xray_infer.preprocess import to_input
+from xray_infer.runtimes import Model, Session
+from xray_infer.sources.folder import local_source
+from xray_infer.terminal import Report
+from xray_infer.train.metrics import auroc, wilson_interval
+
+Input = NDArray[np.uint8]
+EVALUATED: Final = ("val", "test")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """A set of images and their scores, float32 [N]; `strange` ones should be rejected."""
+
+    name: str
+    scores: NDArray[np.float32]
+    strange: bool
+
+
+class Scorers:
+    """Sessions of one model, one a worker."""
+
+    def __init__(self, model: Model, *, runtime: str | None = None) -> None:
+        self._idle: SimpleQueue[Session] = SimpleQueue()
+        self._workers = default_workers()
+        for session in model.open_many(self._workers, runtime=runtime):
+            self._idle.put(session)
+        self.manifest, self.runtime = session.manifest, session.runtime
+        if self.manifest.ood_threshold is None:
+            raise ModelError(f"{model.path}: has no ood_score; xray-export reject adds it")
+
+    def scores(self, makers: Iterable[Callable[[], Input]]) -> NDArray[np.float32]:
+        """Return the scores of the images that `makers` make, uint8 [224, 224, 1] each, in their order."""
+
+        def score(make: Callable[[], Input]) -> np.float32:
+            image, session = make(), self._idle.get()
+            try:
+                return session.run(image[None]).ood_score[0]
+            finally:
+                self._idle.put(session)
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            return np.array(list(pool.map(score, makers)), np.float32)
+
+
+def measure(
+    scorers: Scorers, dataset: Dataset, folders: Mapping[str, Path], *, count: int, seed: int
+) -> Iterator[Scored]:
+    """Yield the sets one after the other: the data's own first, of which the second is the test split.
+
+    `count` pictures of each drawn kind; each test image altered in each way. Raises DataError.
+    """
+    of_split = {}
+    for split in EVALUATED:
+        images = dataset.split(split)
+        if not images:
+            raise DataError(f"the data has no images in the split {split!r}")
+        found = scorers.scores([lambda image=image: read_input(image) for image in images])
+        of_split[split] = images, found
+        yield Scored(f"{split} images", found, strange=False)
+    columns = zip(*(_columns(*one) for one in of_split.values()), strict=True)
+    yield from _parts(*map(np.concatenate, columns))
+    for name, draw in DRAWN.items():
+        rng = np.random.default_rng(seed)
+        pictures = [to_input(draw(rng)) for _ in range(count)]
+        yield Scored(name, scorers.scores([lambda one=one: one for one in pictures]), strange=True)
+    pictures = [decode(image.path.read_bytes()) for image in dataset.split("test")]
+    for name, alter in ALTERED.items():
+        rng = np.random.default_rng(seed)
+        altered = [to_input(alter(pictures, index, rng)) for index in range(len(pictures))]
+        found = scorers.scores([lambda one=one: one for one in altered])
+        yield Scored(f"X-rays {name}", found, strange=True)
+    for name, folder in folders.items():
+        yield Scored(name, scorers.scores([lambda one=one: one for one in _read(folder)]), strange=True)
+
+
+def _columns(images: Sequence[LabelledImage], found: NDArray[np.float32]) -> tuple[NDArray, ...]:
+    labels = np.array([CLASS_NAMES[image.label] for image in images])
+    return labels, np.array([image.source or "no source" for image in images]), found
+
+
+def _parts(labels: NDArray, sources: NDArray, found: NDArray[np.float32]) -> Iterator[Scored]:
+    """Yield validation and test images by class and by source."""
+    for column in (labels, sources):
+        for name in dict.fromkeys(sorted(column)):
+            yield Scored(f"of both, {name}", found[column == name], strange=False)
+
+
+def named_folders(given: Iterable[str]) -> dict[str, Path]:
+    """Take NAME=FOLDER apart. Raises DataError."""
+    parts = [one.partition("=") for one in given]
+    wrong = next((name for name, _, folder in parts if not name or not folder), None)
+    if wrong is not None:
+        raise DataError(f"--strange {wrong}: expected NAME=FOLDER")
+    return {name: Path(folder) for name, _, folder in parts}
+
+
+def _read(folder: Path) -> list[Input]:
+    """Decode a folder's images, those that can be; raises DataError for none."""
+    inputs = []
+    for item in local_source(folder):
+        try:
+            inputs.append(to_input(decode(item.path.read_bytes())))
+        except (OSError, ImageError):
+            continue
+    if not inputs:
+        raise DataError(f"{folder}: no images there that can be read")
+    return inputs
+
+
+def table(sets: Sequence[Scored], limit: float) -> str:
+    """Return Markdown; AUROC of each strange set against the test images."""
+    test = sets[EVALUATED.index("test")].scores
+    lines = ["| images | n | rejected (95 % interval) | AUROC | median score |", "|---" * 5 + "|"]
+    for one in sets:
+        count, rejected = len(one.scores), int(np.sum(one.scores > limit))
+        area = ""
+        if one.strange:
+            strangers = np.repeat([False, True], [len(test), count])
+            area = f"{auroc(strangers, np.concatenate([test, one.scores])):.4f}"
+        median = f"{np.median(one.scores):.2f}"
+        lines.append(f"| {one.name} | {count} | {_share(rejected, count)} | {area} | {median} |")
+    return "\n".join(lines)
+
+
+def leave_out(
+    model: Model,
+    dataset: Dataset,
+    groups: Sequence[frozenset[str]],
+    *,
+    false_rejection: float,
+    report: Report,
+) -> str:
+    """Fit the score anew without each group of sources in turn; return in Markdown what is rejected of it.
+
+    Neither the fit nor the threshold sees an image of the group: as X-rays of a hospital that is new. The
+    features are those of the file, whose network did learn from the group. Raises DataError for an unknown
+    source.
+    """
+    known = {image.source for image in dataset.images}
+    unknown = set().union(*groups) - known
+    if unknown:
+        raise DataError(f"no source {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    report(f"features of {len(dataset.images)} images, for sources left out")
+    features = collect_features(open_scorer(model.path.read_bytes(), model.format), dataset.images)
+    split = np.array([image.split for image in dataset.images])
+    lines = ["| sources left out | n | rejected (95 % interval) |", "|---" * 3 + "|"]
+    for group in groups:
+        inside = np.array([image.source in group for image in dataset.images])
+        familiarity = fit_familiarity(features[(split == "train") & ~inside])
+        validation = familiarity.score(features[(split == "val") & ~inside])
+        limit = set_limit(validation, false_rejection=false_rejection)
+        rejected, count = int(np.sum(familiarity.score(features[inside]) > limit.value)), int(inside.sum())
+        lines.append(f"| {', '.join(sorted(group))} | {count} | {_share(rejected, count)} |")
+    return "\n".join(lines)
+
+
+def _share(rejected: int, count: int) -> str:
+    low, high = wilson_interval(rejected, count)
+    return f"{rejected} = {rejected / count:.1%} ({max(low, 0):.1%}-{high:.1%})"

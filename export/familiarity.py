@@ -1,0 +1,87 @@
+"""How far an image is from the training images, by features that the network computes anyway.
+
+    z = (features - mean) . basis                                       [K]
+    along = sum of z_i^2 / variance_i / K,  rest = (|features - mean|^2 - |z|^2) / rest_variance
+    score = (along + rest) / 2
+
+The Mahalanobis distance of Lee et al. 2018, with one mean for all classes, in the space of the leading
+principal components, joined with the norm of what these leave over (as Wang et al. 2022's ViM does). An
+average training image scores 1. As files compute it, all in float32:
+
+    score = z^2 . weights + |features - mean|^2 * rest_weight
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+COMPONENTS: Final = 128
+# Of all variance, what one component and what the rest have at least: float32 could not tell less from none.
+LEAST_OF_COMPONENT: Final = 1e-6
+LEAST_OF_REST: Final = 1e-3
+LEAST_VARIANCE: Final = 1e-12  # of all features together, for those that never vary
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Familiarity:
+    """What a file's score is computed from; see the module.
+
+    `mean` float32 [D], `basis` float32 [D, K], orthonormal columns, `weights` float32 [K], `rest_weight`.
+    """
+
+    mean: NDArray[np.float32]
+    basis: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    rest_weight: float
+
+    def score(self, features: Floats) -> NDArray[np.float64]:
+        """Return the scores [N] of features [N, D]."""
+        centred = features.astype(np.float64) - self.mean
+        squares = (centred @ self.basis) ** 2
+        return np.asarray(squares @ self.weights + (centred**2).sum(axis=1) * self.rest_weight)
+
+
+def fit_familiarity(features: Floats, *, components: int = COMPONENTS) -> Familiarity:
+    """Fit on features [N, D] of training images; takes fewer components where N or D is not larger."""
+    values = features.astype(np.float64)
+    mean = values.mean(axis=0)
+    centred = values - mean
+    count = max(1, min(components, len(values) - 1, values.shape[1] - 1))
+    # Eigenvectors of the covariance: the images are not held a second time, however many there are.
+    variances, axes = np.linalg.eigh(centred.T @ centred / len(values))
+    largest = np.argsort(variances)[::-1][:count]
+    total = max(float(variances.sum()), LEAST_VARIANCE)
+    variance = np.maximum(variances[largest], LEAST_OF_COMPONENT * total)
+    rest_variance = max(total - float(variances[largest].sum()), LEAST_OF_REST * total)
+    return Familiarity(
+        mean=mean.astype(np.float32),
+        basis=axes[:, largest].astype(np.float32),
+        weights=((1 / (count * variance) - 1 / rest_variance) / 2).astype(np.float32),
+        rest_weight=float(np.float32(0.5 / rest_variance)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A score that images of the same kind exceed in `expected` of cases, 0 to 1, on average."""
+
+    value: float
+    expected: float
+
+
+def set_limit(scores: Floats, *, false_rejection: float) -> Limit:
+    """Return the lowest of validation `scores` [N] that new images exceed in at most `false_rejection`.
+
+    The quantile of split conformal prediction (Vovk et al. 2005): of N + 1 images each is as likely to be the
+    highest, so the k-th highest score is exceeded by a new image with probability k / (N + 1). Too few images
+    for the rate give their highest score, and `expected` says what that comes to.
+    """
+    rank = max(1, math.floor(false_rejection * (len(scores) + 1)))
+    return Limit(float(np.sort(scores)[-rank]), rank / (len(scores) + 1))

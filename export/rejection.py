@@ -1,0 +1,189 @@
+"""An exported file that knows what is like its training images: the output `ood_score` and its threshold.
+
+The score is fitted on training images, its threshold set on validation images, both run through the very
+file: int8 features are not those of the float network. Test images, and the other runtimes, only report.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.atomic import staged
+from xray_infer.datasets import Dataset, LabelledImage, read_dataset, read_input
+from xray_infer.engine import default_workers
+from xray_infer.errors import ModelError, ParityError
+from xray_infer.export.calibration import (
+    CALIBRATION_SPLIT,
+    CHOICE_SPLIT,
+    GATE_SPLIT,
+    ImageStream,
+    check_same_data,
+    draw,
+)
+from xray_infer.export.familiarity import Familiarity, fit_familiarity, set_limit
+from xray_infer.export.parity import WITHOUT_XNNPACK, sessions
+from xray_infer.export.recipes import EMBED
+from xray_infer.export.scoring import Features, Scorer, open_scorer
+from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME, ModelManifest
+from xray_infer.runtimes import Session, find_model
+from xray_infer.terminal import Report
+
+FALSE_REJECTION: Final = 0.01
+# A file on reference kernels takes seconds an image.
+MOST_IMAGES: Final = dict.fromkeys(WITHOUT_XNNPACK, 500)
+# By float operators that a runtime fuses otherwise; int8 that is computed otherwise moves answers further.
+LARGEST_CHANGE: Final = 1e-5
+LARGEST_ERROR: Final = 0.01  # of a score; float32 leaves 1e-4
+
+Images = Iterable[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The images that fit the score, that set its threshold, and that report on it."""
+
+    train: ImageStream
+    validation: ImageStream
+    test: ImageStream
+
+
+def show(dataset: Dataset, *, recipe: str, seed: int = 0) -> Shown:
+    """Take all images of the data, or what a slow recipe allows. Raises DataError for an empty split."""
+    count = MOST_IMAGES.get(recipe, len(dataset.images))
+    splits = (CALIBRATION_SPLIT, CHOICE_SPLIT, GATE_SPLIT)
+    return Shown(*(draw(dataset, split, count=count, seed=seed) for split in splits))
+
+
+def add_rejection(
+    graph: bytes, manifest: ModelManifest, shown: Shown, *, false_rejection: float, report: Report
+) -> tuple[bytes, ModelManifest]:
+    """Return a file's bytes with the score computed, and the manifest for it, which is not in it yet.
+
+    A manifest in `graph` is left out. Raises ModelError for a graph whose features are not found, and
+    ParityError when the file does not compute the score that was fitted.
+    """
+    scorer = open_scorer(graph, manifest.format)
+    report(f"  learning what is familiar from {len(shown.train)} training images")
+    familiarity = fit_familiarity(collect_features(scorer, shown.train.images))
+    scored = scorer.with_score(familiarity)
+    draft = replace(manifest, output_names=(*OUTPUT_NAMES, SCORE_NAME), thresholds={SCORE_NAME: 0.0})
+    rates: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory(prefix="xray-export-") as folder:
+        path = Path(folder, f"scored.{manifest.format}")
+        path.write_bytes(EMBED[manifest.format](scored, draft))
+        for runtime, session in sessions(find_model(path), manifest.recipe):
+            validation = scores(session, shown.validation)
+            if not rates:  # the runtime that users get first
+                _check(validation, scorer, familiarity, shown.validation)
+                limit = set_limit(validation, false_rejection=false_rejection)
+            rates[runtime] = {
+                CHOICE_SPLIT: _rejected(validation, limit.value),
+                GATE_SPLIT: _rejected(scores(session, shown.test), limit.value),
+            }
+    if limit.expected > false_rejection:
+        report(
+            f"  {len(shown.validation)} validation images are too few for a false-rejection rate of "
+            f"{false_rejection:.3g}: the threshold is their highest score, about {limit.expected:.2g}"
+        )
+    record = {
+        "method": "Mahalanobis distance in principal components, and the rest",
+        "layer": scorer.layer,
+        "features": len(familiarity.mean),
+        "components": len(familiarity.weights),
+        "training_images": len(shown.train),
+        "training_sha256": shown.train.digest,
+        "false_rejection": false_rejection,
+        "expected": limit.expected,
+        "rejected": rates,
+    }
+    return scored, replace(draft, thresholds={SCORE_NAME: limit.value}, rejection=record)
+
+
+def reject(path: Path, data: Path, *, out: Path, false_rejection: float, report: Report) -> ModelManifest:
+    """Give an exported file the score and write it to `out`; return its manifest.
+
+    Nothing else changes: its answers are held against those before, in every runtime. Raises ModelError for a
+    file that has the score, DataError for data that is not its own, ParityError when an answer changes.
+    """
+    manifest = find_model(path).open().manifest
+    if SCORE_NAME in manifest.output_names:
+        raise ModelError(f"{path}: has the output {SCORE_NAME} already; give the file as it was before")
+    dataset = read_dataset(data)
+    check_same_data(dataset, manifest.training, data=data, model=path)
+    shown = show(dataset, recipe=manifest.recipe)
+    graph, taught = add_rejection(
+        path.read_bytes(), manifest, shown, false_rejection=false_rejection, report=report
+    )
+    with staged(out) as temporary:
+        temporary.write_bytes(EMBED[manifest.format](graph, taught))
+        report("  comparing its answers with those before")
+        both = zip(*(sessions(find_model(one), manifest.recipe) for one in (path, temporary)), strict=True)
+        for (runtime, before), (_, after) in both:
+            change = max(_change(before, after, image) for image in shown.validation)
+            if change > LARGEST_CHANGE:
+                raise ParityError(f"{path}: with the score, {runtime} answers otherwise (by {change:.2g})")
+    return taught
+
+
+def summary(manifest: ModelManifest) -> str:
+    """Return the threshold and whom it rejects, for a person."""
+    record = manifest.rejection
+    lines = [
+        f"{SCORE_NAME} above {manifest.ood_threshold:.3f} is rejected; expected of X-rays like the data's: "
+        f"{record['expected']:.1%}"
+    ]
+    for runtime, found in record["rejected"].items():
+        parts = (f"{one['rejected']} of {one['images']} {split} images" for split, one in found.items())
+        lines.append(f"{runtime}: {', '.join(parts)}")
+    return "\n".join(lines)
+
+
+def collect_features(scorer: Scorer, images: Sequence[LabelledImage]) -> NDArray[np.float32]:
+    """Return the features of all images, float32 [N, D], in their order. Raises DataError."""
+    idle: SimpleQueue[Features] = SimpleQueue()
+    workers = default_workers()
+    for _ in range(workers):
+        idle.put(scorer.open_features())
+
+    def features(image: LabelledImage) -> NDArray[np.float32]:
+        pixels, run = read_input(image), idle.get()
+        try:
+            return run(pixels)
+        finally:
+            idle.put(run)
+
+    with ThreadPoolExecutor(workers) as pool:
+        return np.stack(list(pool.map(features, images)))
+
+
+def scores(session: Session, images: Images) -> NDArray[np.float32]:
+    """Return the scores of images, float32 [N], of a file that computes them."""
+    return np.concatenate([session.run(image[None]).ood_score for image in images])
+
+
+def _check(found: NDArray[np.float32], scorer: Scorer, familiarity: Familiarity, images: Images) -> None:
+    """Raise ParityError unless a file's scores are those that its features have."""
+    run = scorer.open_features()
+    expected = familiarity.score(np.stack([run(image) for image in images]))
+    error = float((np.abs(found - expected) / np.maximum(expected, 1)).max())
+    if not error < LARGEST_ERROR:
+        raise ParityError(f"the file computes other scores than were fitted, off by {error:.2g}")
+
+
+def _rejected(found: NDArray[np.float32], limit: float) -> dict[str, int]:
+    return {"images": len(found), "rejected": int(np.sum(found > limit))}
+
+
+def _change(before: Session, after: Session, image: NDArray[np.uint8]) -> float:
+    first, second = before.run(image[None]), after.run(image[None])
+    answers = ((first.probabilities, second.probabilities), (first.cam, second.cam))
+    return max(float(np.abs(one - other).max()) for one, other in answers)
