@@ -241,9 +241,9 @@ def _to_output(job: Job, options: Options) -> int:
             job.to_file(out, restart=options.restart)
     finally:
         job.progress.clear()
-        kept = job.summary.total and not (job.finished or to_stream)
-        if kept:
-            say(f"{job.summary.total:,} rows are safe in {out}.journal; the same command goes on from there")
+        kept = job.reused + job.journaled
+        if kept and not job.finished:
+            say(f"{kept:,} rows are safe in {out}.journal; the same command goes on from there")
     if not options.quiet:
         for line in job.told():
             say(line)

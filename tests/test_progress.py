@@ -184,6 +184,15 @@ def test_the_record_says_what_ran(folder, tiny_onnx, tmp_path, xray):
     assert "onnxruntime" in record["versions"]
 
 
+def test_the_record_is_json_also_where_nothing_is_rejected(folder, tiny_onnx, tmp_path):
+    out = tmp_path / "r.csv"
+    arguments = [str(folder), "--model", str(tiny_onnx), "--out", str(out), "--ood-threshold", "inf"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    text = (tmp_path / "r.csv.run.json").read_text()
+    record = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert record["what_rows_depend_on"]["ood_threshold"] == "never"
+
+
 def test_the_same_run_again_gives_the_same_rows(folder, tiny_onnx, tmp_path):
     for name in ("a.csv", "b.csv"):
         CliRunner().invoke(main, [str(folder), "--model", str(tiny_onnx), "--out", str(tmp_path / name)])

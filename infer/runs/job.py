@@ -8,6 +8,7 @@ journal, and the same run goes on from it.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import sys
 import time
@@ -52,6 +53,7 @@ class Job:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     write_s: float = 0.0
     reused: int = 0
+    journaled: int = 0
     finished: bool = False
     _all_listed: bool = False
 
@@ -67,7 +69,8 @@ class Job:
             "opencv": cv2.__version__,
             "preprocessing_version": PREPROCESSING_VERSION,
             "row_schema": ROW_SCHEMA,
-            "ood_threshold": rules.ood_threshold,
+            # JSON has no infinity.
+            "ood_threshold": "never" if rules.ood_threshold == math.inf else rules.ood_threshold,
             "min_confidence": rules.min_confidence,
             "isolate_s": options.isolate_s,
             # Float sums round otherwise in other company: the seventh digit.
@@ -100,6 +103,7 @@ class Job:
             self.reused += 1
         elif outcome.final:
             journal.append(outcome.task.item.name, outcome.task.stamp, outcome.row)
+            self.journaled += 1
         writer.write(outcome.row)
         self.write_s += time.perf_counter() - began
         self.summary.add(outcome.row)
