@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -46,6 +47,14 @@ def folder(tmp_path: Path, xray: np.ndarray) -> Path:
     (root / "notes.txt").write_text("none")
     (root / ".hidden.png").write_bytes(b"")
     return root
+
+
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Let SIGINT be heard: a shell starts commands in the background, these tests too, with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _plant_tree(root: Path) -> Path:

@@ -182,7 +182,7 @@ def test_no_child_before_the_first_file_and_none_after_close(xray):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_ctrl_c_is_for_the_parent(isolated, xray):
+def test_ctrl_c_is_for_the_parent(isolated, xray, heeds_interrupts):
     child = int(str(answer_to(isolated, b"pid")))
     assert os.getpgid(child) != os.getpgid(0)
     os.kill(child, signal.SIGINT)

@@ -46,7 +46,7 @@ def many(tmp_path, xray) -> Path:
 
 
 @pytest.fixture
-def stop_after(monkeypatch):
+def stop_after(monkeypatch, heeds_interrupts):
     """Make the command meet a signal after so many items have been read."""
 
     def arm(count: int, number: int = signal.SIGINT) -> list[str]:
@@ -94,6 +94,12 @@ def test_a_signal_finishes_what_is_in_flight_and_says_how_to_go_on(
     undisturbed = tmp_path / "whole.csv"
     run(many, "--model", tiny_onnx, "--out", undisturbed)
     assert out.read_bytes() == undisturbed.read_bytes()
+
+
+def test_a_signal_that_is_ignored_stays_ignored(folder, tiny_onnx, tmp_path, stop_after):
+    stop_after(2)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert run(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv").exit_code == 0
 
 
 def test_changed_and_new_inputs_are_classified_and_gone_ones_have_no_row(

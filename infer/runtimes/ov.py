@@ -56,9 +56,10 @@ def openvino_core() -> Any:
     there, a Ctrl-C, is a segmentation fault (openvino 2026.4.1).
     """
     global _core
+    openvino = import_openvino()
     with _core_lock:
         if _core is None:
-            _core = import_openvino().Core()
+            _core = openvino.Core()
         return _core
 
 
