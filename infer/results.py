@@ -9,6 +9,7 @@ from typing import Final
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.preprocess import PREPROCESSING_VERSION
+from xray_infer.printable import one_line, printable_name
 
 ROW_SCHEMA: Final = 2
 
@@ -36,6 +37,7 @@ COLUMNS: Final[Mapping[str, type]] = {
     "row_schema": int,
 }
 DECIMALS: Final = 6
+MOST_REASON: Final = 300  # characters: a damaged file may bring its own text
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,6 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS)
 
 
-def printable(name: str) -> str:
-    """Return a path as valid Unicode: bytes of a file name that are not UTF-8 become \\xNN."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What turns an answer into a verdict.
@@ -122,7 +119,8 @@ class RowMaker:
 
     def failed(self, name: str, status: str, reason: str) -> Row:
         """Return the row of an input that gave no answer."""
-        return Row(printable(name), status, self.model, self.model_sha256, self.runtime, reason=reason)
+        reason = one_line(reason, longest=MOST_REASON)
+        return Row(printable_name(name), status, self.model, self.model_sha256, self.runtime, reason=reason)
 
     def judged(self, name: str, probabilities: Sequence[float], ood_score: float | None) -> Row:
         """Return the row of an answer: ok, or rejected by the rules."""
@@ -142,7 +140,7 @@ class RowMaker:
         else:
             label = CLASS_NAMES[chances.index(max(chances))]
         return Row(
-            printable(name),
+            printable_name(name),
             status,
             self.model,
             self.model_sha256,

@@ -16,8 +16,9 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from xray_infer.dicom.container import Container
-from xray_infer.dicom.guard import guarded, one_line
+from xray_infer.dicom.guard import guarded
 from xray_infer.errors import ImageError
+from xray_infer.printable import one_line
 
 _UNDEFINED: Final = 0xFFFFFFFF
 _LONGEST: Final = 64  # of a UID, and of what the standard allows in all the other text that is read here

@@ -5,6 +5,7 @@ Read here and not by pydicom, which would inflate a deflated data set whatever i
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _META_GROUP: Final = 0x0002
 _STORAGE_CLASS: Final = 0x0002
 _TRANSFER_SYNTAX: Final = 0x0010
 _LONG_VRS: Final = frozenset((b"OB", b"OW", b"UN", b"UT", b"SQ"))  # two reserved bytes, then a length of four
+_UID: Final = re.compile(rb"[0-9.]{1,64}")  # PS3.5 section 9.1
 _CHUNK: Final = 1 << 20
 
 
@@ -79,7 +81,9 @@ def _read_meta(data: bytes, position: int) -> tuple[int, dict[int, str]]:
         if position + length > len(data):
             raise struct.error("an element is longer than the file")
         if element in (_TRANSFER_SYNTAX, _STORAGE_CLASS):
-            uids[element] = data[position : position + length].rstrip(b"\0 ").decode("ascii", "replace")
+            uid = data[position : position + length].rstrip(b"\0 ")
+            if _UID.fullmatch(uid):
+                uids[element] = uid.decode("ascii")
         position += length
     return position, uids
 

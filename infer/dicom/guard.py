@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from xray_infer.errors import ImageError
+from xray_infer.printable import one_line
 
 # pydicom warns of every value that is not by the book; a person who classifies a folder cannot mend them.
 # Of its own modules only, and once: changing the filters around each call is not safe between threads.
@@ -32,9 +33,3 @@ def guarded(doing: str) -> Iterator[None]:
     except Exception as error:
         said = one_line(str(error), longest=200) or type(error).__name__
         raise ImageError(f"damaged DICOM: {doing}: {said}") from error
-
-
-def one_line(text: str, *, longest: int) -> str:
-    """Return what a file says, fit for a row and a terminal: printable, without line breaks, cut."""
-    shown = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
