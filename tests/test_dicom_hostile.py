@@ -276,3 +276,18 @@ for path in ({str(path)!r}, {str(broken)!r}):
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("syntax", "frame"),
+    [
+        ("1.2.840.10008.1.2.4.50", b"\xff\xd8\xff\xc0\x00"),
+        ("1.2.840.10008.1.2.4.80", b"\xff\xd8\xff\xf7\x00\x0b\x08"),
+        ("1.2.840.10008.1.2.4.90", b"\xff\x4f\xff\x51\x00"),
+    ],
+)
+def test_a_codestream_that_ends_inside_its_header_is_cut(syntax, frame):
+    from xray_infer.dicom.pixels import _size_of
+
+    with pytest.raises(ImageError):
+        _size_of(frame, syntax)

@@ -70,18 +70,27 @@ def test_no_space_for_the_model_leaves_the_earlier_one(
     assert (tmp_path / name).read_bytes() == b"an earlier model"
 
 
-@pytest.mark.parametrize("names", ["*", "candidate.onnx"], ids=["calibrating", "trying"])
-def test_no_space_for_the_quantisers_own_files(tiny_keras, tmp_path, monkeypatch, names):
+@pytest.mark.parametrize(
+    ("names", "refused", "finished"),
+    [
+        ("model.onnx", "int8-static", ["fp32"]),
+        ("candidate.onnx", "int8-static", ["fp32"]),
+        ("scored.onnx", "fp32", []),
+    ],
+    ids=["calibrating", "trying", "scoring"],
+)
+def test_no_space_for_its_own_files(tiny_keras, tmp_path, monkeypatch, names, refused, finished):
     out, scratch = tmp_path / "out", tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     fill_disk(monkeypatch, scratch, names=names, room=1000)
     message = (
-        rf".*/{METHOD}-int8-static\.onnx: cannot be made: temporary folder {scratch}: "
+        rf".*/{METHOD}-{refused}\.onnx: cannot be made: temporary folder {scratch}: "
         "No space left on device; free some space there, or name another folder in TMPDIR"
     )
     assert_refused(run(tiny_keras, out, *INT8), message)
-    assert names_in(out) == [f"{METHOD}-fp32.onnx", REFERENCE]  # what was finished stays
+    # What was finished stays.
+    assert names_in(out) == [*(f"{METHOD}-{recipe}.onnx" for recipe in finished), REFERENCE]
     assert not list(scratch.glob("xray-export-*"))
 
 

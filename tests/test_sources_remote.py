@@ -9,6 +9,7 @@ from source_rows import DICOM, JPEG, PNG, content, names, rows
 
 from xray_infer.errors import MissingExtraError, SourceError
 from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.magic import HEAD_BYTES
 from xray_infer.sources.opening import open_source
 from xray_infer.sources.remote import RemoteItem
 
@@ -155,7 +156,7 @@ def test_looking_at_an_object_fetches_only_its_first_bytes(store, monkeypatch):
         "/films/st1/IM000001",
         "/films/st1/se1/1.2.840.113619.2.123",
     }
-    assert {(start, end) for _, start, end in fetched} == {(0, 132)}
+    assert {(start, end) for _, start, end in fetched} == {(0, HEAD_BYTES)}
     fetched.clear()
     rows("memory://films/st1-x/c.png")
     assert fetched == []  # it is empty, and S3 answers a range of nothing with an error

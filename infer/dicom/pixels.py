@@ -7,6 +7,7 @@ pydicom would ask first where it is installed, aborts the process on damaged JPE
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -93,8 +94,11 @@ def _check_frame(attributes: Attributes, syntax: str, expected: tuple[int, int, 
 
 def _size_of(frame: bytes, syntax: str) -> tuple[int, int, int]:
     """Return a codestream's own width, height and components."""
-    if syntax in _JPEG_FAMILY:
+    try:
+        if syntax not in _JPEG_FAMILY:
+            return jpeg2000.walk(frame)
         found = jpeg.walk(frame)
-        jpeg.check_coded(found)
-        return found.width, found.height, found.components
-    return jpeg2000.walk(frame)
+    except struct.error as error:  # the walk ran off the end of the bytes
+        raise ImageError("truncated DICOM: its codestream ends inside its header") from error
+    jpeg.check_coded(found)
+    return found.width, found.height, found.components
