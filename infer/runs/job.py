@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import cv2
 
@@ -31,8 +31,11 @@ from xray_infer.runs.record import Course, write_record
 from xray_infer.runs.stopping import Stop
 from xray_infer.runs.summary import Summary
 from xray_infer.sources import Item, Source
+from xray_infer.versions import installed_versions
 from xray_infer.writers import Writer, find_writer
 from xray_infer.writers.jsonl_file import to_line
+
+DICOM_DECODERS: Final = ("pydicom", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pyjpegls")
 
 
 @dataclass(slots=True)
@@ -66,7 +69,8 @@ class Job:
             "model_sha256": self.engine.maker.model_sha256,
             "runtime": self.engine.maker.runtime,
             "xray_infer": xray_infer.__version__,
-            "opencv": cv2.__version__,
+            # With another decoder, or one that was missing, a file may give other pixels, or any at all.
+            "decoders": {"opencv": cv2.__version__, **installed_versions(DICOM_DECODERS)},
             "preprocessing_version": PREPROCESSING_VERSION,
             "row_schema": ROW_SCHEMA,
             # JSON has no infinity.
