@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.closing import Closing
 from xray_infer.engine import Engine, EngineOptions, Task
 from xray_infer.limits import Limits
 from xray_infer.manifest import ModelManifest
@@ -106,7 +106,7 @@ class PixelsItem:
         return cv2.imencode(".bmp", self.pixels)[1].tobytes()
 
 
-class Classifier:
+class Classifier(Closing):
     """Classifies chest X-rays as covid, pneumonia or normal. Research use only: not for diagnosis.
 
         with Classifier() as classifier:
@@ -160,16 +160,6 @@ class Classifier:
     def close(self) -> None:
         """End the workers."""
         self._engine.close()
-
-    def __enter__(self) -> Self:
-        """Return the classifier."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
 
 def _item(image: Image, number: int) -> FileItem | BytesItem | PixelsItem:

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_infer.closing import Closing
 from xray_infer.errors import ImageError, ReadError, RejectedError
 from xray_infer.isolation import IsolatedPrepare
 from xray_infer.limits import DEFAULT_LIMITS, Limits
@@ -97,7 +97,7 @@ class StageSeconds:
             return dict(self._seconds)
 
 
-class Engine:
+class Engine(Closing):
     """An opened model with its workers; a context manager. Raises what `Model.open` raises.
 
     `runtime` is a name in `RUNTIMES`, by default the first that reads the file.
@@ -173,16 +173,6 @@ class Engine:
         """End the workers, after what they are at."""
         self._pool.shutdown(cancel_futures=True)
         self._open.close()
-
-    def __enter__(self) -> Self:
-        """Return the engine."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
 
 def classify(

@@ -20,6 +20,7 @@ from typing import Final, Self, cast
 
 import numpy as np
 
+from xray_infer.closing import Closing
 from xray_infer.errors import ImageError, XrayError
 from xray_infer.isolation.protocol import (
     ANSWER,
@@ -48,7 +49,7 @@ _BOOT: Final = (
 )
 
 
-class IsolatedPrepare:
+class IsolatedPrepare(Closing):
     """`xray_infer.prepare.prepare` in a child process: the same answers and the same errors, see `Prepare`.
 
     Raises ImageError also when the child crashes, and when it takes longer than `seconds`, upon which it
@@ -98,16 +99,6 @@ class IsolatedPrepare:
         if self._child is not None:
             self._child.end()
             self._child = None
-
-    def __enter__(self) -> Self:
-        """Return the instance."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the child."""
-        self.close()
 
 
 class _Child:

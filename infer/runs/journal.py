@@ -26,12 +26,12 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
 from xray_infer.atomic import refusal
+from xray_infer.closing import Closing
 from xray_infer.errors import OutputError
 from xray_infer.results import Row, RowMaker
 
@@ -43,7 +43,7 @@ _LOCKED_BYTE: Final = 1 << 62  # far behind the end
 Fingerprint = Mapping[str, Any]
 
 
-class Journal:
+class Journal(Closing):
     """The journal of one output file; see the module. A context manager that unlocks it, and keeps it.
 
     `resumed` is the number of finished inputs that were found.
@@ -193,14 +193,8 @@ class Journal:
             )
             raise OutputError(f"{self.path}: an unfinished run of another kind: {differences}; {go_on}")
 
-    def __enter__(self) -> Self:
-        """Return the journal."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close and unlock the file."""
+    def close(self) -> None:
+        """Close and unlock the file, and keep it."""
         self._file.close()
 
 
