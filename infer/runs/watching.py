@@ -4,7 +4,8 @@ The folder is listed again and again: that works on network shares, where no not
 file is taken as complete when its stamp has not changed for `settle_s`. One that changes afterwards is
 another input, and gets another row. Rows stand in the order of arrival; the output is put in place anew
 whenever the folder is quiet. The journal stays: a watch that is started again goes on, and classifies
-nothing twice, even what was moved away meanwhile keeps its row.
+nothing twice, even what was moved away meanwhile keeps its row. Memory holds a name and a stamp for each
+file that was seen.
 """
 
 from __future__ import annotations
