@@ -85,7 +85,7 @@ def limit_option(name: str, default: float, text: str) -> Callable[[Command], Co
 
 
 @click.command(
-    epilog="Exit status: 0 all read, 1 some inputs failed, 2 nothing could be done, 70 a fault of the "
+    epilog="Exit status: 0 all read, 1 some could not be read, 2 nothing could be done, 70 a fault of the "
     "program, 130 interrupted. Every option can be given as an environment variable, XRAY_INFER_OUT for "
     f"--out. {RESEARCH_NOTICE}",
     context_settings={"auto_envvar_prefix": "XRAY_INFER", "help_option_names": ["-h", "--help"]},
@@ -251,18 +251,18 @@ def _to_output(job: Job, options: Options) -> int:
             say(f"results: {out}")
     if not job.finished:
         return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if job.summary.failed else 0
+    return EXIT_SOME_FAILED if job.summary.unread else 0
 
 
 def _show_one(engine: Engine, job: Job) -> int:
     """Print one image's probabilities as a table."""
     from xray_infer.engine import Task
-    from xray_infer.results import OK, probability_table
+    from xray_infer.results import ERROR, OK, probability_table
 
     (outcome,) = engine.run(Task(item) for item in job.items)
     row = outcome.row
     click.echo(probability_table(row) if row.status == OK else f"{row.path}: {row.status}: {row.reason}")
-    return 0 if row.status == OK else EXIT_SOME_FAILED
+    return EXIT_SOME_FAILED if row.status == ERROR else 0
 
 
 def _shipped_models(*, as_json: bool) -> str:

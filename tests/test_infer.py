@@ -95,6 +95,25 @@ def test_files_without_permission_as_an_ordinary_user(folder, tiny_onnx, tmp_pat
     assert all(rows[path]["status"] == "ok" for path in GOOD)
 
 
+def test_a_rejected_image_is_read_and_no_failure(folder, tiny_onnx, tmp_path, monkeypatch):
+    from xray_infer.errors import RejectedError
+    from xray_infer.sources.folder import FileItem
+
+    def reject(item, limits):
+        raise RejectedError("not a radiograph: modality CT")
+
+    monkeypatch.setattr(FileItem, "read", reject)
+    result = run(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv")
+    assert result.exit_code == 0
+    assert "6 rejected, not judged" in result.stderr
+    assert {(row["status"], row["reason"]) for row in rows_of(tmp_path / "r.csv")} == {
+        ("rejected", "not a radiograph: modality CT")
+    }
+    result = run(folder / "film0.png", "--model", tiny_onnx)
+    assert result.exit_code == 0
+    assert result.stdout == "film0.png: rejected: not a radiograph: modality CT\n"
+
+
 def test_one_file_prints_its_probabilities(folder, tiny_onnx):
     result = run(folder / "film0.png", "--model", tiny_onnx)
     assert result.exit_code == 0

@@ -40,6 +40,11 @@ class Summary:
         return self.statuses.total()
 
     @property
+    def unread(self) -> int:
+        """Number of inputs that could not be read."""
+        return self.statuses[ERROR]
+
+    @property
     def failed(self) -> int:
         """Number of rows without an answer."""
         return self.total - self.statuses[OK]
