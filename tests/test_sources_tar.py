@@ -42,7 +42,8 @@ def tar_of(*members: tuple[str | tarfile.TarInfo, bytes], form: int = tarfile.PA
         for info, data in members:
             if isinstance(info, str):
                 info = member(info, len(data))
-            archive.addfile(info)
+            # Not addfile, which from Python 3.13 on wants the content that the header declares.
+            stream.write(info.tobuf(archive.format, archive.encoding, archive.errors))
             stream.write(data + bytes(-len(data) % 512))
             archive.offset = stream.tell()
     return stream.getvalue()
