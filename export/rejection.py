@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from xray_infer.atomic import staged
 from xray_infer.datasets import Dataset, LabelledImage, read_dataset, read_input
-from xray_infer.engine import default_workers
 from xray_infer.errors import ModelError, ParityError
 from xray_infer.export.calibration import (
     CALIBRATION_SPLIT,
@@ -34,6 +33,7 @@ from xray_infer.export.parity import WITHOUT_XNNPACK, sessions
 from xray_infer.export.recipes import EMBED
 from xray_infer.export.scoring import Features, Scorer, open_scorer
 from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME, ModelManifest
+from xray_infer.processors import default_workers
 from xray_infer.runtimes import Session, find_model
 from xray_infer.terminal import Report
 

@@ -14,15 +14,14 @@ from xray_infer.shipped import DEFAULT_METHOD, shipped_model
 from xray_infer.terminal import Report
 
 AUTO: Final = "auto"
-RUNTIME_CHOICES: Final = (*RUNTIMES, AUTO)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What was asked for; None where a default decides.
 
-    `model` is a file or the name of a model that ships, `format` onnx or tflite, `runtime` one of
-    RUNTIME_CHOICES.
+    `model` is a file or the name of a model that ships, `format` onnx or tflite, `runtime` a name in
+    RUNTIMES or `auto`.
     """
 
     model: str | Path | None = None
