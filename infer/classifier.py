@@ -30,7 +30,7 @@ class Prediction:
     """What the model says of one image. Research use only: not for diagnosis.
 
     `row` is the result row as the command writes it. `cam` is the class activation map, float32 [7, 7, 3]
-    (`xray_infer.heatmap.grad_cam` makes a heat map of it), None where nothing was judged.
+    (`xray_infer.heatmaps.methods.grad_cam` makes a heat map of it), None where nothing was judged.
     """
 
     row: Row

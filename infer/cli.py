@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,10 @@ from xray_infer.native_output import hide_native_output
 from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from xray_infer.engine import Engine, OnClassified
+    from xray_infer.artifacts import Artifact
+    from xray_infer.engine import Classified, Engine, OnClassified
     from xray_infer.limits import Limits
-    from xray_infer.results import Row
     from xray_infer.runs.job import Job
-    from xray_infer.sources import Item
 
 Command = Callable[..., Any]
 
@@ -212,15 +208,14 @@ def run(options: Options) -> int:
         min_confidence=options.min_confidence,
         isolate_s=options.time_limit if options.isolate else None,
     )
-    overlays = _overlay_writer(options.heatmap)
+    artifacts = _artifacts(options)
     with (
-        Engine(model, engine_options, runtime=runtime, on_classified=overlays) as engine,
+        Engine(model, engine_options, runtime=runtime, on_classified=_make_all(artifacts)) as engine,
         stop_on_signals() as stop,
     ):
         count = (lambda: None) if options.watch else source.count
         quiet = options.quiet or options.out is None
-        drawn = {"heatmap": str(options.heatmap.resolve())} if options.heatmap else {}
-        job = Job(engine, source, items, stop, Progress(count, quiet=quiet), drawn)
+        job = Job(engine, source, items, stop, Progress(count, quiet=quiet), artifacts)
         if options.out is None:
             return _show_one(engine, job)
         return _to_output(job, options)
@@ -274,12 +269,21 @@ def _shipped_models(*, as_json: bool) -> str:
     return f"{table(models)}\n{RESEARCH_NOTICE}"
 
 
-def _overlay_writer(folder: Path | None) -> OnClassified | None:
-    if folder is None:
-        return None
-    from xray_infer.heatmap import draw_overlay, overlay_path, write_overlay
+def _artifacts(options: Options) -> list[Artifact]:
+    """Return what is to be made beside the rows."""
+    made: list[Artifact] = []
+    if options.heatmap is not None:
+        from xray_infer.artifacts.overlays import Overlays
 
-    def write(item: Item, pixels: NDArray[np.uint8], row: Row, cam: NDArray[np.float32]) -> None:
-        write_overlay(overlay_path(folder, item.name), draw_overlay(pixels, cam, row))
+        made.append(Overlays(options.heatmap))
+    return made
 
-    return write
+
+def _make_all(artifacts: Sequence[Artifact]) -> OnClassified | None:
+    """Return what the engine calls for each image with an answer, None where nothing is made."""
+
+    def make(classified: Classified) -> None:
+        for artifact in artifacts:
+            artifact.make(classified)
+
+    return make if artifacts else None

@@ -26,7 +26,7 @@ from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.prepare import Prepare, Prepared, prepare
 from xray_infer.processors import default_workers
 from xray_infer.results import ERROR, REJECTED, Row, RowMaker, Rules
-from xray_infer.runtimes import Model, Session
+from xray_infer.runtimes import Model, ModelOutput, Session
 from xray_infer.sources import Item
 
 IN_FLIGHT: Final = 4
@@ -57,8 +57,25 @@ class Outcome:
     final: bool = True
 
 
-# Called in a worker thread with the item, its gray pixels, its row and its CAM, float32 [7, 7, 3].
-OnClassified = Callable[[Item, NDArray[np.uint8], Row, NDArray[np.float32]], None]
+@dataclass(frozen=True, slots=True, eq=False)
+class Classified:
+    """An image with an answer, and all that it was made from, for whatever is made of it in turn.
+
+    `data`: the file's bytes. `pixels`: the gray picture, uint8 [H, W]. `input`: uint8 [224, 224, 1]. `cam`:
+    float32 [7, 7, 3]. `run` classifies other inputs, uint8 [N, 224, 224, 1], any N >= 1, with the session of
+    this image's worker; only for as long as the call that was given this lasts.
+    """
+
+    item: Item
+    data: bytes
+    pixels: NDArray[np.uint8]
+    input: NDArray[np.uint8]
+    row: Row
+    cam: NDArray[np.float32]
+    run: Callable[[NDArray[np.uint8]], ModelOutput]
+
+
+OnClassified = Callable[[Classified], None]  # called in a worker's thread, several at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,16 +243,14 @@ class _Worker:
     def classify(self, batch: Sequence[Task]) -> list[Outcome]:
         """Return one row per task."""
         pictures = [self._picture(task.item) for task in batch]
-        inputs = [picture.input for picture in pictures if isinstance(picture, Prepared)]
+        inputs = [picture.input for _, picture in pictures if isinstance(picture, Prepared)]
         if inputs:
-            # One fixed shape for all batches: ONNX Runtime's arena grows with every new one.
-            padding = [inputs[-1]] * (self._batch_size - len(inputs))
             started = time.perf_counter()
-            output = self._session.run(np.stack(inputs + padding))
+            output = self._run(np.stack(inputs))
             self._seconds.add("infer", time.perf_counter() - started)
         outcomes = []
         position = 0
-        for task, picture in zip(batch, pictures, strict=True):
+        for task, (data, picture) in zip(batch, pictures, strict=True):
             if isinstance(picture, ImageError):
                 status = REJECTED if isinstance(picture, RejectedError) else ERROR
                 row = self._maker.failed(task.item.name, status, str(picture))
@@ -246,13 +261,31 @@ class _Worker:
             cam = output.cam[position] if row.probabilities else None
             if self._on_classified and cam is not None and picture.pixels is not None:
                 started = time.perf_counter()
-                self._on_classified(task.item, picture.pixels, row, cam)
+                self._on_classified(
+                    Classified(task.item, data, picture.pixels, picture.input, row, cam, self._run)
+                )
                 self._seconds.add("draw", time.perf_counter() - started)
             outcomes.append(Outcome(task, row, cam))
             position += 1
         return outcomes
 
-    def _picture(self, item: Item) -> Prepared | ImageError:
+    def _run(self, inputs: NDArray[np.uint8]) -> ModelOutput:
+        """Classify any number of inputs in batches of one fixed shape.
+
+        ONNX Runtime's arena grows with every new shape, so the last batch is filled up.
+        """
+        size, count = self._batch_size, len(inputs)
+        missing = -count % size
+        if missing:
+            inputs = np.concatenate([inputs, np.repeat(inputs[-1:], missing, axis=0)])
+        parts = [self._session.run(inputs[start : start + size]) for start in range(0, len(inputs), size)]
+        if len(parts) == 1:
+            return parts[0].first(count)
+        names = self._session.manifest.output_names
+        return ModelOutput.join(names, [[getattr(part, one) for one in names] for part in parts]).first(count)
+
+    def _picture(self, item: Item) -> tuple[bytes, Prepared | ImageError]:
+        """Return the file's bytes, kept only for what is made beside the rows, and what came of them."""
         started = time.perf_counter()
         try:
             data = item.read(self._limits)
@@ -261,6 +294,6 @@ class _Worker:
             started = read
             picture = self._prepare(data)
             self._seconds.add("decode", time.perf_counter() - started)
-            return picture
+            return data if self._on_classified else b"", picture
         except ImageError as error:
-            return error
+            return b"", error

@@ -268,9 +268,9 @@ def test_heat_maps_are_written_beside_each_other(folder, tiny_onnx, tmp_path, xr
     ],
 )
 def test_heat_maps_stay_in_their_folder_whatever_the_name(tmp_path, name, place):
-    from xray_infer.heatmap import overlay_path
+    from xray_infer.artifacts.naming import file_for
 
-    assert overlay_path(tmp_path, name) == tmp_path / place
+    assert file_for(tmp_path, name, ".heatmap.png") == tmp_path / place
 
 
 def test_heat_maps_of_long_names_are_written_and_do_not_collide(folder, tiny_onnx, tmp_path):

@@ -12,19 +12,20 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 import cv2
 
 import xray_infer
+from xray_infer.artifacts import Artifact
 from xray_infer.engine import Engine, Outcome, Task
 from xray_infer.errors import OutputError
 from xray_infer.preprocess import PREPROCESSING_VERSION
-from xray_infer.results import ROW_SCHEMA
+from xray_infer.results import OK, ROW_SCHEMA, Row
 from xray_infer.runs.journal import Fingerprint, Journal
 from xray_infer.runs.progress import Progress
 from xray_infer.runs.record import Course, write_record
@@ -42,8 +43,7 @@ DICOM_DECODERS: Final = ("pydicom", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "
 class Job:
     """One run's parts and its state.
 
-    `source` is what `items` comes from. `drawn` names what is made beside the rows (the heat maps' folder),
-    so that a resumed run makes the same.
+    `source` is what `items` comes from. `artifacts` are what the engine makes beside the rows.
     """
 
     engine: Engine
@@ -51,7 +51,7 @@ class Job:
     items: Iterable[Item]
     stop: Stop
     progress: Progress
-    drawn: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Sequence[Artifact] = ()
     summary: Summary = field(default_factory=Summary)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     write_s: float = 0.0
@@ -81,7 +81,7 @@ class Job:
             "batch_size": options.batch_size,
             "threads": options.threads,
             **{name: getattr(limits, name) for name in limits.__slots__},
-            **self.drawn,
+            **{name: fact for one in self.artifacts for name, fact in one.facts().items()},
         }
 
     def to_file(self, out: Path, *, restart: bool) -> None:
@@ -99,6 +99,13 @@ class Job:
             self.record(out, fingerprint)
             if self.finished:
                 journal.remove()
+
+    def known(self, journal: Journal, name: str, stamp: str) -> Row | None:
+        """Return the row of an input that is finished: its row is in the journal, its files are in place."""
+        row = journal.find(name, stamp)
+        if row is not None and row.status == OK and not all(one.stands(name) for one in self.artifacts):
+            return None
+        return row
 
     def keep(self, outcome: Outcome, journal: Journal, writer: Writer) -> None:
         """Put one row where it is safe, then where it is read, and count it. Raises OutputError."""
@@ -157,7 +164,7 @@ class Job:
             else:
                 # Before the file is read: if it changes meanwhile, the next run sees another stamp.
                 stamp = item.stamp()
-                yield Task(item, stamp, journal.find(item.name, stamp))
+                yield Task(item, stamp, self.known(journal, item.name, stamp))
         self._all_listed = True
 
 

@@ -98,7 +98,7 @@ class Watch:
                 continue
             self._waiting.pop(item.name, None)
             self._taken[item.name] = stamp
-            if journal.find(item.name, stamp) is None:
+            if self.job.known(journal, item.name, stamp) is None:
                 yield Task(item, stamp)
 
 

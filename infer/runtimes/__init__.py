@@ -40,6 +40,11 @@ class ModelOutput:
         joined = map(np.concatenate, zip(*parts, strict=True))
         return cls(**dict(zip(names, joined, strict=True)))
 
+    def first(self, count: int) -> ModelOutput:
+        """Return the answers of the first `count` images."""
+        score = None if self.ood_score is None else self.ood_score[:count]
+        return ModelOutput(self.probabilities[:count], self.cam[:count], score)
+
 
 class Session(Protocol):
     """One loaded model. Not to be shared between threads: open one session for each worker.

@@ -1,0 +1,28 @@
+"""What a run makes beside its rows: files for each image that got an answer; one kind, one module.
+
+A file stands under its item's own name, see `naming`, with a suffix of its kind; no source takes it for an
+input. It is written before its row is safe in the journal, so what a resumed run takes as known is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from xray_infer.engine import Classified
+
+
+class Artifact(Protocol):
+    """One kind of files. Shared by all workers: `make` may run in several threads at once."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what its files depend on, for JSON: a run goes on only with the same."""
+        ...
+
+    def make(self, classified: Classified) -> None:
+        """Write one image's files, in a worker's thread. Raises OutputError."""
+        ...
+
+    def stands(self, name: str) -> bool:
+        """Say whether the files of an item of this name are there; the image is classified anew if not."""
+        ...

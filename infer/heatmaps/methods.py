@@ -1,0 +1,70 @@
+"""What an image's answer rests on: one map a class. A new method is one function and one line in `METHODS`.
+
+**Grad-CAM** (Selvaraju et al. 2017) comes with the forward pass: the head is global average pooling and one
+dense layer, so the gradient of a class's logit with respect to the last feature map is constant, and the map
+of the logit is ReLU(cam[..., class]) / 49. It is the logit's map, not that of the softmax probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.engine import Classified
+
+Maps = NDArray[np.float32]  # [h, w, 3], one map a class, values >= 0 in units of the class's logit
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way of making maps: `title` for people, `explain` an image's answer to its maps for all classes."""
+
+    title: str
+    explain: Callable[[Classified], Maps]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heatmap:
+    """One class's map: `values` float32 [h, w] >= 0, in units of that class's logit.
+
+    `scale` is the value that is drawn as the hottest: that of the map, or of several that are shown together.
+    """
+
+    values: NDArray[np.float32]
+    class_name: str
+    title: str
+    scale: float
+
+    @property
+    def peak(self) -> float:
+        """The map's largest value; 0 where nothing speaks for the class."""
+        return float(self.values.max())
+
+
+def grad_cam(cam: NDArray[np.float32]) -> Maps:
+    """Return Grad-CAM of every class, float32 [7, 7, 3] >= 0, from the model's `cam` of one image."""
+    maps: Maps = np.maximum(cam, 0) / (cam.shape[0] * cam.shape[1])
+    return maps
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "gradcam": Method("Grad-CAM", lambda classified: grad_cam(classified.cam)),
+}
+
+
+def heatmaps_for(wanted: str, maps: Maps, method: Method, raw_label: str) -> tuple[Heatmap, ...]:
+    """Return the heat maps of `predicted`, of a class, or of `all` in one scale.
+
+    `raw_label` is the most probable class. A map that is shown alone has its own maximum for scale.
+    """
+    names = CLASS_NAMES if wanted == "all" else (raw_label if wanted == "predicted" else wanted,)
+    chosen = [maps[..., CLASS_NAMES.index(name)] for name in names]
+    scale = max(float(values.max()) for values in chosen)
+    return tuple(
+        Heatmap(values, name, method.title, scale) for name, values in zip(names, chosen, strict=True)
+    )
