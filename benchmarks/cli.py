@@ -199,6 +199,39 @@ def rejection_command(
         )
 
 
+@main.command("maps")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Data set of FILES.")
+@click.option(
+    "--keras",
+    "keras_model",
+    type=click.Path(path_type=Path),
+    help="The .keras file.  [default: its answers beside FILES]",
+)
+@click.option("--images", type=click.IntRange(1), help="Take so many test images.  [default: all]")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def maps_command(
+    files: tuple[Path, ...], data: Path, keras_model: Path | None, images: int | None, debug: bool
+) -> None:
+    """Hold the Grad-CAM of FILES, all exported from one Keras model, against that model's.
+
+    With --keras, by tf.GradientTape on that model; without, by its answers, which xray-export wrote beside
+    FILES.
+    """
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.benchmarks.map_parity import compare_files, low_table, parity_table
+        from xray_infer.datasets import read_dataset
+        from xray_infer.export.calibration import draw
+        from xray_infer.runtimes import find_model
+
+        models = [find_model(path) for path in files]
+        chosen = draw(read_dataset(data), "test", count=images or sys.maxsize, seed=0).images
+        rows = list(compare_files(models, chosen, keras_model=keras_model, report=say))
+        click.echo("\n\n".join(part for part in (parity_table(rows), low_table(rows)) if part))
+        click.echo(f"\nMaps over their maxima, all classes. {describe_machine()} {RESEARCH_NOTICE}")
+
+
 @main.command("peers")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--keras", "model", required=True, type=click.Path(path_type=Path), help="The .keras file.")
