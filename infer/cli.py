@@ -15,7 +15,7 @@ import click
 
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.errors import OutputError
+from xray_infer.errors import OutputError, extra_for
 from xray_infer.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS
 from xray_infer.native_output import hide_native_output
 from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from xray_infer.engine import Classified, Engine, OnClassified
     from xray_infer.limits import Limits
     from xray_infer.runs.job import Job
+    from xray_infer.runtimes import Model
 
 Command = Callable[..., Any]
 
@@ -48,6 +49,7 @@ class Options:
     runtime: str | None
     model: Path | None
     heatmap: Path | None
+    dicom_out: Path | None
     workers: int | None
     threads: int
     batch_size: int
@@ -109,6 +111,11 @@ def limit_option(name: str, default: float, text: str) -> Callable[[Command], Co
 @click.option("--list-models", is_flag=True, help="List the models that ship, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="With --list-models: print JSON.")
 @click.option("--heatmap", type=click.Path(path_type=Path), help="Folder for a Grad-CAM overlay per image.")
+@click.option(
+    "--dicom-out",
+    type=click.Path(path_type=Path),
+    help="Folder for a heat map (Secondary Capture) and a Structured Report per DICOM image.",
+)
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
@@ -208,7 +215,7 @@ def run(options: Options) -> int:
         min_confidence=options.min_confidence,
         isolate_s=options.time_limit if options.isolate else None,
     )
-    artifacts = _artifacts(options)
+    artifacts = _artifacts(options, model)
     with (
         Engine(model, engine_options, runtime=runtime, on_classified=_make_all(artifacts)) as engine,
         stop_on_signals() as stop,
@@ -257,6 +264,8 @@ def _show_one(engine: Engine, job: Job) -> int:
     (outcome,) = engine.run(Task(item) for item in job.items)
     row = outcome.row
     click.echo(probability_table(row) if row.status == OK else f"{row.path}: {row.status}: {row.reason}")
+    for line in job.told_beside():
+        say(line)
     return EXIT_SOME_FAILED if row.status == ERROR else 0
 
 
@@ -269,14 +278,30 @@ def _shipped_models(*, as_json: bool) -> str:
     return f"{table(models)}\n{RESEARCH_NOTICE}"
 
 
-def _artifacts(options: Options) -> list[Artifact]:
+def _artifacts(options: Options, model: Model) -> list[Artifact]:
     """Return what is to be made beside the rows."""
     made: list[Artifact] = []
     if options.heatmap is not None:
         from xray_infer.artifacts.overlays import Overlays
 
         made.append(Overlays(options.heatmap))
+    if options.dicom_out is not None:
+        made.append(_dicom_objects(options.dicom_out, options, model))
     return made
+
+
+def _dicom_objects(folder: Path, options: Options, model: Model) -> Artifact:
+    """Return the maker of DICOM objects. Raises MissingExtraError."""
+    from xray_infer.manifest import READERS
+
+    with extra_for("--dicom-out", "dicom"):
+        from xray_infer.artifacts.dicom_objects import DicomObjects
+        from xray_infer.dicom.made import Maker
+
+    manifest = READERS[model.format](model.path)
+    limit = manifest.ood_threshold if options.ood_threshold is None else options.ood_threshold
+    rules = (f"ood_threshold={limit}", f"min_confidence={options.min_confidence}")
+    return DicomObjects(folder, Maker(manifest.version, rules), options.limits())
 
 
 def _make_all(artifacts: Sequence[Artifact]) -> OnClassified | None:

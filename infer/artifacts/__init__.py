@@ -6,8 +6,8 @@ input. It is written before its row is safe in the journal, so what a resumed ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from xray_infer.engine import Classified
 
@@ -25,4 +25,17 @@ class Artifact(Protocol):
 
     def stands(self, name: str) -> bool:
         """Say whether the files of an item of this name are there; the image is classified anew if not."""
+        ...
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """An artifact that has something to say in the end, of what it could not make."""
+
+    def told(self) -> Iterator[str]:
+        """Yield lines for a person."""
+        ...
+
+    def record(self) -> Mapping[str, Any]:
+        """Return the same by name, for the run's record."""
         ...

@@ -51,6 +51,7 @@ NOT_FRONTAL: Final = frozenset((
     "TANGENTIAL", "SWIMMERS", "SAGITTAL", "CC", "ML", "LM", "MLO",
 ))
 # fmt: on
+HEATMAP_TYPE: Final = "HEATMAP"  # among the values of ImageType: one of this program's, back from an archive
 _WORD: Final = re.compile(r"[^A-Z]+")
 
 
@@ -60,6 +61,8 @@ def check_acceptable(attributes: Attributes) -> None:
     Raises ImageError for a file that should hold an image and has no pixels.
     """
     _check_kind(attributes)
+    if HEATMAP_TYPE in attributes.text("ImageType").split("\\"):
+        raise RejectedError("a heat map, not a radiograph")
     part = attributes.text("BodyPartExamined") or attributes.meanings("AnatomicRegionSequence")
     words = set(_WORD.split(part))
     if words & OTHER_PARTS and not words & CHEST:

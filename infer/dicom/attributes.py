@@ -7,12 +7,13 @@ pydicom converts values when they are first looked at; each look is guarded.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from xray_infer.dicom.container import Container
@@ -21,10 +22,12 @@ from xray_infer.errors import ImageError
 from xray_infer.printable import one_line
 
 _UNDEFINED: Final = 0xFFFFFFFF
+_LAST_GROUP: Final = 0xFFFF
 _LONGEST: Final = 64  # of a UID, and of what the standard allows in all the other text that is read here
 # Not the extended offset table: one frame needs none, and it could lead past the frame that is checked.
 _KEPT: Final = (
     "SOPClassUID",
+    "ImageType",
     "Modality",
     "PresentationIntentType",
     "BodyPartExamined",
@@ -113,13 +116,20 @@ class Attributes:
         return one_line(joined, longest=_LONGEST)
 
 
-def read_attributes(container: Container) -> Attributes:
-    """Read the data set. Raises ImageError for one that is damaged, or cut inside an element."""
+def read_attributes(
+    container: Container, keywords: Iterable[str] = _KEPT, *, last_group: int = _LAST_GROUP
+) -> Attributes:
+    """Read these elements of the data set, up to the end of a group; by default what an image needs.
+
+    Raises ImageError for a data set that is damaged, or cut inside an element.
+    """
     stream, size = io.BytesIO(container.data), len(container.data)  # shares the bytes, copies none
     stream.seek(container.start)
 
-    def watch(tag: object, representation: object, length: int) -> bool:
+    def watch(tag: BaseTag, representation: object, length: int) -> bool:
         """Called by pydicom at each element, in front of its value, which it would take short as it is."""
+        if tag.group > last_group:
+            return True
         if length != _UNDEFINED and stream.tell() + length > size:
             raise ImageError("truncated DICOM: it ends inside an element")
         return False
@@ -130,7 +140,7 @@ def read_attributes(container: Container) -> Attributes:
             container.implicit,
             container.little_endian,
             stop_when=watch,
-            specific_tags=[Tag(keyword) for keyword in _KEPT],
+            specific_tags=[Tag(keyword) for keyword in keywords],
         )
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = UID(container.transfer_syntax)

@@ -21,7 +21,7 @@ from typing import Final, TextIO
 import cv2
 
 import xray_infer
-from xray_infer.artifacts import Artifact
+from xray_infer.artifacts import Artifact, Tells
 from xray_infer.engine import Engine, Outcome, Task
 from xray_infer.errors import OutputError
 from xray_infer.preprocess import PREPROCESSING_VERSION
@@ -129,6 +129,7 @@ class Job:
             reused=self.reused,
             skipped=self.source.skipped,
             write_s=self.write_s,
+            beside={name: fact for one in self._tellers() for name, fact in one.record().items()},
         )
         write_record(out, self.engine, fingerprint, course, self.summary)
 
@@ -152,8 +153,17 @@ class Job:
             yield f"{self.source.skipped:,} other files were skipped"
         if self.reused:
             yield f"{self.reused:,} rows are from an earlier run"
+        yield from self.told_beside()
         seconds = (datetime.now(UTC) - self.started).total_seconds()
         yield from self.summary.lines(seconds=seconds, reused=self.reused)
+
+    def told_beside(self) -> Iterator[str]:
+        """Yield what the artifacts have to say."""
+        for one in self._tellers():
+            yield from one.told()
+
+    def _tellers(self) -> Iterator[Tells]:
+        return (one for one in self.artifacts if isinstance(one, Tells))
 
     def _tasks(self, journal: Journal | None) -> Iterator[Task]:
         for item in self.items:

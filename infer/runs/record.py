@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import xray_infer
 from xray_infer.atomic import write_json
@@ -29,6 +30,7 @@ PACKAGES: Final = (
     "ai-edge-litert",
     "openvino",
     "pydicom",
+    "highdicom",
     "pyarrow",
     "fsspec",
 )
@@ -36,7 +38,10 @@ PACKAGES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a run went. Times are in UTC; `write_s` are the seconds that the rows took to write."""
+    """How a run went. Times are in UTC; `write_s` are the seconds that the rows took to write.
+
+    `beside` is what the artifacts have to say.
+    """
 
     started: datetime
     ended: datetime
@@ -44,6 +49,7 @@ class Course:
     reused: int
     skipped: int
     write_s: float
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_record(
@@ -77,6 +83,7 @@ def write_record(
             "reused_from_an_earlier_run": course.reused,
             "skipped_other_files": course.skipped,
         },
+        "beside_the_rows": dict(course.beside),
         "time": {
             "started": course.started.isoformat(timespec="seconds"),
             "ended": course.ended.isoformat(timespec="seconds"),

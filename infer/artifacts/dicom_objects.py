@@ -1,0 +1,143 @@
+"""The objects of `--dicom-out`: for each DICOM image with an answer, its heat map and its report.
+
+An object that already stands with the same UID is left as it is, with its date: see `dicom.made`. What no objects can be
+made for keeps its row; it is counted, the first few by name, and tried again by a run that goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+
+from xray_infer.artifacts.naming import file_for, write_file
+from xray_infer.dicom.guard import guarded
+from xray_infer.dicom.made import Maker, to_bytes
+from xray_infer.dicom.secondary_capture import bounded, heatmap_image
+from xray_infer.dicom.source import read_source
+from xray_infer.dicom.structured_report import classification_report
+from xray_infer.engine import Classified
+from xray_infer.errors import ImageError
+from xray_infer.heatmaps.methods import METHODS, heatmaps_for
+from xray_infer.heatmaps.overlay import draw_overlay
+from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.magic import HEAD_BYTES, image_format
+from xray_infer.printable import printable_name
+from xray_infer.sources.selection import HEATMAP_OBJECT_SUFFIX, PICTURES, REPORT_OBJECT_SUFFIX
+
+MOST_NAMED: Final = 5
+
+
+@dataclass(slots=True)
+class PassedOver:
+    """What got no objects, in constant memory: other images, and DICOM files with the reason of the first few."""
+
+    others: int = 0
+    unfit: int = 0
+    first: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def other(self) -> None:
+        """Count an image that is not DICOM."""
+        with self._lock:
+            self.others += 1
+
+    def refuse(self, name: str, reason: str) -> None:
+        """Count a DICOM file."""
+        with self._lock:
+            self.unfit += 1
+            if len(self.first) < MOST_NAMED:
+                self.first.append(f"{printable_name(name)}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class DicomObjects:
+    """See `Artifact`, `Tells`. `method` is a name in METHODS; `limits` are those that the images were read under."""
+
+    folder: Path
+    maker: Maker
+    limits: Limits = DEFAULT_LIMITS
+    method: str = "gradcam"
+    passed_over: PassedOver = field(default_factory=PassedOver)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the folder and the method."""
+        return {"dicom_out": str(self.folder.resolve()), "dicom_out_method": self.method}
+
+    def make(self, classified: Classified) -> None:
+        """Write one image's objects. Raises OutputError."""
+        if image_format(classified.data[:HEAD_BYTES]) != "dicom":
+            self.passed_over.other()
+            return
+        name = classified.item.name
+        try:
+            image, report = self._objects(classified)
+        except ImageError as error:
+            self.passed_over.refuse(name, str(error))
+            return
+        for path, (uid, data) in zip(self._paths(name), (image, report), strict=True):
+            if _uid_in(path) != uid:
+                write_file(path, data)
+
+    def _objects(self, classified: Classified) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+        """Return UID and bytes of the heat map and the report. Raises ImageError for a source without its names."""
+        source = read_source(classified.data, self.limits)
+        row, method = classified.row, METHODS[self.method]
+        (heatmap,) = heatmaps_for("predicted", method.explain(classified), method, row.raw_label)
+        overlay = np.ascontiguousarray(draw_overlay(bounded(classified.pixels), heatmap, row)[..., ::-1])
+        # highdicom raises what it likes of values that it does not: that costs this file its objects only.
+        with guarded("objects cannot be made of its header"):
+            image = heatmap_image(overlay, source, heatmap=heatmap, row=row, maker=self.maker)
+            report = classification_report(source, image, row=row, maker=self.maker)
+            return _encoded(image), _encoded(report)
+
+    def stands(self, name: str) -> bool:
+        """Say whether an item's objects are there; true for what has a picture's suffix, which gets none."""
+        if os.path.splitext(name)[1].lower() in PICTURES:
+            return True
+        return all(path.is_file() for path in self._paths(name))
+
+    def _paths(self, name: str) -> tuple[Path, Path]:
+        heatmap, report = (
+            file_for(self.folder, name, suffix) for suffix in (HEATMAP_OBJECT_SUFFIX, REPORT_OBJECT_SUFFIX)
+        )
+        return heatmap, report
+
+    def told(self) -> Iterator[str]:
+        """Yield how many inputs got no objects, and why."""
+        passed = self.passed_over
+        if passed.others:
+            yield f"{passed.others:,} images are not DICOM: no DICOM objects for them"
+        if passed.unfit:
+            more = "" if passed.unfit <= MOST_NAMED else "; ..."
+            yield f"{passed.unfit:,} DICOM files got a row but no objects: {'; '.join(passed.first)}{more}"
+
+    def record(self) -> Mapping[str, Any]:
+        """Return the same for the run's record."""
+        passed = self.passed_over
+        return {
+            "dicom_out": {"not_dicom": passed.others, "without_objects": passed.unfit, "first": passed.first}
+        }
+
+
+def _encoded(made: Dataset) -> tuple[str, bytes]:
+    return str(made.SOPInstanceUID), to_bytes(made)
+
+
+def _uid_in(path: Path) -> str:
+    """Return the UID of the object that stands there, empty where there is none that can be read."""
+    if not path.is_file():
+        return ""
+    try:
+        with guarded("an object of an earlier run"):
+            found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
+            return str(found.get("SOPInstanceUID", ""))
+    except ImageError:
+        return ""

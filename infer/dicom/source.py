@@ -1,0 +1,221 @@
+"""What an object made of a DICOM image takes over from it: whose it is, of which study, and how it is meant.
+
+Text is copied as Unicode and written in UTF-8 (ISO_IR 192), whatever the source's character set: it reads the
+same, needs no escape sequences, and every receiver has known it since 2004. What a value must be to mean
+anything (a date, a code word, a number) is checked and left out where it is not; names and identifiers are
+copied as they are, however long: an archive files by them. The header is read by the same guarded way as for
+decoding, without its pixels; also with `--isolate`, where its decoding has already come to a good end elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pydicom.dataset import Dataset
+
+from xray_infer.dicom.attributes import read_attributes
+from xray_infer.dicom.container import open_container
+from xray_infer.dicom.guard import guarded
+from xray_infer.errors import ImageError
+from xray_infer.limits import Limits
+
+CHARACTER_SET: Final = "ISO_IR 192"
+# Patient, General Study, Patient Study and Clinical Trial modules (PS3.3 C.7.1, C.7.2), without what describes
+# visits and admissions. The time zone says how the dates and times among them are meant (C.12.1).
+COPIED: Final = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientBirthTime",
+    "PatientSex",
+    "OtherPatientIDs",
+    "EthnicGroup",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+    "IssuerOfAccessionNumberSequence",
+    "StudyDescription",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+    "TimezoneOffsetFromUTC",
+)
+# Of the image itself; a picture made of it inherits these.
+OF_THE_IMAGE: Final = (
+    "PatientOrientation",
+    "RecognizableVisualFeatures",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)
+_NAMING: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_NUMBERS: Final = ("SeriesNumber", "InstanceNumber")
+_SIZES: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+_LAST_GROUP: Final = 0x0028
+
+# Transfer syntaxes that are always lossy, with their method (C.7.6.1.1.5.1).
+_LOSSY: Final = {
+    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
+}
+
+_SEXES: Final = frozenset(("M", "F", "O"))
+_TIMEZONE: Final = re.compile(r"[+-](0\d|1[0-4])[0-5]\d")
+# Not PS3.5 section 9.1 to the letter: a component that begins with 0 is wrong, and still names the image.
+_UID: Final = re.compile(r"\d+(\.\d+)+")
+_MOST_UID: Final = 64
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return bool(re.fullmatch(r"\d{8}", text) and datetime.strptime(text, "%Y%m%d"))
+    except ValueError:
+        return False
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= 16 and re.fullmatch(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?", text) is not None
+
+
+# By value representation (PS3.5 section 6.2): what is none of these is text, and copied as it is.
+_CHECKS: Final[Mapping[str, Callable[[str], bool]]] = {
+    "UI": lambda text: len(text) <= _MOST_UID and _UID.fullmatch(text) is not None,
+    "DA": _is_date,
+    "TM": re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d|60)?(\.\d{1,6})?)?").fullmatch,  # type: ignore[dict-item]
+    "AS": re.compile(r"\d{3}[DWMY]").fullmatch,  # type: ignore[dict-item]
+    "CS": re.compile(r"[A-Z0-9_ ]{1,16}").fullmatch,  # type: ignore[dict-item]
+    "DS": _is_number,
+    "IS": lambda text: re.fullmatch(r"[+-]?\d{1,10}", text) is not None,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A source image. `copied` and `image` hold what COPIED and OF_THE_IMAGE name, where it has it.
+
+    `sop_class`, `sop_instance`, `study` and `series` are its UIDs; `number` places it in its study.
+    """
+
+    sop_class: str
+    sop_instance: str
+    study: str
+    series: str
+    number: int
+    copied: Dataset
+    image: Dataset
+
+    def reference(self) -> Dataset:
+        """Return an item that refers to it (SOP Instance Reference, PS3.3 table 10-11)."""
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = self.sop_class, self.sop_instance
+        return item
+
+    def evidence(self) -> Dataset:
+        """Return what a structured report needs of an image that it refers to."""
+        item = Dataset()
+        item.SOPClassUID, item.SOPInstanceUID = self.sop_class, self.sop_instance
+        item.StudyInstanceUID, item.SeriesInstanceUID = self.study, self.series
+        return item
+
+
+def read_source(data: bytes, limits: Limits) -> Source:
+    """Read a DICOM file's header. Raises ImageError where it is damaged, or nothing can refer to its image."""
+    container = open_container(data, limits)
+    wanted = (*COPIED, *OF_THE_IMAGE, *_NAMING, *_NUMBERS, *_SIZES)
+    attributes = read_attributes(container, wanted, last_group=_LAST_GROUP)
+    found = attributes.dataset
+    uids = [_text(found, keyword) for keyword in _NAMING]
+    uids[0] = uids[0] or container.storage_class
+    for keyword, uid in zip(_NAMING, uids, strict=True):
+        if not _CHECKS["UI"](uid):
+            raise ImageError(f"nothing can refer to it: {'a wrong' if uid else 'no'} {keyword}")
+    image = _copy(found, OF_THE_IMAGE)
+    method = _LOSSY.get(container.transfer_syntax)
+    if method and image.get("LossyImageCompression") != "01":
+        image.LossyImageCompression, image.LossyImageCompressionMethod = "01", method
+        image.LossyImageCompressionRatio = f"{_ratio(found, len(data)):.2f}"
+    return Source(*uids, _number(found), _copy(found, COPIED), image)
+
+
+def _text(found: Dataset, keyword: str) -> str:
+    """Return a value as text; empty where it is missing or cannot be made out."""
+    try:
+        with guarded(f"its {keyword}"):
+            return str(found.get(keyword) or "").rstrip("\0 ")
+    except ImageError:
+        return ""
+
+
+def _copy(found: Dataset, keywords: Iterable[str]) -> Dataset:
+    """Return a data set of the elements of these keywords that are there and mean something."""
+    made = Dataset()
+    for keyword in keywords:
+        try:
+            with guarded(f"its {keyword}"):
+                if keyword in found:
+                    _copy_element(found, keyword, made)
+        except ImageError:
+            continue  # this one cannot be made out; the others can
+    return made
+
+
+def _copy_element(found: Dataset, keyword: str, made: Dataset) -> None:
+    element = found[keyword]
+    if element.VR == "SQ":
+        items = [_copy(item, [one.keyword for one in item if one.keyword]) for item in element.value]
+        setattr(made, keyword, items)
+        return
+    value: Any = element.value
+    parts = [value] if value is None or isinstance(value, str) or not hasattr(value, "__iter__") else value
+    # An original string of a number or a time is kept: a rewritten one may be longer than it may be.
+    texts = ["" if part is None else str(part).strip("\0 ") for part in parts]
+    if element.VR == "PN":  # padded in each part; iterating over a name would take it apart
+        texts = [str(value or "").strip("\0 ")]
+    if element.VR == "DA":
+        texts = [text.replace(".", "") for text in texts]  # ACR-NEMA wrote 1993.08.22
+    if element.VR == "TM":
+        texts = [text.replace(":", "") for text in texts]
+    check = _CHECKS.get(element.VR)
+    fit = all(not text or check is None or check(text) for text in texts)
+    if keyword == "PatientSex":
+        fit = fit and texts[0] in _SEXES
+    if keyword == "TimezoneOffsetFromUTC":
+        fit = _TIMEZONE.fullmatch(texts[0]) is not None
+    if fit:
+        setattr(made, keyword, texts if len(texts) > 1 else texts[0])
+
+
+def _ratio(found: Dataset, encoded_bytes: int) -> float:
+    """Return by how much the image was compressed, of its size in memory and that of its file."""
+    bits = 1
+    for keyword in _SIZES:
+        text = _text(found, keyword)
+        bits *= int(text) if text.isdecimal() and int(text) else 1
+    return max(1.0, bits / 8 / encoded_bytes)
+
+
+def _number(found: Dataset) -> int:
+    """Return a number that orders an image in its study as its series and its own number do, from 1 on."""
+    series, own = (_text(found, keyword) for keyword in _NUMBERS)
+    own_number = int(own) if own.isdecimal() and 0 < int(own) < 1000 else 1
+    series_number = int(series) if series.isdecimal() and int(series) < 1_000_000 else 0
+    return 1000 * series_number + own_number
