@@ -300,7 +300,8 @@ def _dicom_objects(folder: Path, options: Options, model: Model) -> Artifact:
 
     manifest = READERS[model.format](model.path)
     limit = manifest.ood_threshold if options.ood_threshold is None else options.ood_threshold
-    rules = (f"ood_threshold={limit}", f"min_confidence={options.min_confidence}")
+    shown = "none" if limit is None else f"{limit:.6g}"
+    rules = (f"ood_threshold={shown}", f"min_confidence={options.min_confidence:g}")
     return DicomObjects(folder, Maker(manifest.version, rules), options.limits())
 
 

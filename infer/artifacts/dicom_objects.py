@@ -114,7 +114,10 @@ class DicomObjects:
         """Yield how many inputs got no objects, and why."""
         passed = self.passed_over
         if passed.others:
-            yield f"{passed.others:,} images are not DICOM: no DICOM objects for them"
+            what = "image is not DICOM: no DICOM objects for it"
+            if passed.others > 1:
+                what = "images are not DICOM: no DICOM objects for them"
+            yield f"{passed.others:,} {what}"
         if passed.unfit:
             more = "" if passed.unfit <= MOST_NAMED else "; ..."
             yield f"{passed.unfit:,} DICOM files got a row but no objects: {'; '.join(passed.first)}{more}"

@@ -18,6 +18,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
@@ -31,7 +34,13 @@ from xray_infer import __version__
 from xray_infer.dicom.source import CHARACTER_SET, Source
 from xray_infer.results import Row
 
+# As of pydicom, see `guard`: a person who classifies a folder cannot mend the names in it.
+warnings.filterwarnings("ignore", module=r"highdicom\b")
+logging.getLogger("highdicom").addHandler(logging.NullHandler())
+
 PROGRAM: Final = "xray-infer"
+EQUIPMENT: Final[Mapping[str, Any]] = {"manufacturer": PROGRAM, "manufacturer_model_name": PROGRAM}
+_MOST_TEXT: Final = 64  # characters of a value of LO
 # What says when an object was made, at any depth.
 _TIMES: Final = frozenset(
     (
@@ -65,17 +74,13 @@ class Maker:
         """Return what distinguishes it from another maker."""
         return (__version__, row.model, self.model_version, row.model_sha256, row.runtime, *self.options)
 
-    def equipment(self, row: Row) -> dict[str, Any]:
-        """Return the General Equipment module (PS3.3 C.7.5.1), as highdicom takes it."""
-        return {
-            "manufacturer": PROGRAM,
-            "manufacturer_model_name": PROGRAM,
-            "software_versions": (
-                f"{PROGRAM} {__version__}",
-                f"model {row.model} {self.model_version}"[:64],
-                f"highdicom {highdicom.__version__}",
-            ),
-        }
+    def software(self, row: Row) -> list[str]:
+        """Return the versions of what had a part in the result."""
+        return [
+            f"{PROGRAM} {__version__}",
+            f"model {row.model} {self.model_version}"[:_MOST_TEXT],
+            f"highdicom {highdicom.__version__}",
+        ]
 
 
 def uid_of(*facts: str) -> UID:
@@ -83,8 +88,9 @@ def uid_of(*facts: str) -> UID:
     return generate_uid(entropy_srcs=[f"{len(fact)}:{fact}" for fact in (PROGRAM, *facts)])
 
 
-def finish(made: Dataset, source: Source) -> None:
+def finish(made: Dataset, source: Source, software: Sequence[str]) -> None:
     """Give an object what it has of its source, the time of its making and, at last, its UID."""
+    made.SoftwareVersions = list(software)
     made.update(source.copied)
     made.SpecificCharacterSet = CHARACTER_SET
     if "ContributingEquipmentSequence" in made:  # highdicom names itself there, with the time

@@ -25,7 +25,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from xray_infer import __version__
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.dicom.acceptance import HEATMAP_TYPE
-from xray_infer.dicom.made import PROGRAM, Maker, finish
+from xray_infer.dicom.made import EQUIPMENT, PROGRAM, Maker, finish
 from xray_infer.dicom.source import Source
 from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.results import Row
@@ -62,7 +62,7 @@ def heatmap_image(
         instance_number=source.number,
         content_qualification="RESEARCH",
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        **maker.equipment(row),
+        **EQUIPMENT,
     )
     made.ImageType = ["DERIVED", "SECONDARY", "OTHER", HEATMAP_TYPE]
     made.BodyPartExamined = "CHEST"  # nothing else is accepted
@@ -78,6 +78,6 @@ def heatmap_image(
     reference.PurposeOfReferenceCodeSequence = [highdicom.sr.CodedConcept.from_code(purpose)]
     reference.SpatialLocationsPreserved = "NO"  # another size, with a caption below
     made.SourceImageSequence = [reference]
-    finish(made, source)
+    finish(made, source, maker.software(row))
     made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = made.ContentDate, made.ContentTime
     return made

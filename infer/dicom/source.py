@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from xray_infer.dicom.attributes import read_attributes
 from xray_infer.dicom.container import open_container
@@ -70,6 +72,7 @@ _NAMING: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesIn
 _NUMBERS: Final = ("SeriesNumber", "InstanceNumber")
 _SIZES: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
 _LAST_GROUP: Final = 0x0028
+_OLD_MARKS: Final = {"DA": ".", "TM": ":"}  # ACR-NEMA wrote 1993.08.22 and 10:11:12
 
 # Transfer syntaxes that are always lossy, with their method (C.7.6.1.1.5.1).
 _LOSSY: Final = {
@@ -77,12 +80,6 @@ _LOSSY: Final = {
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
     "1.2.840.10008.1.2.4.81": "ISO_14495_1",
 }
-
-_SEXES: Final = frozenset(("M", "F", "O"))
-_TIMEZONE: Final = re.compile(r"[+-](0\d|1[0-4])[0-5]\d")
-# Not PS3.5 section 9.1 to the letter: a component that begins with 0 is wrong, and still names the image.
-_UID: Final = re.compile(r"\d+(\.\d+)+")
-_MOST_UID: Final = 64
 
 
 def _is_date(text: str) -> bool:
@@ -92,19 +89,30 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _is_number(text: str) -> bool:
-    return len(text) <= 16 and re.fullmatch(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?", text) is not None
+def _like(pattern: str) -> Callable[[str], bool]:
+    found = re.compile(pattern)
+    return lambda text: found.fullmatch(text) is not None
 
 
-# By value representation (PS3.5 section 6.2): what is none of these is text, and copied as it is.
+# By value representation (PS3.5 section 6.2).
 _CHECKS: Final[Mapping[str, Callable[[str], bool]]] = {
-    "UI": lambda text: len(text) <= _MOST_UID and _UID.fullmatch(text) is not None,
+    # Not to the letter: a component that begins with 0 is wrong, and names the image all the same.
+    "UI": _like(r"(?=.{1,64}$)\d+(\.\d+)+"),
     "DA": _is_date,
-    "TM": re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d|60)?(\.\d{1,6})?)?").fullmatch,  # type: ignore[dict-item]
-    "AS": re.compile(r"\d{3}[DWMY]").fullmatch,  # type: ignore[dict-item]
-    "CS": re.compile(r"[A-Z0-9_ ]{1,16}").fullmatch,  # type: ignore[dict-item]
-    "DS": _is_number,
-    "IS": lambda text: re.fullmatch(r"[+-]?\d{1,10}", text) is not None,
+    "TM": _like(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?"),
+    "AS": _like(r"\d{3}[DWMY]"),
+    "CS": _like(r"[A-Z0-9_ ]{1,16}"),
+    "DS": _like(r"(?=.{1,16}$)[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"),
+    "IS": _like(r"[+-]?\d{1,10}"),
+    **dict.fromkeys(("LO", "SH", "PN", "ST", "LT", "UT", "UC", "UR"), lambda text: True),
+}
+# What one attribute's values must be besides.
+_ENUMERATED: Final[Mapping[str, Callable[[str], bool]]] = {
+    "PatientSex": _like("[MFO]"),
+    "PatientIdentityRemoved": _like("YES|NO"),
+    "RecognizableVisualFeatures": _like("YES|NO"),
+    "LossyImageCompression": _like("00|01"),
+    "TimezoneOffsetFromUTC": _like(r"[+-](0\d|1[0-4])[0-5]\d"),
 }
 
 
@@ -179,29 +187,19 @@ def _copy(found: Dataset, keywords: Iterable[str]) -> Dataset:
 
 
 def _copy_element(found: Dataset, keyword: str, made: Dataset) -> None:
-    element = found[keyword]
-    if element.VR == "SQ":
-        items = [_copy(item, [one.keyword for one in item if one.keyword]) for item in element.value]
+    value: Any = found[keyword].value
+    representation = dictionary_VR(keyword)  # the file may give a wrong one
+    if representation == "SQ":
+        items = [_copy(item, [one.keyword for one in item if one.keyword]) for item in value]
         setattr(made, keyword, items)
         return
-    value: Any = element.value
-    parts = [value] if value is None or isinstance(value, str) or not hasattr(value, "__iter__") else value
-    # An original string of a number or a time is kept: a rewritten one may be longer than it may be.
-    texts = ["" if part is None else str(part).strip("\0 ") for part in parts]
-    if element.VR == "PN":  # padded in each part; iterating over a name would take it apart
-        texts = [str(value or "").strip("\0 ")]
-    if element.VR == "DA":
-        texts = [text.replace(".", "") for text in texts]  # ACR-NEMA wrote 1993.08.22
-    if element.VR == "TM":
-        texts = [text.replace(":", "") for text in texts]
-    check = _CHECKS.get(element.VR)
-    fit = all(not text or check is None or check(text) for text in texts)
-    if keyword == "PatientSex":
-        fit = fit and texts[0] in _SEXES
-    if keyword == "TimezoneOffsetFromUTC":
-        fit = _TIMEZONE.fullmatch(texts[0]) is not None
-    if fit:
-        setattr(made, keyword, texts if len(texts) > 1 else texts[0])
+    several = isinstance(value, MultiValue)
+    texts = ["" if part is None else str(part).strip("\0 ") for part in (value if several else [value])]
+    if representation in _OLD_MARKS:
+        texts = [text.replace(_OLD_MARKS[representation], "") for text in texts]
+    checks = [_CHECKS.get(representation), _ENUMERATED.get(keyword, bool)]
+    if all(not text or (check and check(text)) for check in checks for text in texts):
+        setattr(made, keyword, texts if several else texts[0])
 
 
 def _ratio(found: Dataset, encoded_bytes: int) -> float:

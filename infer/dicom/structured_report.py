@@ -31,7 +31,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.dicom.made import PROGRAM, Maker, finish, uid_of
+from xray_infer.dicom.made import EQUIPMENT, PROGRAM, Maker, finish, uid_of
 from xray_infer.dicom.source import Source
 from xray_infer.preprocess import PREPROCESSING_VERSION
 from xray_infer.results import DECIMALS, UNCERTAIN, Row
@@ -48,6 +48,7 @@ LABELS: Final = {
     **{name: Code(name.upper(), SCHEME, f"Class '{name}' of the model") for name in CLASS_NAMES},
     UNCERTAIN: Code(UNCERTAIN.upper(), SCHEME, "Below the least confidence asked for"),
 }
+ENGLISH: Final = Code("en", "RFC5646", "English")
 PLAIN_CHEST_XRAY: Final = Code("399208008", "SCT", "Plain chest X-ray")
 CONTAINS: Final = sr.RelationshipTypeValues.CONTAINS
 
@@ -59,6 +60,7 @@ def classification_report(source: Source, image: Dataset, *, row: Row, maker: Ma
         procedure_reported=PLAIN_CHEST_XRAY,
         imaging_measurements=[_group(source, image, row, maker)],
         title=codes.DCM.ImagingMeasurementReport,
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(ENGLISH),
     )
     notice = sr.TextContentItem(codes.DCM.Comment, RESEARCH_NOTICE, CONTAINS)
     report[0].ContentSequence.insert(len(report[0].ContentSequence) - 1, notice)  # before the figures
@@ -80,9 +82,9 @@ def classification_report(source: Source, image: Dataset, *, row: Row, maker: Ma
             )
         ],
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        **maker.equipment(row),
+        **EQUIPMENT,
     )
-    finish(made, source)
+    finish(made, source, maker.software(row))
     return made
 
 
