@@ -1,4 +1,4 @@
-"""`--dicom-out`: heat maps and reports as DICOM objects, read back by pydicom, highdicom, DCMTK and dicom3tools."""
+"""`--dicom-out`: DICOM objects, read back by pydicom, highdicom, DCMTK and dicom3tools."""
 
 import csv
 import io
@@ -407,7 +407,7 @@ def test_only_the_first_few_are_named(tmp_path, xray):
 
 
 def test_damaged_headers_cost_their_objects_only(tmp_path, xray):
-    """Bytes of the header are changed at random; whatever pydicom and highdicom make of it, nothing is raised."""
+    """Bytes of the header are changed at random; whatever pydicom makes of them, nothing is raised."""
     data = bytearray(film(cv2.resize(xray, (16, 16)), DeidentificationMethodCodeSequence=[]))
     rng = random.Random(5)
     artifact, tried = making(tmp_path), 150

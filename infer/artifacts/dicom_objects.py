@@ -1,7 +1,8 @@
 """The objects of `--dicom-out`: for each DICOM image with an answer, its heat map and its report.
 
-An object that already stands with the same UID is left as it is, with its date: see `dicom.made`. What no objects can be
-made for keeps its row; it is counted, the first few by name, and tried again by a run that goes on.
+An object that already stands with the same UID is left as it is, with its date: see `dicom.made`. What no
+objects can be made for keeps its row; it is counted, the first few by name, and tried again by a run that
+goes on. Other images are passed over and counted.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ MOST_NAMED: Final = 5
 
 @dataclass(slots=True)
 class PassedOver:
-    """What got no objects, in constant memory: other images, and DICOM files with the reason of the first few."""
+    """What got no objects, in constant memory: `others` are no DICOM, `unfit` are; `first` says why not."""
 
     others: int = 0
     unfit: int = 0
@@ -59,7 +60,7 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class DicomObjects:
-    """See `Artifact`, `Tells`. `method` is a name in METHODS; `limits` are those that the images were read under."""
+    """See `Artifact` and `Tells`. `method` is one of METHODS, `limits` are those of reading the images."""
 
     folder: Path
     maker: Maker
@@ -87,7 +88,7 @@ class DicomObjects:
                 write_file(path, data)
 
     def _objects(self, classified: Classified) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
-        """Return UID and bytes of the heat map and the report. Raises ImageError for a source without its names."""
+        """Return UID and bytes of heat map and report. Raises ImageError where they cannot be made."""
         source = read_source(classified.data, self.limits)
         row, method = classified.row, METHODS[self.method]
         (heatmap,) = heatmaps_for("predicted", method.explain(classified), method, row.raw_label)

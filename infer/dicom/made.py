@@ -1,15 +1,16 @@
 """What every DICOM object made here has in common: its maker, its series, its UID and its bytes.
 
-**Series.** The heat maps that one model makes for a study are one series, the reports another, as an archive's
-users expect of results beside the images. A series UID is the digest of study, model, runtime, options and
-version of the program: a resumed run goes on in the series that it began, another model's results stand in a
-series of their own.
+**Series.** The heat maps that one model makes for a study are one series, the reports another, as an
+archive's users expect of results beside the images. A series UID is the digest of study, model, runtime,
+options and version of the program: a resumed run goes on in the series that it began, another model's results
+stand in a series of their own.
 
 **Objects.** An object's UID is the digest of all that it holds but the time of its making. A UID names one
-instance (PS3.5 section 9, PS3.3 C.12.1), whose content must not differ from copy to copy. So other pixels, another answer
-or a corrected patient's name give another UID, and the same run again gives the same one: an archive that gets
-it twice has it once. The one thing that could differ under it is its date (ContentDate, InstanceCreationDate);
-so an object that already stands is left as it was made, see `artifacts.dicom_objects`.
+instance (PS3.5 section 9, PS3.3 C.12.1), whose content must not differ from copy to copy. So other pixels,
+another answer or a corrected patient's name give another UID, and the same run again gives the same one: an
+archive that gets it twice has it once. What could differ under it is the date (ContentDate,
+InstanceCreationDate); so an object that already stands is left as it was made, see `artifacts.dicom_objects`.
+Only a run into another folder makes it with another date, and an archive then keeps either.
 
 UIDs are made of SHA-512 digests below the root of pydicom, which anyone may use (PS3.5 annex B).
 """

@@ -1,10 +1,11 @@
 """A heat map as a Secondary Capture Image (PS3.3 A.8.1): what any viewer shows beside the radiograph.
 
-The plain class, not Multi-frame True Color: it holds one picture in RGB as well, and every archive and viewer
-takes it. The pixels are stored as they are, in Explicit VR Little Endian: what is read back is what was drawn, and no
-decoder is needed. To bound an object's size (a radiograph of 4,280 x 3,520 would make 45 MB) the picture is drawn
-at most `LONGEST_SIDE` pixels long, about 11 MB: a map of 7 x 7 cells has no finer detail, and the radiograph
-itself stands beside it in the study.
+The plain class, not Multi-frame True Color: it holds one picture in RGB as well, and every archive and
+viewer takes it. The pixels are stored as they are, in Explicit VR Little Endian: what is read back is what
+was drawn, and no decoder is needed. To bound an object's size (a radiograph of 4,280 x 3,520 would make 45
+MB) the picture is drawn at most `LONGEST_SIDE` pixels long, about 11 MB: a map of 7 x 7 cells has no finer
+detail, and the radiograph itself stands beside it. RLE saves a tenth of that and takes seconds; JPEG
+baseline, a twentieth of the size, blurs the caption and is not what was drawn.
 
 No PixelSpacing: nothing is to be measured on it. BurnedInAnnotation is YES, for the caption: it identifies no
 patient, but what looks for text in pixels (PS3.15 annex E) is to find this.
@@ -68,8 +69,9 @@ def heatmap_image(
     made.BodyPartExamined = "CHEST"  # nothing else is accepted
     made.BurnedInAnnotation = "YES"
     made.DerivationDescription = (
-        f"{heatmap.title} of the class '{heatmap.class_name}' over the source image, by {PROGRAM} {__version__} with the "
-        f"model {row.model} {maker.model_version} (SHA-256 {row.model_sha256}). {HEATMAP_NOTICE} {RESEARCH_NOTICE}"
+        f"{heatmap.title} of the class '{heatmap.class_name}' over the source image, "
+        f"by {PROGRAM} {__version__} with the model {row.model} {maker.model_version} "
+        f"(SHA-256 {row.model_sha256}). {HEATMAP_NOTICE} {RESEARCH_NOTICE}"
     )
     made.PatientOrientation = ""
     made.update(source.image)

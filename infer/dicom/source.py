@@ -3,12 +3,15 @@
 Text is copied as Unicode and written in UTF-8 (ISO_IR 192), whatever the source's character set: it reads the
 same, needs no escape sequences, and every receiver has known it since 2004. What a value must be to mean
 anything (a date, a code word, a number) is checked and left out where it is not; names and identifiers are
-copied as they are, however long: an archive files by them. The header is read by the same guarded way as for
-decoding, without its pixels; also with `--isolate`, where its decoding has already come to a good end elsewhere.
+copied as they are, however long: an archive files by them.
+
+The header is read in the same guarded way as for decoding, without its pixels: by pydicom in Python alone, no
+codec. With `--isolate` this happens in the main process, on bytes that a child has decoded to a good end.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,8 +29,8 @@ from xray_infer.errors import ImageError
 from xray_infer.limits import Limits
 
 CHARACTER_SET: Final = "ISO_IR 192"
-# Patient, General Study, Patient Study and Clinical Trial modules (PS3.3 C.7.1, C.7.2), without what describes
-# visits and admissions. The time zone says how the dates and times among them are meant (C.12.1).
+# Of the Patient, General Study, Patient Study and Clinical Trial modules (PS3.3 C.7.1, C.7.2) what says whose
+# it is; not what tells of visits. The time zone says how dates and times among them are meant (C.12.1).
 COPIED: Final = (
     "PatientName",
     "PatientID",
@@ -146,7 +149,7 @@ class Source:
 
 
 def read_source(data: bytes, limits: Limits) -> Source:
-    """Read a DICOM file's header. Raises ImageError where it is damaged, or nothing can refer to its image."""
+    """Read a DICOM file's header. Raises ImageError where it is damaged, or nothing can refer to it."""
     container = open_container(data, limits)
     wanted = (*COPIED, *OF_THE_IMAGE, *_NAMING, *_NUMBERS, *_SIZES)
     attributes = read_attributes(container, wanted, last_group=_LAST_GROUP)
@@ -160,8 +163,9 @@ def read_source(data: bytes, limits: Limits) -> Source:
     method = _LOSSY.get(container.transfer_syntax)
     if method and image.get("LossyImageCompression") != "01":
         image.LossyImageCompression, image.LossyImageCompressionMethod = "01", method
-        image.LossyImageCompressionRatio = f"{_ratio(found, len(data)):.2f}"
-    return Source(*uids, _number(found), _copy(found, COPIED), image)
+        image.LossyImageCompressionRatio = f"{_ratio(found, len(data)):.4g}"
+    sop_class, sop_instance, study, series = uids
+    return Source(sop_class, sop_instance, study, series, _number(found), _copy(found, COPIED), image)
 
 
 def _text(found: Dataset, keyword: str) -> str:
@@ -202,18 +206,19 @@ def _copy_element(found: Dataset, keyword: str, made: Dataset) -> None:
         setattr(made, keyword, texts if several else texts[0])
 
 
+def _integer(found: Dataset, keyword: str) -> int | None:
+    """Return a whole number from 0 to 999,999, None for anything else."""
+    text = _text(found, keyword)
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
+
+
 def _ratio(found: Dataset, encoded_bytes: int) -> float:
     """Return by how much the image was compressed, of its size in memory and that of its file."""
-    bits = 1
-    for keyword in _SIZES:
-        text = _text(found, keyword)
-        bits *= int(text) if text.isdecimal() and int(text) else 1
+    bits = math.prod(_integer(found, keyword) or 1 for keyword in _SIZES)
     return max(1.0, bits / 8 / encoded_bytes)
 
 
 def _number(found: Dataset) -> int:
-    """Return a number that orders an image in its study as its series and its own number do, from 1 on."""
-    series, own = (_text(found, keyword) for keyword in _NUMBERS)
-    own_number = int(own) if own.isdecimal() and 0 < int(own) < 1000 else 1
-    series_number = int(series) if series.isdecimal() and int(series) < 1_000_000 else 0
-    return 1000 * series_number + own_number
+    """Return a number that orders an image in its study as its series' and its own number do, from 1 on."""
+    series, own = (_integer(found, keyword) or 0 for keyword in _NUMBERS)
+    return 1000 * series + (own if 0 < own < 1000 else 1)

@@ -1,7 +1,7 @@
-"""An answer as an Enhanced Structured Report (PS3.3 A.35.2) by template TID 1500, Measurement Report (PS3.16).
+"""An answer as an Enhanced Structured Report (PS3.3 A.35.2), by the template TID 1500 (PS3.16).
 
-TID 1500 is how results of image analysis are usually stored. Enhanced SR is the smallest class that holds it: no item here refers to
-another by its position, which is all that Comprehensive SR would add.
+Measurement Report, TID 1500, is how results of image analysis are usually stored. Enhanced SR is the smallest
+class that holds it: no item here refers to another by its position, which Comprehensive SR would add.
 
     Imaging Measurement Report
       language, device observer (program, model, digest), procedure
@@ -10,12 +10,12 @@ another by its position, which is all that Comprehensive SR would add.
         algorithm: name, version, parameters; source image; the heat map, as a `Saliency`
         probabilities of the classes, 0 to 1; out-of-distribution score; label; reason
 
-The classes have codes of our own, not SNOMED's of the diseases: `covid` is what a network takes to be like the images of one
-collection, `pneumonia` leaves covid out, and neither is a finding of the patient. A program that looks for
-findings must find none here.
+The classes have codes of our own, not SNOMED's of the diseases: `covid` is what a network takes to be like
+the images of one collection, `pneumonia` leaves covid out, and neither is a finding of the patient. A program
+that looks for findings must find none here.
 
-VerificationFlag is UNVERIFIED: no person has looked at it. CompletionFlag is COMPLETE, as nothing will be added to it, PreliminaryFlag
-is PRELIMINARY, as it is not what findings are told by (C.17.2).
+VerificationFlag is UNVERIFIED: no person has looked at it. CompletionFlag is COMPLETE, as nothing will be
+added to it, PreliminaryFlag PRELIMINARY, as it is not what findings are told by (PS3.3 C.17.2).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ LABELS: Final = {
     **{name: Code(name.upper(), SCHEME, f"Class '{name}' of the model") for name in CLASS_NAMES},
     UNCERTAIN: Code(UNCERTAIN.upper(), SCHEME, "Below the least confidence asked for"),
 }
-ENGLISH: Final = Code("en", "RFC5646", "English")
+ENGLISH: Final = sr.CodedConcept("en", "RFC5646", "English")
 PLAIN_CHEST_XRAY: Final = Code("399208008", "SCT", "Plain chest X-ray")
 CONTAINS: Final = sr.RelationshipTypeValues.CONTAINS
 
@@ -89,7 +89,7 @@ def classification_report(source: Source, image: Dataset, *, row: Row, maker: Ma
 
 
 def _observer(row: Row, maker: Maker) -> sr.ObserverContext:
-    """TID 1004: the program, with its model as the model of the device and the digest as its serial number."""
+    """TID 1004: the program, its model as the model of the device, the digest as its serial number."""
     return sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
