@@ -537,6 +537,13 @@ def test_its_own_objects_are_no_inputs(films, tiny_onnx, tmp_path):
     }
 
 
+def test_a_folder_that_cannot_be_made_ends_the_run_in_one_line(films, tiny_onnx, tmp_path):
+    (tmp_path / "o").write_text("in the way")
+    result = run(films, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--dicom-out", tmp_path / "o")
+    assert result.exit_code == 2
+    assert "a file stands in its place; choose another folder" in result.stderr
+
+
 def test_a_large_picture_is_drawn_smaller(xray):
     assert bounded(xray) is xray
     large = np.zeros((LONGEST_SIDE * 2, LONGEST_SIDE), np.uint8)

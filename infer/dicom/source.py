@@ -38,7 +38,6 @@ COPIED: Final = (
     "PatientBirthDate",
     "PatientBirthTime",
     "PatientSex",
-    "OtherPatientIDs",
     "EthnicGroup",
     "PatientIdentityRemoved",
     "DeidentificationMethod",
