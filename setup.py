@@ -22,5 +22,9 @@ packages = [
 setup(
     package_dir=FOLDERS,
     packages=packages,
-    package_data={"xray_infer": ["py.typed", "models/*"], "xray_infer.export": ["measured.json"]},
+    package_data={
+        "xray_infer": ["py.typed", "models/*"],
+        "xray_infer.report": ["page.*"],
+        "xray_infer.export": ["measured.json"],
+    },
 )

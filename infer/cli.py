@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xray_infer.artifacts import Artifact
     from xray_infer.engine import Classified, Engine, OnClassified
     from xray_infer.limits import Limits
+    from xray_infer.report.page import Page
     from xray_infer.runs.job import Job
     from xray_infer.runtimes import Model
 
@@ -50,6 +51,7 @@ class Options:
     model: Path | None
     heatmap: Path | None
     dicom_out: Path | None
+    report: Path | None
     workers: int | None
     threads: int
     batch_size: int
@@ -117,6 +119,12 @@ def limit_option(name: str, default: float, text: str) -> Callable[[Command], Co
     help="Folder for a heat map (Secondary Capture) and a Structured Report per DICOM image.",
 )
 @click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="A page with counts, all images and their heat maps; pictures go to FILE_files.",
+)
+@click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
     default=0.0,
@@ -164,6 +172,10 @@ def main(list_models: bool, as_json: bool, debug: bool, **given: Any) -> None:
             "--watch needs a file for its results: add --out r.csv",
         ),
         (options.restart and options.out in (None, "-"), "--restart goes with --out FILE"),
+        (
+            options.report is not None and options.out in (None, "-"),
+            "--report goes with a file of results: add --out results.csv",
+        ),
     ):
         if unfit:
             raise click.UsageError(message, context)
@@ -216,13 +228,16 @@ def run(options: Options) -> int:
         isolate_s=options.time_limit if options.isolate else None,
     )
     artifacts = _artifacts(options, model)
+    page = _page(options, artifacts)
+    if page:
+        artifacts.append(page.pictures)
     with (
-        Engine(model, engine_options, runtime=runtime, on_classified=_make_all(artifacts)) as engine,
+        Engine(model, engine_options, runtime=runtime, on_classified=_make_all(artifacts, page)) as engine,
         stop_on_signals() as stop,
     ):
         count = (lambda: None) if options.watch else source.count
         quiet = options.quiet or options.out is None
-        job = Job(engine, source, items, stop, Progress(count, quiet=quiet), artifacts)
+        job = Job(engine, source, items, stop, Progress(count, quiet=quiet), artifacts, page)
         if options.out is None:
             return _show_one(engine, job)
         return _to_output(job, options)
@@ -251,6 +266,8 @@ def _to_output(job: Job, options: Options) -> int:
             say(line)
         if job.finished and not to_stream:
             say(f"results: {out}")
+            if options.report is not None:
+                say(f"report: {options.report}")
     if not job.finished:
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if job.summary.unread else 0
@@ -305,11 +322,28 @@ def _dicom_objects(folder: Path, options: Options, model: Model) -> Artifact:
     return DicomObjects(folder, Maker(manifest.version, rules), options.limits())
 
 
-def _make_all(artifacts: Sequence[Artifact]) -> OnClassified | None:
-    """Return what the engine calls for each image with an answer, None where nothing is made."""
+def _page(options: Options, artifacts: Sequence[Artifact]) -> Page | None:
+    """Return the report; it links to the overlays, if there are any. Raises OutputError for an unfit name."""
+    if options.report is None:
+        return None
+    from xray_infer.artifacts.overlays import Overlays
+    from xray_infer.report.page import Page
+
+    overlays = next((one for one in artifacts if isinstance(one, Overlays)), None)
+    return Page(options.report, Path(options.out or ""), overlays)
+
+
+def _make_all(artifacts: Sequence[Artifact], page: Page | None) -> OnClassified | None:
+    """Return what the engine calls for each image with an answer, None where nothing is made.
+
+    The report alone shows images that were rejected by their score.
+    """
+    from xray_infer.results import OK, REJECTED
+
+    by_status: dict[str, Sequence[Artifact]] = {OK: artifacts, REJECTED: [page.pictures] if page else []}
 
     def make(classified: Classified) -> None:
-        for artifact in artifacts:
+        for artifact in by_status[classified.row.status]:
             artifact.make(classified)
 
     return make if artifacts else None

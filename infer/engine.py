@@ -61,6 +61,7 @@ class Outcome:
 class Classified:
     """An image with an answer, and all that it was made from, for whatever is made of it in turn.
 
+    `row` is `ok`, or `rejected` by its score: it has no probabilities then.
     `data`: the file's bytes. `pixels`: the gray picture, uint8 [H, W]. `input`: uint8 [224, 224, 1]. `cam`:
     float32 [7, 7, 3]. `run` classifies other inputs, uint8 [N, 224, 224, 1], any N >= 1, with the session of
     this image's worker; only for as long as the call that was given this lasts.
@@ -258,14 +259,14 @@ class _Worker:
                 continue
             score = None if output.ood_score is None else output.ood_score[position]
             row = self._maker.judged(task.item.name, output.probabilities[position], score)
-            cam = output.cam[position] if row.probabilities else None
-            if self._on_classified and cam is not None and picture.pixels is not None:
+            cam = output.cam[position]
+            if self._on_classified and row.status != ERROR and picture.pixels is not None:
                 started = time.perf_counter()
                 self._on_classified(
                     Classified(task.item, data, picture.pixels, picture.input, row, cam, self._run)
                 )
                 self._seconds.add("draw", time.perf_counter() - started)
-            outcomes.append(Outcome(task, row, cam))
+            outcomes.append(Outcome(task, row, cam if row.probabilities else None))
             position += 1
         return outcomes
 

@@ -50,7 +50,7 @@ def test_rows_come_back_as_they_were(out, filled):
         assert journal.resumed == 5
         for name, row in example_rows().items():
             assert repr(journal.find(name, "10 99")) == repr(row)  # repr: one score is no number
-        assert [repr(row) for row in journal.rows()] == [repr(row) for row in example_rows().values()]
+        assert [repr(row) for _, row in journal.rows()] == [repr(row) for row in example_rows().values()]
 
 
 def test_changed_unknown_and_unstamped_inputs_are_not_found(out, filled):

@@ -38,5 +38,9 @@ class Overlays:
         """Say whether an item's overlay is there."""
         return self._path(name).is_file()
 
+    def files(self, name: str) -> Mapping[str, Path]:
+        """Return an item's overlays by what they show: `predicted`, or a class."""
+        return {"predicted": self._path(name)}
+
     def _path(self, name: str) -> Path:
         return file_for(self.folder, name, OVERLAY_SUFFIX)

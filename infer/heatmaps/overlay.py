@@ -14,6 +14,7 @@ from xray_infer.results import Row
 
 OVERLAY_SIDE: Final = 768  # longer side of the drawn picture, in pixels
 MAX_OPACITY: Final = 0.55
+COLOURS: Final = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)  # BGR
 _LINE: Final = 26
 _MARGIN: Final = 10
 
@@ -28,18 +29,27 @@ def draw_overlay(pixels: NDArray[np.uint8], heatmap: Heatmap, row: Row) -> NDArr
     height, width = pixels.shape
     scale = OVERLAY_SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    picture = cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR)
-    heat, peak = heatmap.values, heatmap.peak
-    if peak > 0:
-        smooth = np.clip(cv2.resize(heat / peak, size, interpolation=cv2.INTER_CUBIC), 0, 1)
-        colours = cv2.applyColorMap((smooth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-        opacity = (MAX_OPACITY * smooth)[..., None]
-        picture = (picture * (1 - opacity) + colours * opacity).astype(np.uint8)
+    shown = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    picture = blend(shown, heatmap.values, heatmap.peak)
     bar = np.linspace(255, 0, size[1]).astype(np.uint8)[:, None].repeat(14, axis=1)
-    body = np.hstack(
-        [picture, np.zeros((size[1], 4, 3), np.uint8), cv2.applyColorMap(bar, cv2.COLORMAP_INFERNO)]
-    )
+    body = np.hstack([picture, np.zeros((size[1], 4, 3), np.uint8), cv2.applyColorMap(bar, COLOURS)])
     return np.vstack([body, _caption(row, heatmap, body.shape[1])])
+
+
+def blend(pixels: NDArray[np.uint8], values: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
+    """Colour a picture by a map, from transparent (0) to opaque at `scale`, the value drawn as the hottest.
+
+    `pixels` is uint8 [H, W], `values` float32 [h, w] >= 0. Returns BGR uint8 [H, W, 3]; the plain
+    picture where `scale` is 0.
+    """
+    picture = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+    if scale <= 0:
+        return picture
+    size = (pixels.shape[1], pixels.shape[0])
+    smooth = np.clip(cv2.resize(values / scale, size, interpolation=cv2.INTER_CUBIC), 0, 1)
+    colours = cv2.applyColorMap((smooth * 255).astype(np.uint8), COLOURS)
+    opacity = (MAX_OPACITY * smooth)[..., None]
+    return (picture * (1 - opacity) + colours * opacity).astype(np.uint8)
 
 
 def _caption(row: Row, heatmap: Heatmap, width: int) -> NDArray[np.uint8]:

@@ -13,10 +13,11 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import cv2
 
@@ -25,10 +26,11 @@ from xray_infer.artifacts import Artifact, Tells
 from xray_infer.engine import Engine, Outcome, Task
 from xray_infer.errors import OutputError
 from xray_infer.preprocess import PREPROCESSING_VERSION
+from xray_infer.report.page import Page
 from xray_infer.results import OK, ROW_SCHEMA, Row
 from xray_infer.runs.journal import Fingerprint, Journal
 from xray_infer.runs.progress import Progress
-from xray_infer.runs.record import Course, write_record
+from xray_infer.runs.record import Course, run_record, write_record
 from xray_infer.runs.stopping import Stop
 from xray_infer.runs.summary import Summary
 from xray_infer.sources import Item, Source
@@ -43,7 +45,8 @@ DICOM_DECODERS: Final = ("pydicom", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "
 class Job:
     """One run's parts and its state.
 
-    `source` is what `items` comes from. `artifacts` are what the engine makes beside the rows.
+    `source` is what `items` comes from. `artifacts` are what the engine makes beside the rows. `page` is the
+    report, None without one.
     """
 
     engine: Engine
@@ -52,6 +55,7 @@ class Job:
     stop: Stop
     progress: Progress
     artifacts: Sequence[Artifact] = ()
+    page: Page | None = None
     summary: Summary = field(default_factory=Summary)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     write_s: float = 0.0
@@ -90,14 +94,18 @@ class Job:
         with (
             Journal(out, fingerprint, self.engine.maker, restart=restart) as journal,
             find_writer(out)(out) as writer,
+            self.page or nullcontext(),
         ):
             for outcome in self.engine.run(self._tasks(journal)):
                 self.keep(outcome, journal, writer)
             self.finished = self._all_listed
             if self.finished:
                 writer.finish()
-            self.record(out, fingerprint)
+            record = self.record(out, fingerprint)
+            write_record(out, record)
             if self.finished:
+                if self.page:
+                    self.page.finish(record)
                 journal.remove()
 
     def known(self, journal: Journal, name: str, stamp: str) -> Row | None:
@@ -115,13 +123,19 @@ class Job:
         elif outcome.final:
             journal.append(outcome.task.item.name, outcome.task.stamp, outcome.row)
             self.journaled += 1
-        writer.write(outcome.row)
+        self.write(outcome.task.item.name, outcome.row, writer)
         self.write_s += time.perf_counter() - began
-        self.summary.add(outcome.row)
         self.progress.update(self.summary, reused=self.reused)
 
-    def record(self, out: Path, fingerprint: Fingerprint) -> None:
-        """Write the record of the run so far. Raises OutputError."""
+    def write(self, name: str, row: Row, writer: Writer) -> None:
+        """Put one row where it is read, and count it. Raises OutputError."""
+        writer.write(row)
+        if self.page:
+            self.page.write(name, row)
+        self.summary.add(row)
+
+    def record(self, out: Path, fingerprint: Fingerprint) -> dict[str, Any]:
+        """Return the record of the run so far."""
         course = Course(
             started=self.started,
             ended=datetime.now(UTC),
@@ -131,7 +145,7 @@ class Job:
             write_s=self.write_s,
             beside={name: fact for one in self._tellers() for name, fact in one.record().items()},
         )
-        write_record(out, self.engine, fingerprint, course, self.summary)
+        return run_record(out, self.engine, fingerprint, course, self.summary)
 
     def to_stream(self, stream: TextIO) -> None:
         """Classify to JSON Lines on a stream, each row at once; nothing is kept to resume from."""

@@ -79,14 +79,14 @@ class Journal(Closing):
                 return self._row(entry[2])
         return None
 
-    def rows(self) -> Iterator[Row]:
-        """Yield every finished input's row, in the order in which they were appended."""
+    def rows(self) -> Iterator[tuple[str, Row]]:
+        """Yield every finished input's name and row, in the order in which they were appended."""
         with open(self.path, "rb") as stream:
             stream.readline()
             for line in stream:
                 entry = _entry(line)
                 if entry is not None:
-                    yield self._row(entry[2])
+                    yield entry[0], self._row(entry[2])
 
     def append(self, name: str, stamp: str, row: Row) -> None:
         """Write one finished input through to the operating system. Raises OutputError (a full disk)."""

@@ -52,12 +52,12 @@ class Course:
     beside: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_record(
+def run_record(
     out: Path, engine: Engine, fingerprint: Fingerprint, course: Course, summary: Summary
-) -> None:
-    """Write `OUT.run.json`. Raises OutputError."""
+) -> dict[str, Any]:
+    """Return the record of a run so far, for JSON."""
     seconds = (course.ended - course.started).total_seconds()
-    record = {
+    return {
         "record_schema": RECORD_SCHEMA,
         "row_schema": ROW_SCHEMA,
         "notice": RESEARCH_NOTICE,
@@ -104,6 +104,10 @@ def write_record(
         },
         "versions": installed_versions(PACKAGES),
     }
+
+
+def write_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Write `OUT.run.json`. Raises OutputError."""
     write_json(out.with_name(out.name + SUFFIX), record)
 
 

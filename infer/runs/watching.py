@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from xray_infer.engine import Task
 from xray_infer.errors import OutputError, SourceError
 from xray_infer.runs.job import Job
 from xray_infer.runs.journal import Journal
+from xray_infer.runs.record import write_record
 from xray_infer.sources.folder import FolderSource
 from xray_infer.terminal import Report
 from xray_infer.writers import Writer, find_writer
@@ -53,18 +55,24 @@ class Watch:
         with (
             Journal(out, fingerprint, job.engine.maker, restart=restart) as journal,
             find_writer(out)(out) as writer,
+            job.page or nullcontext(),
         ):
-            for row in journal.rows():
-                writer.write(row)
-                job.summary.add(row)
+
+            def publish() -> None:
+                _put_copy_in_place(writer)
+                if job.page:
+                    job.page.publish(job.record(out, fingerprint))
+
+            for name, row in journal.rows():
+                job.write(name, row, writer)
                 job.reused += 1
-            for outcome in job.engine.run(self._arrivals(journal, writer)):
+            for outcome in job.engine.run(self._arrivals(journal, publish)):
                 job.keep(outcome, journal, writer)
             job.finished = True
-            _publish(writer)
-            job.record(out, fingerprint)
+            publish()
+            write_record(out, job.record(out, fingerprint))
 
-    def _arrivals(self, journal: Journal, writer: Writer) -> Iterator[Task | None]:
+    def _arrivals(self, journal: Journal, publish: Callable[[], None]) -> Iterator[Task | None]:
         """Yield files as they are complete; None when there are no more for now."""
         published, pause, away = -1, 0.0, False
         while not self.job.stop.requested:
@@ -79,7 +87,7 @@ class Watch:
             yield None  # all rows so far are written when this comes back
             if self.job.summary.total != published and time.monotonic() >= pause:
                 published, began = self.job.summary.total, time.monotonic()
-                _publish(writer)
+                publish()
                 pause = time.monotonic() + (time.monotonic() - began) / COPY_SHARE
             self.job.stop.wait(self.interval_s)
 
@@ -102,6 +110,6 @@ class Watch:
                 yield Task(item, stamp)
 
 
-def _publish(writer: Writer) -> None:
+def _put_copy_in_place(writer: Writer) -> None:
     """Put a copy of the rows so far in place. Raises OutputError."""
     write_atomically(writer.path, lambda temporary: shutil.copyfile(writer.partial, temporary))

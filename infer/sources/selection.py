@@ -17,7 +17,18 @@ IMAGE_SUFFIXES: Final = frozenset((*PICTURES, *_DICOM))
 OVERLAY_SUFFIX: Final = ".heatmap.png"
 HEATMAP_OBJECT_SUFFIX: Final = ".heatmap.dcm"
 REPORT_OBJECT_SUFFIX: Final = ".report.dcm"
-OUTPUT_SUFFIXES: Final = (OVERLAY_SUFFIX, HEATMAP_OBJECT_SUFFIX, REPORT_OBJECT_SUFFIX)
+# The pictures of a report.
+THUMBNAIL_SUFFIX: Final = ".thumbnail.jpg"
+VIEW_SUFFIX: Final = ".view.jpg"
+REPORT_OVERLAY_SUFFIX: Final = ".heatmap.jpg"
+OUTPUT_SUFFIXES: Final = (
+    OVERLAY_SUFFIX,
+    HEATMAP_OBJECT_SUFFIX,
+    REPORT_OBJECT_SUFFIX,
+    THUMBNAIL_SUFFIX,
+    VIEW_SUFFIX,
+    REPORT_OVERLAY_SUFFIX,
+)
 
 # An index that a DICOM export has beside its images, in the format of an image (PS3.10 section 8.6).
 _DICOM_INDEX: Final = "DICOMDIR"

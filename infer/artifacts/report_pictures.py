@@ -1,0 +1,94 @@
+"""The pictures of `--report`: of each image a thumbnail, a view and, where it has an answer, an overlay.
+
+A browser shows neither DICOM nor 16-bit TIFF, and ten thousand originals are too many bytes for a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.artifacts.naming import file_for, write_file
+from xray_infer.engine import Classified
+from xray_infer.heatmaps.methods import METHODS, Heatmap, heatmaps_for
+from xray_infer.heatmaps.overlay import blend
+from xray_infer.results import OK, Row
+from xray_infer.sources.selection import REPORT_OVERLAY_SUFFIX, THUMBNAIL_SUFFIX, VIEW_SUFFIX
+
+THUMBNAIL_SIDE: Final = 160  # longest side in pixels
+VIEW_SIDE: Final = 1024
+_QUALITY: Final = [cv2.IMWRITE_JPEG_QUALITY, 85]
+METHOD: Final = METHODS["gradcam"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPictures:
+    """See `Artifact`. `page` is the report; with `overlays` it has heat maps of its own."""
+
+    page: Path
+    overlays: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where the pictures stand: `report_files` for `report.html`."""
+        return self.page.with_name(f"{self.page.stem}_files")
+
+    @property
+    def suffixes(self) -> Mapping[str, str]:
+        """What follows `stem`, by kind of picture."""
+        own = {"overlay": REPORT_OVERLAY_SUFFIX} if self.overlays else {}
+        return {"thumbnail": THUMBNAIL_SUFFIX, "view": VIEW_SUFFIX, **own}
+
+    @staticmethod
+    def has(row: Row) -> bool:
+        """Say whether a row's image has pictures: it was judged, though it may be rejected for its score."""
+        return row.status == OK or row.ood_score is not None
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the page."""
+        return {"report": str(self.page.resolve())}
+
+    def make(self, classified: Classified) -> None:
+        """Write one image's pictures. Raises OutputError."""
+        view = shrunk(classified.pixels, VIEW_SIDE)
+        pictures = {"thumbnail": shrunk(view, THUMBNAIL_SIDE), "view": view}
+        if self.overlays and classified.row.probabilities:
+            maps = METHOD.explain(classified)
+            (heatmap,) = heatmaps_for("predicted", maps, METHOD, classified.row.raw_label)
+            pictures["overlay"] = with_heat(view, heatmap)
+        stem = self.stem(classified.item.name)
+        for kind, picture in pictures.items():
+            data = cv2.imencode(".jpg", picture, _QUALITY)[1].tobytes()
+            write_file(stem.with_name(stem.name + self.suffixes[kind]), data)
+
+    def stands(self, name: str) -> bool:
+        """Say whether an item's pictures are there."""
+        stem = self.stem(name)
+        return all(stem.with_name(stem.name + suffix).is_file() for suffix in self.suffixes.values())
+
+    def stem(self, name: str) -> Path:
+        """Return the path of an item's pictures without their suffixes."""
+        # With the longest suffix: where a long name is cut depends on what follows.
+        path = file_for(self.folder, name, THUMBNAIL_SUFFIX)
+        return path.with_name(path.name.removesuffix(THUMBNAIL_SUFFIX))
+
+
+def with_heat(pixels: NDArray[np.uint8], heatmap: Heatmap) -> NDArray[np.uint8]:
+    """Return a gray picture, uint8 [H, W], coloured by a heat map, BGR [H, W, 3]."""
+    return blend(pixels, heatmap.values, heatmap.scale)
+
+
+def shrunk(pixels: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    """Return a gray picture, uint8 [H, W], with its longer side at `longest` at most; never enlarged."""
+    height, width = pixels.shape
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

@@ -1,0 +1,679 @@
+"""--report: what stands in the page, that no data can break it, and that runs end with a whole one."""
+
+import base64
+import csv
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import unquote, unquote_to_bytes
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from full_disk import fill_disk
+from report_pages import ReadPage, example_record, made_up_rows, write_page
+from specimens import jpeg, png
+from test_watch import until
+
+from xray_infer.artifacts.naming import file_for
+from xray_infer.artifacts.overlays import Overlays
+from xray_infer.artifacts.report_pictures import ReportPictures, shrunk, with_heat
+from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
+from xray_infer.cli import main
+from xray_infer.engine import Engine, EngineOptions
+from xray_infer.heatmaps.methods import Heatmap
+from xray_infer.report.histogram import Histograms, described
+from xray_infer.report.page import Page
+from xray_infer.report.text import data_json, quoted_path, visible
+from xray_infer.results import Row
+from xray_infer.runs.job import Job
+from xray_infer.runs.progress import Progress
+from xray_infer.runs.stopping import Stop
+from xray_infer.runs.summary import Summary
+from xray_infer.runs.watching import Watch
+from xray_infer.runtimes import find_model
+from xray_infer.sources.folder import FileItem, FolderSource
+from xray_infer.sources.selection import judge_name
+
+REPOSITORY = Path(__file__).parent.parent
+HOSTILE_NAMES = (
+    "</script><script>alert(1)</script>.png",
+    '"><img src=x onerror=alert(1)>.png',
+    "<!--.png",
+    "a 'quoted' & \"named\" film.png",
+    "new\nline\r.png",
+    "right\u202egnp.exe.png",
+    "line\u2028end.png",
+    "javascript:alert(1).png",
+    "100%25#part?query.png",
+    "عربي.png",
+    "not utf-8 \udce9\udcff.png",
+    " space first.png",
+    "l" * 200 + ".png",
+)
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def rows_in(out: Path) -> list[dict[str, str]]:
+    with out.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def mixed(folder, xray) -> Path:
+    """The six good images, two that cannot be read, and one of a frightening name."""
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "torn.png").write_bytes(png(xray)[:200])
+    (folder / "</script><b>.png").parent.mkdir()
+    (folder / "</script><b>.png").write_bytes(png(xray))
+    return folder
+
+
+@pytest.fixture
+def page(mixed, tiny_onnx, tmp_path) -> ReadPage:
+    result = run(
+        mixed, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--report", tmp_path / "report.html"
+    )
+    assert result.exit_code == 1, result.stderr
+    assert result.stderr.endswith(f"report: {tmp_path / 'report.html'}\n")
+    return ReadPage(tmp_path / "report.html")
+
+
+def test_the_page_has_the_rows_of_the_results(page, tmp_path):
+    rows = rows_in(tmp_path / "r.csv")
+    assert len(rows) == len(page.rows) == 9
+    for row, shown in zip(rows, page.rows, strict=True):
+        for column in ("path", "status", "label", "raw_label", "reason"):
+            assert shown[column] == row[column]
+        for column in ("prob_covid", "prob_pneumonia", "prob_normal", "confidence", "ood_score"):
+            assert shown[column] == (float(row[column]) if row[column] else None)
+    assert [row["pictures"] is None for row in page.rows] == [row["status"] == "error" for row in rows]
+
+
+def test_the_page_says_what_came_of_the_run_and_what_ran(page, tmp_path):
+    text, rows = page.text(), rows_in(tmp_path / "r.csv")
+    record = json.loads((tmp_path / "r.csv.run.json").read_text())
+    assert "9 images from" in text
+    assert "7 classified, 0 rejected, 2 could not be read" in text
+    cells = [data for tag, data in page.texts if tag in ("th", "td")]
+    for label in ("covid", "pneumonia", "normal"):
+        count = sum(row["label"] == label for row in rows)
+        assert cells[cells.index(label) + 1] == str(count)
+    for reason in {row["reason"] for row in rows if row["status"] == "error"}:
+        assert cells[cells.index(reason) + 1] == "1"
+    values = [data for tag, data in page.texts if tag == "dd"]
+    model = record["model"]
+    assert f"{model['name']} {model['version']}, trained by {model['method']}" in values
+    assert any(model["recipe"] in value and model["format"] in value for value in values)
+    for fact in ("model_sha256", "source"):
+        assert record["what_rows_depend_on"][fact] in values
+    assert any(record["what_rows_depend_on"]["runtime"] in value for value in values)
+    assert record["time"]["started"][:19].replace("T", " ") + " UTC" in values
+
+
+def test_the_page_warns_at_the_top_and_at_every_heat_map(page):
+    text = page.text()
+    assert text.index(RESEARCH_NOTICE) < text.index("What came of it")
+    assert text.count(RESEARCH_NOTICE) >= 3
+    viewer = page.source[page.source.index("<dialog") : page.source.index("</dialog>")]
+    assert HEATMAP_NOTICE in viewer[viewer.index('<figure id="map">') : viewer.rindex("</figure>")]
+    assert RESEARCH_NOTICE in viewer
+    assert page.facts["heatmap_notice"] == HEATMAP_NOTICE
+
+
+def test_the_page_may_run_its_own_script_and_load_nothing_but_pictures(page):
+    (policy,) = [one["content"] for one in page.attributes("meta") if "http-equiv" in one]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert rules["img-src"] == "'self' file:"
+    (style,) = [text for tag, text in page.texts if tag == "style"]
+    for rule, text in (("script-src", page.script("")), ("style-src", style)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert rules[rule] == f"'sha256-{digest}'"
+    assert [one.get("id") for one in page.attributes("script")] == ["facts", "rows", None]
+    for _, attributes in page.tags:
+        assert not {"src", "style", "srcset", "action"} & set(attributes)
+        assert not [name for name in attributes if name.startswith("on")]
+    assert {one["href"] for one in page.attributes("a")} == {"#images", "r.csv"}
+    for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "fetch("):
+        assert forbidden not in page.script("")
+
+
+def test_the_page_is_built_for_keyboards_and_screen_readers(page):
+    assert page.attributes("html") == [{"lang": "en"}]
+    names = [tag for tag, _ in page.tags]
+    for landmark in ("header", "main", "footer", "nav"):
+        assert names.count(landmark) == 1
+    assert names.count("h1") == 1
+    identities = [one["id"] for _, one in page.tags if "id" in one]
+    assert len(identities) == len(set(identities))
+    for _, one in page.tags:
+        for reference in (*one.get("aria-labelledby", "").split(), *one.get("for", "").split()):
+            assert reference in identities
+    for match in re.finditer(r"<(?:input|select)\b", page.source):
+        before = page.source[: match.start()]
+        assert before.rindex("<label>") > before.rindex("</label>") if "</label>" in before else True
+    assert all(one.get("type") in ("button", "reset") for one in page.attributes("button"))
+    assert all(one.get("scope") in ("col", "row") for one in page.attributes("th"))
+    assert all("alt" in one for one in page.attributes("img"))
+    assert all(one["role"] == "img" and one["aria-labelledby"] for one in page.attributes("svg"))
+    outside = re.sub(r"<noscript>.*?</noscript>", "", page.source, flags=re.DOTALL)
+    assert "7 classified" in outside  # read without a script, too
+    assert '<div id="table" hidden>' in outside
+
+
+def test_the_pictures_are_small_and_whole(page, tmp_path, mixed):
+    files = tmp_path / "report_files"
+    for row in page.rows:
+        if row["status"] != "ok":
+            continue
+        stem = file_for(files, row["path"], "")
+        thumbnail, view, overlay = (
+            cv2.imread(f"{stem}{suffix}", cv2.IMREAD_UNCHANGED) for suffix in page.facts["suffixes"].values()
+        )
+        original = cv2.imread(str(mixed / row["path"]), cv2.IMREAD_GRAYSCALE)
+        assert thumbnail.shape == (160, 139)
+        assert view.shape == original.shape  # smaller than a view's bound
+        assert np.abs(view.astype(int) - original).mean() < 3
+        assert overlay.shape == (*view.shape, 3)
+    assert shrunk(np.zeros((3000, 2000), np.uint8), 1024).shape == (1024, 683)
+    assert shrunk(np.zeros((30000, 3), np.uint8), 1024).shape == (1024, 1)
+    assert page.facts["pictures"] == "report_files"
+    assert len(list(files.rglob("*.jpg"))) == 21
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_no_name_breaks_the_page_or_its_pictures(tmp_path, name):
+    row = next(made_up_rows(1))
+    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    source = f"/films/{shown}"
+    path = tmp_path / "report.html"
+    summary = Summary()
+    hostile = Row(
+        shown, "ok", "m", "0", "r", probabilities=row.probabilities, label="covid", reason=f"<b>{shown}"
+    )
+    with Page(path, tmp_path / f"{name[:100]}.csv", None) as page:
+        page.write(name, hostile)
+        page.write(name, Row(shown, "error", "m", "0", "r", reason=f"<b>{shown}"))
+        summary.add(hostile)
+        summary.add(Row(shown, "error", "m", "0", "r", reason=f"<b>{shown}"))
+        record = example_record(summary)
+        record["what_rows_depend_on"]["source"] = source
+        page.finish(record)
+    read = ReadPage(path)  # every element is closed where it should be
+    assert len(read.attributes("script")) == 3
+    assert "<" not in read.script("rows") + read.script("facts")
+    assert [one["path"] for one in read.rows] == [visible(shown)] * 2
+    assert visible(source) in read.text() or " ".join(visible(source).split()) in read.text()
+    assert len(read.attributes("b")) == 4  # those of the glossary
+    assert not set("\u202e\u2028\r") & set(read.source)
+    stem = file_for(tmp_path / "report_files", name, ".thumbnail.jpg")
+    assert re.fullmatch(r"[\w.~%/-]*", read.rows[0]["pictures"], re.ASCII)
+    assert os.fsencode(tmp_path / "report_files") + b"/" + unquote_to_bytes(
+        read.rows[0]["pictures"] + ".thumbnail.jpg"
+    ) == os.fsencode(stem)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("عربي 日本 é 😀", "عربي 日本 é 😀"),
+        ("a\nb\tc\0", "a\\u000Ab\\u0009c\\u0000"),
+        ("\u202ecod.exe\u2066\u200f\ufeff", "\\u202Ecod.exe\\u2066\\u200F\\uFEFF"),
+        ("\udce9\u2028\u2029", "\\uDCE9\\u2028\\u2029"),
+    ],
+)
+def test_what_cannot_be_seen_is_written_out(text, shown):
+    assert visible(text) == shown
+
+
+def test_data_is_ascii_without_an_opening_bracket():
+    text = data_json(["</script>", "\u2028", "\ud800", {"<!--": None}])
+    assert text.isascii()
+    assert "<" not in text
+    assert json.loads(text) == ["</script>", "\u2028", "\ud800", {"<!--": None}]
+    with pytest.raises(ValueError, match="JSON"):
+        data_json(float("nan"))
+
+
+def test_a_url_keeps_every_byte_of_a_name():
+    assert quoted_path("a b/\udce9#?%\\:é.png") == "a%20b/%E9%23%3F%25%5C%3A%C3%A9.png"
+
+
+def test_a_score_that_is_no_number_is_none_in_the_page(tmp_path):
+    row = Row("a", "rejected", "m", "0", "r", ood_score=float("nan"), reason="unlike")
+    write_page(tmp_path / "p.html", [row])
+    assert ReadPage(tmp_path / "p.html").rows[0]["ood_score"] is None
+
+
+def test_a_long_run_keeps_all_failures_and_says_what_is_left_out(tmp_path):
+    path = tmp_path / "p.html"
+    rows = list(made_up_rows(1000, failed_every=50))
+    write_page(path, rows, most_rows=100)
+    read = ReadPage(path)
+    kept = [row["path"] for row in read.rows]
+    assert len(kept) == 100
+    failed = [row.path for row in rows if row.status == "error"]
+    good = [row.path for row in rows if row.status == "ok"]
+    assert set(kept) == {*failed, *good[:80]}
+    assert kept == sorted(kept, key=[row.path for row in rows].index)
+    text = read.text()
+    assert "This table has 100 of 1,000 rows" in text
+    assert "all 20 images without an answer, the first 80 of 980 others" in text
+    assert "900 rows are left out. All are in results.csv" in text
+    assert "980 classified, 0 rejected, 20 could not be read" in text
+    assert "Of 980 images" in text  # the histograms count all of them
+
+
+def test_more_failures_than_rows_fit_leave_no_room_for_others(tmp_path):
+    write_page(tmp_path / "p.html", made_up_rows(300, failed_every=2), most_rows=100)
+    read = ReadPage(tmp_path / "p.html")
+    assert [row["status"] for row in read.rows] == ["error"] * 100
+    assert "the first 100 of 150 images without an answer" in read.text()
+    assert "200 rows are left out" in read.text()
+
+
+def test_a_page_with_all_rows_leaves_nothing_out(tmp_path):
+    write_page(tmp_path / "p.html", made_up_rows(100), most_rows=100)
+    read = ReadPage(tmp_path / "p.html")
+    assert len(read.rows) == 100
+    assert "left out" not in read.text()
+
+
+def test_what_is_kept_while_a_run_goes_on_does_not_grow_with_it(tmp_path):
+    with Page(tmp_path / "p.html", tmp_path / "r.csv", None, most_rows=20) as page:
+        sizes = []
+        for number, row in enumerate(made_up_rows(4000, failed_every=10)):
+            page.write(row.path, row)
+            if number % 1000 == 999:
+                page.publish(example_record(Summary()))
+                sizes.append((tmp_path / "p.html.partial").stat().st_size)
+    assert len(set(sizes)) == 1
+    assert len((tmp_path / "p.html.partial").read_bytes().splitlines()) == 40
+
+
+def test_histograms_count_every_answer_once():
+    histograms = Histograms()
+    rows = list(made_up_rows(500, failed_every=5))
+    rows.append(Row("edge", "ok", "m", "0", "r", probabilities=(1.0, 0.0, 0.0), label="covid"))
+    for row in rows:
+        histograms.add(row)
+    values = np.array([row.probabilities for row in rows if row.probabilities])
+    for number, counts in enumerate(histograms.counts.values()):
+        assert sum(counts) == 401
+        assert counts == np.histogram(np.floor(values[:, number] * 20), bins=np.arange(21))[0].tolist()
+    assert described("covid", [5, 0, 1, *[0] * 15, 2, 1]) == (
+        "Of 9 images, 5 have a probability of covid below 10 %, 1 between 10 and 90 %, 3 of 90 % or more."
+    )
+    assert "No image was classified" in Histograms().to_html()
+
+
+def test_heat_maps_of_the_option_are_linked_and_not_made_twice(mixed, tiny_onnx, tmp_path):
+    (tmp_path / "out").mkdir()
+    report = tmp_path / "out" / "page.html"
+    run(
+        mixed,
+        "--model",
+        tiny_onnx,
+        "--out",
+        tmp_path / "r.csv",
+        "--report",
+        report,
+        "--heatmap",
+        tmp_path / "m",
+    )
+    read = ReadPage(report)
+    assert "overlay" not in read.facts["suffixes"]
+    assert not list((tmp_path / "out" / "page_files").rglob("*.heatmap.*"))
+    linked = [row["overlays"] for row in read.rows]
+    assert [one is None for one in linked] == [row["status"] != "ok" for row in read.rows]
+    for row in read.rows:
+        if row["status"] == "ok":
+            (url,) = row["overlays"].values()
+            assert url.startswith("../m/")
+            assert (report.parent / unquote(url)).resolve() in Overlays(tmp_path / "m").files(
+                row["path"]
+            ).values()
+            assert (report.parent / unquote(url)).is_file()
+    assert {one["href"] for one in read.attributes("a")} == {"#images", "../r.csv"}
+
+
+def test_what_is_rejected_by_its_score_has_a_picture_and_no_heat_map(tmp_path, xray):
+    noise = np.random.default_rng(0).integers(0, 256, (500, 400)).astype(np.uint8)
+    films = tmp_path / "films"
+    films.mkdir()
+    (films / "noise.png").write_bytes(png(noise))
+    (films / "film.png").write_bytes((REPOSITORY / "samples" / "phantom_normal_1.png").read_bytes())
+    result = run(
+        films, "--out", tmp_path / "r.csv", "--report", tmp_path / "p.html", "--heatmap", tmp_path / "m"
+    )
+    assert result.exit_code == 0, result.stderr
+    rows = {row["path"]: row for row in ReadPage(tmp_path / "p.html").rows}
+    assert (rows["noise.png"]["status"], rows["noise.png"]["pictures"]) == ("rejected", "noise.png")
+    assert rows["noise.png"]["overlays"] is None
+    assert sorted(path.name for path in (tmp_path / "p_files").iterdir()) == [
+        "film.png.thumbnail.jpg",
+        "film.png.view.jpg",
+        "noise.png.thumbnail.jpg",
+        "noise.png.view.jpg",
+    ]
+    assert [path.name.split(".")[0] for path in (tmp_path / "m").iterdir()] == ["film"]
+
+
+# ---- runs that end early, and places that cannot be written to ----
+
+
+@pytest.fixture
+def stop_after(monkeypatch, heeds_interrupts):
+    """Make the command meet Ctrl-C after so many items have been read."""
+
+    def arm(count: int) -> list[str]:
+        read: list[str] = []
+        really_read, armed = FileItem.read, [True]
+
+        def read_and_stop(item, limits):
+            read.append(item.name)
+            if len(read) == count and armed:
+                armed.clear()
+                os.kill(os.getpid(), signal.SIGINT)
+            return really_read(item, limits)
+
+        monkeypatch.setattr(FileItem, "read", read_and_stop)
+        return read
+
+    return arm
+
+
+@pytest.fixture
+def many(tmp_path, xray) -> Path:
+    root = tmp_path / "many"
+    root.mkdir()
+    for index in range(40):
+        (root / f"{index:02}.jpg").write_bytes(jpeg(np.roll(xray, 5 * index, axis=1)))
+    (root / "bad.png").write_bytes(b"")
+    (root / "bytes \udce9.png").write_bytes(png(xray))
+    return root
+
+
+def without_times(path: Path) -> str:
+    """Return a page without what differs from run to run: times, speed, and how much is from before."""
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", text)
+    text = re.sub(r"<div><dt>From an earlier run</dt>.*?</div>\n", "", text)
+    return re.sub(r"<dt>Took</dt><dd>.*?</dd>", "TOOK", text)
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_page(many, tiny_onnx, tmp_path, stop_after):
+    out, report = tmp_path / "r.csv", tmp_path / "report.html"
+    command = (many, "--model", tiny_onnx, "--out", out, "--report", report, "--workers", 2)
+    read = stop_after(15)
+    result = run(*command)
+    assert result.exit_code == 130
+    assert "report:" not in result.stderr
+    assert not report.exists()
+    assert (tmp_path / "report.html.partial").exists()
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "report_files").iterdir()}
+    lost = next(path for path in written if path.name.endswith(".thumbnail.jpg"))
+    lost.unlink()
+    again = lost.name.removesuffix(".thumbnail.jpg")
+
+    first = set(read)
+    read.clear()
+    result = run(*command)
+    assert result.exit_code == 1, result.stderr
+    assert set(read) & first == {again}  # its picture was gone
+    for path, modified in written.items():
+        assert path.is_file()
+        if not path.name.startswith(again):
+            assert path.stat().st_mtime_ns == modified
+    assert not (tmp_path / "report.html.partial").exists()
+    resumed = without_times(report)
+    assert run(*command, "--restart").exit_code == 1
+    assert without_times(report) == resumed
+    assert len(ReadPage(report).rows) == len(rows_in(out)) == 42
+
+
+def test_a_killed_run_leaves_no_page_and_goes_on(many, tiny_onnx, tmp_path):
+    report = tmp_path / "report.html"
+    given = [str(many), "--model", str(tiny_onnx), "--out", str(tmp_path / "r.csv"), "--report", str(report)]
+    program = (
+        "import os, signal, sys\n"
+        "from xray_infer.artifacts import report_pictures\n"
+        "from xray_infer.cli import main\n"
+        "really, calls = report_pictures.write_file, []\n"
+        "def write(path, data):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 50: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    really(path, data)\n"
+        "report_pictures.write_file = write\n"
+        "main(sys.argv[1:])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not report.exists()
+    assert run(*given).exit_code == 1
+    resumed = without_times(report)
+    assert run(*given, "--restart").exit_code == 1
+    assert without_times(report) == resumed
+    for row in ReadPage(report).rows:
+        if row["status"] == "ok":
+            assert ReportPictures(report, overlays=True).stands(os.fsdecode(_bytes_of(row["path"])))
+
+
+def _bytes_of(path: str) -> bytes:
+    """Return a name's bytes from how it is shown."""
+    return re.sub(rb"\\x(..)", lambda found: bytes.fromhex(found[1].decode()), path.encode())
+
+
+def test_an_earlier_page_stays_until_the_new_one_is_whole(many, tiny_onnx, tmp_path, stop_after):
+    report = tmp_path / "report.html"
+    report.write_text("the last one")
+    stop_after(10)
+    run(many, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--report", report)
+    assert report.read_text() == "the last one"
+
+
+def test_another_report_is_another_run(many, tiny_onnx, tmp_path, stop_after):
+    stop_after(10)
+    command = (many, "--model", tiny_onnx, "--out", tmp_path / "r.csv")
+    run(*command, "--report", tmp_path / "one.html")
+    result = run(*command, "--report", tmp_path / "two.html")
+    assert result.exit_code == 2
+    assert "report was " in result.stderr
+    assert run(*command).exit_code == 2
+    assert run(*command, "--restart").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--report", "p.html"], "--report goes with a file of results: add --out results.csv"),
+        (["--report", "p.html", "--out", "-"], "--report goes with a file of results: add --out results.csv"),
+        (
+            ["--report", "p.pdf", "--out", "r.csv"],
+            "p.pdf: a report is a web page; give --report a name that ends",
+        ),
+        (
+            ["--report", "folder.html", "--out", "r.csv"],
+            "folder.html: is a folder; give --report a file name",
+        ),
+        (["--report", "file/p.html", "--out", "r.csv"], "p.html: cannot write there: Not a directory"),
+        (
+            ["--report", "none/p.html", "--out", "r.csv"],
+            "p.html: cannot write there: No such file or directory",
+        ),
+    ],
+)
+def test_a_report_that_cannot_be_is_refused_in_one_line(
+    folder, tiny_onnx, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").write_text("")
+    result = run(folder, "--model", tiny_onnx, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "r.csv").exists()
+
+
+@pytest.mark.parametrize("names", ["*.thumbnail-*.jpg", "*.html.partial", ".page-*.html"])
+def test_a_full_disk_is_one_line_and_loses_nothing(folder, tiny_onnx, tmp_path, monkeypatch, names):
+    command = (folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--report", tmp_path / "page.html")
+    with monkeypatch.context() as patch:
+        fill_disk(patch, tmp_path, names=names)
+        result = run(*command)
+    assert result.exit_code == 2, result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("xray-infer: ")]
+    assert len(errors) == 1
+    assert "No space left on device; free some space or write to another disk" in errors[0]
+    assert not (tmp_path / "page.html").exists()
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".") and path.suffix == ".html"]
+    assert run(*command).exit_code == 0
+    assert len(ReadPage(tmp_path / "page.html").rows) == 6
+
+
+def test_a_report_inside_the_folder_is_not_scanned(folder, tiny_onnx):
+    command = (folder, "--model", tiny_onnx, "--out", folder / "r.csv", "--report", folder / "report.html")
+    assert run(*command).exit_code == 0
+    first = rows_in(folder / "r.csv")
+    assert run(*command).exit_code == 0
+    assert rows_in(folder / "r.csv") == first
+    for suffix in (*ReportPictures(folder / "report.html", overlays=True).suffixes.values(), ".heatmap.png"):
+        assert judge_name(f"film.png{suffix}") is False
+
+
+def test_a_watched_folder_has_a_page_of_what_has_arrived(tmp_path, tiny_onnx, xray):
+    root, report = tmp_path / "in", tmp_path / "page.html"
+    root.mkdir()
+
+    def watch(condition) -> None:
+        stop, page = Stop(), Page(report, tmp_path / "r.csv", None)
+        with Engine(
+            find_model(tiny_onnx), EngineOptions(workers=2), on_classified=page.pictures.make
+        ) as engine:
+            quiet = Progress(lambda: None, quiet=True)
+            job = Job(engine, FolderSource(root), iter(()), stop, quiet, [page.pictures], page)
+            watching = Watch(job, lambda line: None, settle_s=0.1, interval_s=0.05)
+            thread = threading.Thread(target=lambda: watching.to_file(tmp_path / "r.csv", restart=False))
+            thread.start()
+            try:
+                until(condition)
+            finally:
+                stop.request()
+                thread.join()
+
+    def shown() -> int:
+        return len(ReadPage(report).rows) if report.exists() else 0
+
+    going_on = []
+    (root / "a.png").write_bytes(png(xray))
+    watch(lambda: shown() == 1 and going_on.append("The run goes on" in report.read_text()) is None)
+    assert going_on == [True]
+    assert "The run goes on" not in report.read_text()
+    (root / "a.png").unlink()
+    (root / "bytes \udce9.png").write_bytes(png(xray))
+    watch(lambda: shown() == 2)  # what was moved away keeps its row
+    rows = ReadPage(report).rows
+    assert [row["path"] for row in rows] == ["a.png", "bytes \\xe9.png"]
+    assert [row["pictures"] for row in rows] == ["a.png", "bytes%20%E9.png"]
+
+
+# ---- its form ----
+
+
+def luminance(colour: str) -> float:
+    """Return a colour's relative luminance (WCAG 2.2)."""
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, 1 to 21 (WCAG 2.2)."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_contrast_as_the_standard_has_it():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.005)
+
+
+@pytest.mark.parametrize("palette", range(3), ids=["light", "dark", "print"])
+def test_every_pair_of_colours_can_be_read(palette):
+    """Text on its own background, or on all on which it may stand; edges of controls and bars at 3:1."""
+    css = (REPOSITORY / "infer" / "report" / "page.css").read_text()
+    blocks = re.findall(r":root \{([^}]*)\}", css)
+    assert len(blocks) == 3
+    colours: dict[str, str] = {}
+    for block in (blocks[0], blocks[palette]):  # the later ones stand on the first
+        colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+    rest = css
+    for block in blocks:
+        rest = rest.replace(block, "")
+    rules = re.findall(r"([^{}]+)\{([^{}]*)\}", rest)
+    pairs, edges = set(), set()
+    for _, body in rules:
+        text = re.findall(r"(?:^|[;\s])(?:color|fill): var\(--([\w-]+)\)", body)
+        back = re.findall(r"background: var\(--([\w-]+)\)", body)
+        for one in text:
+            if one == "bar":
+                edges |= {(one, "page")}
+            else:
+                pairs |= {(one, other) for other in back or ("page", "panel")}
+        pairs |= {("text", other) for other in back if not text}
+        edges |= {
+            (one, other)
+            for one in re.findall(r"(?:border|outline): \d+px \w+ var\(--([\w-]+)\)", body)
+            for other in ("page", "panel")
+            if one in ("edge", "link")
+        }
+    assert {("text", "page"), ("quiet", "page"), ("notice-text", "notice"), ("bad", "bad-back")} <= pairs
+    for one, other in pairs:
+        assert contrast(colours[one], colours[other]) >= 4.5, (one, other)
+    for one, other in edges | {("text", "button"), ("quiet", "button")}:
+        assert contrast(colours[one], colours[other]) >= 3, (one, other)
+    assert contrast(colours["quiet"], colours["button"]) >= 4.5  # a button that does nothing for now
+    # No colour but those of the palettes, the heat's own and black around pictures.
+    assert set(re.findall(r"#[0-9a-f]{3,8}\b", re.sub(r"linear-gradient\(.*?\);", "", rest))) <= {
+        "#000", "#fff", "#000a",
+    }  # fmt: skip
+
+
+def test_the_colour_bar_has_the_colours_of_the_heat(tmp_path):
+    """Over black, the hottest is drawn in the bar's last colour, at the overlays' opacity."""
+    write_page(tmp_path / "p.html", made_up_rows(1))
+    stops = re.search(r"linear-gradient\(to right, (.*?)\)", (tmp_path / "p.html").read_text())[1].split(", ")
+    assert len(stops) == 9
+    values = np.ones((2, 2), np.float32)
+    hottest = with_heat(np.zeros((8, 8), np.uint8), Heatmap(values, "covid", "", 1.0))[4, 4, ::-1]
+    last = np.array([int(stops[-1][start : start + 2], 16) for start in (1, 3, 5)])
+    assert np.abs(hottest - 0.55 * last).max() <= 2
+    cold = Heatmap(np.zeros((2, 2), np.float32), "covid", "", 0.0)
+    assert with_heat(np.full((8, 8), 77, np.uint8), cold).tolist() == np.full((8, 8, 3), 77).tolist()
+
+
+def test_a_wheel_has_the_page(tmp_path):
+    """What setuptools puts into one."""
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path / "lib")],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    built = {path.name for path in (tmp_path / "lib" / "xray_infer" / "report").iterdir()}
+    assert {"page.html", "page.css", "page.js", "page.py"} <= built
