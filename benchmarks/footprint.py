@@ -44,15 +44,19 @@ def startup_table(runs: Mapping[str, Sequence[CommandRun]]) -> str:
 
 
 def measure_memory(
-    folder: Path, counts: Sequence[int], *, rounds: int, report: Report
+    folder: Path, counts: Sequence[int], *, with_report: bool, rounds: int, report: Report
 ) -> dict[int, list[CommandRun]]:
-    """Run the command over so many links to the folder's images, each count in turn, `rounds` times."""
+    """Run the command over so many links to the folder's images, each count in turn, `rounds` times.
+
+    `with_report` gives it --report.
+    """
+    options = ["--report", "{scratch}/report.html"] if with_report else []
     runs: dict[int, list[CommandRun]] = {count: [] for count in counts}
     for number in range(rounds):
         for count in counts:
             report(f"round {number + 1} of {rounds}: {count:,} images")
             with planted(folder, count) as many, tempfile.TemporaryDirectory() as scratch:
-                runs[count].append(run_command(command_for(many, Path(scratch, "results.csv"))))
+                runs[count].append(run_command(command_for(many, Path(scratch, "results.csv"), options)))
     return runs
 
 

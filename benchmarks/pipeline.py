@@ -41,6 +41,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "xray-infer --batch-size 4": ("--batch-size", "4"),
     "xray-infer --isolate": ("--isolate",),
     "xray-infer --heatmap": ("--heatmap", "{scratch}/maps"),
+    "xray-infer --report": ("--report", "{scratch}/report.html"),
 }
 WHOLE: Final = next(iter(COMMANDS))
 
