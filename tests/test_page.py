@@ -505,6 +505,10 @@ def test_another_report_is_another_run(many, tiny_onnx, tmp_path, stop_after):
             "p.pdf: a report is a web page; give --report a name that ends",
         ),
         (
+            ["--report", "taken.html", "--out", "r.csv"],
+            "taken_files: cannot make the folder: File exists; a file stands in its place",
+        ),
+        (
             ["--report", "folder.html", "--out", "r.csv"],
             "folder.html: is a folder; give --report a file name",
         ),
@@ -521,6 +525,7 @@ def test_a_report_that_cannot_be_is_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.html").mkdir()
     (tmp_path / "file").write_text("")
+    (tmp_path / "taken_files").write_text("")
     result = run(folder, "--model", tiny_onnx, *arguments)
     assert result.exit_code == 2
     assert message in result.stderr

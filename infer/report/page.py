@@ -23,7 +23,7 @@ import numpy as np
 
 from xray_infer.artifacts.overlays import Overlays
 from xray_infer.artifacts.report_pictures import METHOD, ReportPictures
-from xray_infer.atomic import refusal, write_atomically
+from xray_infer.atomic import make_folder, refusal, write_atomically
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.errors import OutputError
 from xray_infer.heatmaps.overlay import COLOURS
@@ -61,11 +61,12 @@ class Page:
         self._most_rows = most_rows
 
     def __enter__(self) -> Self:
-        """Open `NAME.partial`."""
+        """Open `NAME.partial`, and make the folder of the pictures: better now than at the first image."""
         try:
             self._stream: BufferedWriter = self._partial.open("wb")
         except OSError as error:
             raise refusal(self.path, "cannot write there", error) from error
+        make_folder(self.pictures.folder)
         self._rows = PageRows(self._stream, most=self._most_rows)
         self._histograms = Histograms()
         return self
