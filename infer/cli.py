@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xray_infer import __version__
-from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import OutputError
 from xray_infer.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS
 from xray_infer.native_output import hide_native_output
@@ -30,6 +30,9 @@ Command = Callable[..., Any]
 
 EXIT_SOME_FAILED = 1
 RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", "auto")
+# Names in `heatmaps.methods.METHODS` and `sources.selection.OVERLAY_SUFFIXES`, which load numpy.
+METHOD_CHOICES = ("gradcam",)
+OVERLAY_CHOICES = ("jpeg", "png")
 MEGA = 1_000_000
 
 
@@ -48,6 +51,10 @@ class Options:
     runtime: str | None
     model: Path | None
     heatmap: Path | None
+    heatmap_for: str | None
+    heatmap_format: str | None
+    heatmap_method: str | None
+    heatmap_raw: bool
     workers: int | None
     threads: int
     batch_size: int
@@ -108,7 +115,23 @@ def limit_option(name: str, default: float, text: str) -> Callable[[Command], Co
 )
 @click.option("--list-models", is_flag=True, help="List the models that ship, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="With --list-models: print JSON.")
-@click.option("--heatmap", type=click.Path(path_type=Path), help="Folder for a Grad-CAM overlay per image.")
+@click.option(
+    "--heatmap",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Draw a heat map over each image, at its own size, in DIR: NAME.heatmap.jpg.",
+)
+@click.option(
+    "--heatmap-for",
+    type=click.Choice(["predicted", *CLASS_NAMES, "all"]),
+    help="The class it speaks for, NAME.covid.heatmap.jpg; all: three files in one colour scale, to compare. "
+    "Default: predicted, the most probable.",
+)
+@click.option("--heatmap-format", type=click.Choice(OVERLAY_CHOICES), help="Default: jpeg; png is slower.")
+@click.option("--heatmap-method", type=click.Choice(METHOD_CHOICES), help="Default: gradcam.")
+@click.option(
+    "--heatmap-raw", is_flag=True, help="Also keep the maps themselves, of all classes: NAME.heatmap.npz."
+)
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
@@ -157,6 +180,13 @@ def main(list_models: bool, as_json: bool, debug: bool, **given: Any) -> None:
             "--watch needs a file for its results: add --out r.csv",
         ),
         (options.restart and options.out in (None, "-"), "--restart goes with --out FILE"),
+        *(
+            (
+                bool(given[name]) and options.heatmap is None,
+                f"--{name.replace('_', '-')} goes with --heatmap DIR",
+            )
+            for name in ("heatmap_for", "heatmap_format", "heatmap_method", "heatmap_raw")
+        ),
     ):
         if unfit:
             raise click.UsageError(message, context)
@@ -275,7 +305,15 @@ def _artifacts(options: Options) -> list[Artifact]:
     if options.heatmap is not None:
         from xray_infer.artifacts.overlays import Overlays
 
-        made.append(Overlays(options.heatmap))
+        made.append(
+            Overlays(
+                options.heatmap,
+                options.heatmap_for or "predicted",
+                options.heatmap_format or OVERLAY_CHOICES[0],
+                options.heatmap_raw,
+                options.heatmap_method or METHOD_CHOICES[0],
+            )
+        )
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from xray_infer.errors import ImageError
@@ -14,7 +14,21 @@ _PICTURES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", "
 _DICOM: Final = (".dcm", ".dicom", ".dic", ".ima")
 IMAGE_SUFFIXES: Final = frozenset((*_PICTURES, *_DICOM))
 
-OVERLAY_SUFFIX: Final = ".heatmap.png"
+# What a run writes beside its rows, see `xray_infer.artifacts`: an item's name and one of these.
+OVERLAY_SUFFIXES: Final[Mapping[str, str]] = {"jpeg": ".heatmap.jpg", "png": ".heatmap.png"}  # by format
+MAPS_SUFFIX: Final = ".heatmap.npz"
+THUMBNAIL_SUFFIX: Final = ".thumbnail.jpg"
+VIEW_SUFFIX: Final = ".view.jpg"
+OVERLAY_DICOM_SUFFIX: Final = ".heatmap.dcm"
+REPORT_DICOM_SUFFIX: Final = ".report.dcm"
+MADE_SUFFIXES: Final = (
+    *OVERLAY_SUFFIXES.values(),
+    MAPS_SUFFIX,
+    THUMBNAIL_SUFFIX,
+    VIEW_SUFFIX,
+    OVERLAY_DICOM_SUFFIX,
+    REPORT_DICOM_SUFFIX,
+)
 
 # An index that a DICOM export has beside its images, in the format of an image (PS3.10 section 8.6).
 _DICOM_INDEX: Final = "DICOMDIR"
@@ -25,7 +39,7 @@ _DRIVE: Final = re.compile(r"[A-Za-z]:")
 def judge_name(name: str) -> bool | None:
     """Say whether a file of this name or relative path is an input; None when its content must tell.
 
-    Hidden files, Finder's copies in __MACOSX, heat maps of an earlier run and DICOM's index are not. Whatever
+    Hidden files, Finder's copies in __MACOSX, what an earlier run made and DICOM's index are not. Whatever
     else has an image's suffix is, so that a damaged one gets a row. Exported DICOM files often have no
     suffix, or the end of a UID for one.
     """
@@ -33,7 +47,7 @@ def judge_name(name: str) -> bool | None:
     if any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts):
         return False
     last = parts[-1]
-    if last.endswith(OVERLAY_SUFFIX) or last.upper() == _DICOM_INDEX:
+    if last.endswith(MADE_SUFFIXES) or last.upper() == _DICOM_INDEX:
         return False
     return True if os.path.splitext(last)[1].lower() in IMAGE_SUFFIXES else None
 
