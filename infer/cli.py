@@ -304,7 +304,9 @@ def _artifacts(options: Options) -> list[Artifact]:
     made: list[Artifact] = []
     if options.heatmap is not None:
         from xray_infer.artifacts.overlays import Overlays
+        from xray_infer.atomic import make_folder
 
+        make_folder(options.heatmap)  # before a row is written that a run with another folder would refuse
         made.append(
             Overlays(
                 options.heatmap,

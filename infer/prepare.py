@@ -16,7 +16,7 @@ from xray_infer.preprocess import to_input
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """`input` is uint8 [224, 224, 1]; `pixels`, the gray picture at full size, uint8 [H, W], only for drawing."""
+    """`input` is uint8 [224, 224, 1]; `pixels`, for drawing only, the gray picture at full size."""
 
     input: NDArray[np.uint8]
     pixels: NDArray[np.uint8] | None = None

@@ -1,8 +1,8 @@
-"""The files of `--heatmap`: for each image with an answer an overlay, or one a class, and its maps on request.
+"""The files of `--heatmap`: for each image with an answer an overlay, or one a class; its maps on request.
 
-The overlay of the most probable class is `NAME.heatmap.jpg`; that of a class that was asked for bears its name,
-`NAME.covid.heatmap.jpg`, so that runs for several classes can share a folder. `NAME.heatmap.npz` holds all
-classes' maps as they were before they were drawn.
+The overlay of the most probable class is `NAME.heatmap.jpg`; that of a class that was asked for bears the
+class's name, `NAME.covid.heatmap.jpg`, so that runs for several classes can share a folder.
+`NAME.heatmap.npz` holds all classes' maps as they are before they are drawn.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from xray_infer.sources.selection import MAPS_SUFFIX, OVERLAY_SUFFIXES
 
 @dataclass(frozen=True, slots=True)
 class Overlays:
-    """See `Artifact`. `folder` is made when the first overlay is written.
+    """See `Artifact`. `folder` is made when it is needed.
 
     `wanted` is `predicted`, a class or `all`; `format` one of OVERLAY_SUFFIXES; `method` one of METHODS. With
     `raw` the maps are kept, too.

@@ -1,8 +1,9 @@
 """Heat over a gray picture: colour and opacity rise with it, and what lies below stays visible.
 
-The colours are plasma's (van der Walt and Smith 2015): perceptually uniform, lighter with every step, and of all
-such maps at hand the one whose mixture with gray gets more colourful from the first to the last step. Inferno and
-magma end near white, which bone has too; cividis goes through gray, viridis begins near it.
+The colours are plasma's (van der Walt and Smith 2015): perceptually uniform, lighter with every step, and of
+such maps the one that is best told from gray when mixed with it: its chroma (CIELAB) over a middle gray is 15
+at a quarter of the scale, 17, 27 and 60 at its end. Inferno's and magma's hottest, 27 and 18, are near the
+white of bone; cividis' is 1 at the half; viridis' is 5 at a quarter.
 """
 
 from __future__ import annotations

@@ -18,10 +18,11 @@ _INK: Final = (255, 255, 255)
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 
 MIN_LETTER: Final = 11  # height of a capital, in pixels
-_LETTERS_HIGH: Final = 64  # a picture's longer side, in capitals
+_LONGER: Final = 64  # a picture's longer side, in capitals' heights
+_SHORTER: Final = 6  # at least; a long and narrow picture would else be smaller than its caption
 _LEAST_WIDTH: Final = 26  # of the caption, in capitals' heights: some 28 letters
 _BAR_WIDTH: Final = 20  # at most, in capitals' heights
-_LEADING: Final = 1.8  # from line to line, in capitals' heights
+_LEADING: Final = 1.9  # from line to line, in capitals' heights
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Style:
 
     @classmethod
     def beside(cls, shape: tuple[int, int]) -> Style:
-        """Return the measures for a picture of this height and width: read at the same distance as it."""
-        letter = max(MIN_LETTER, round(max(shape) / _LETTERS_HIGH))
+        """Return the measures for a picture of this height and width: legible where all of it is in view."""
+        letter = max(MIN_LETTER, round(min(max(shape) / _LONGER, min(shape) / _SHORTER)))
         return cls(letter, max(shape[1], _LEAST_WIDTH * letter))
 
     @property
@@ -70,7 +71,7 @@ def _measure(text: str, scale: float, stroke: int) -> int:
 
 
 def draw_caption(style: Style, bar_end: str, paragraphs: Sequence[str]) -> NDArray[np.uint8]:
-    """Return BGR uint8 [h, style.width, 3]: the bar from 0 to `bar_end`, none if that is empty, and the text."""
+    """Return BGR uint8 [h, style.width, 3]: the bar from 0 to `bar_end`, unless that is empty; the text."""
     letter, margin = style.letter, style.letter
     lines = [line for one in paragraphs for line in wrap(style, one, style.width - 2 * margin)]
     step = round(_LEADING * letter)

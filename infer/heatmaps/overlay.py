@@ -61,7 +61,8 @@ def caption(style: Style, heatmap: Heatmap, row: Row) -> NDArray[np.uint8]:
         what = f"{heatmap.title} of '{name}', {heatmap.peak:.3g} at most; one scale for all classes."
     else:
         what = f"{heatmap.title} of '{name}'."
-    paragraphs = (f"{row.label}: {chances}", f"{what} {HEATMAP_NOTICE}", RESEARCH_NOTICE)
+    answer = f"Label: {row.label}. Probabilities: {chances}."
+    paragraphs = (answer, f"{what} {HEATMAP_NOTICE}", RESEARCH_NOTICE)
     return draw_caption(style, unit if heatmap.scale > 0 else "", paragraphs)
 
 

@@ -1,9 +1,9 @@
 """A small map to the size of its picture.
 
 A cell's value stands at the cell's centre, as in OpenCV's and PyTorch's resizing (half-pixel centres), and is
-reached there exactly. Between the centres runs a monotone cubic (Fritsch and Butland 1984): no value is larger
-or smaller than those of the cells around it, so nothing rings, as a plain cubic does, whose overshoots would
-draw heat where there is none; and no creases run along the cells' centres, as they do in a bilinear map.
+reached there. Between the centres runs a monotone cubic (Fritsch and Butland 1984): no value is larger or
+smaller than those of the cells around it. So nothing rings, as with a plain cubic, whose overshoots draw
+heat where there is none, and no creases run from centre to centre, as in a bilinear map.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Steps that a cell is divided into before the last, bilinear step, which is off by 0.1 % of the scale at most.
+# Steps that a cell is divided into; the bilinear step after them is off by 0.1 % of the scale at most.
 PER_CELL: Final = 32
 HEAT_LEVELS: Final = 256
 _FULL: Final = (HEAT_LEVELS - 1) * 256  # the last level, in the 16 bits between
