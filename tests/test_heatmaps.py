@@ -18,7 +18,7 @@ from xray_infer import Classifier
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.cli import METHOD_CHOICES, OVERLAY_CHOICES, main
 from xray_infer.heatmaps.blend import COLOURS, MAX_OPACITY, blend
-from xray_infer.heatmaps.caption import BACKGROUND, MIN_LETTER, Style, wrap
+from xray_infer.heatmaps.caption import BACKGROUND, MIN_LETTER, NO_BREAK, Style, wrap
 from xray_infer.heatmaps.methods import METHODS, Heatmap, heatmaps_for
 from xray_infer.heatmaps.overlay import ENCODERS, MOST_SIDE, draw_overlay, encode
 from xray_infer.heatmaps.upsample import PER_CELL, upsample
@@ -267,6 +267,7 @@ def test_lines_are_as_long_as_they_may_be():
         assert style.measure(line) <= 400
         assert style.measure(f"{line} {following.split()[0]}") > 400
     assert list(wrap(style, "overlong words", 10)) == ["overlong", "words"]
+    assert list(wrap(style, f"stay{NO_BREAK}together here", 10)) == ["stay together", "here"]
 
 
 def test_the_size_of_letters_is_that_asked_for():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xray_infer.heatmaps.blend import blend
 
 BACKGROUND: Final = 32  # dark, but no black: a picture's own black border ends visibly
+NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 _INK: Final = (255, 255, 255)
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -87,9 +88,13 @@ def draw_caption(style: Style, bar_end: str, paragraphs: Sequence[str]) -> NDArr
 
 
 def wrap(style: Style, text: str, width: int) -> Iterator[str]:
-    """Yield the text in lines that are no wider; a word that is wider has a line to itself."""
+    """Yield the text in lines that are no wider; a word that is wider has a line to itself.
+
+    Words with NO_BREAK between them stay in one line.
+    """
     line = ""
-    for word in text.split():
+    for word in text.split(" "):
+        word = word.replace(NO_BREAK, " ")
         longer = f"{line} {word}" if line else word
         if line and style.measure(longer) > width:
             yield line

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.heatmaps.blend import blend
-from xray_infer.heatmaps.caption import BACKGROUND, Style, draw_caption
+from xray_infer.heatmaps.caption import BACKGROUND, NO_BREAK, Style, draw_caption
 from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.heatmaps.upsample import upsample
 from xray_infer.results import Row
@@ -52,7 +52,7 @@ def draw_overlay(pixels: NDArray[np.uint8], heatmap: Heatmap, row: Row) -> NDArr
 def caption(style: Style, heatmap: Heatmap, row: Row) -> NDArray[np.uint8]:
     """Return what stands below the picture."""
     chances = ", ".join(
-        f"{name} {value:.1%}" for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)
+        f"{name}{NO_BREAK}{value:.1%}" for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)
     )
     name, unit = heatmap.class_name, f"{heatmap.scale:.3g} logit"
     if heatmap.peak == 0:
