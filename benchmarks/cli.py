@@ -320,6 +320,35 @@ def pipeline_command(folder: Path, images: int, rounds: int, debug: bool) -> Non
         click.echo(f"\n{bound(speeds)}\n{images} images, {rounds} interleaved rounds. {describe_machine()}")
 
 
+@main.command("heatmap")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--images", type=click.IntRange(1), default=88, show_default=True, help="Links to FOLDER's.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="After one warm-up.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def heatmap_command(folder: Path, images: int, rounds: int, debug: bool) -> None:
+    """Time what --heatmap adds on FOLDER's images: to the forward pass, in drawing, to the command."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.heatmap import (
+            compare_commands,
+            compare_passes,
+            measure_stages,
+            passes_table,
+            stages_table,
+        )
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.benchmarks.pipeline import parts_table, planted
+
+        with planted(folder, images) as many:
+            passes = compare_passes(rounds, say)
+            stages = measure_stages(many, rounds=rounds, report=say)
+            speeds = compare_commands(many, rounds=rounds, report=say)
+        click.echo("\n\n".join([passes_table(passes), stages_table(stages), parts_table(speeds)]))
+        click.echo(
+            f"\nWithout maps: the same file, its last feature map averaged before the head. {images} images, "
+            f"{rounds} interleaved rounds. {describe_machine()} {RESEARCH_NOTICE}"
+        )
+
+
 @main.command("memory")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(

@@ -101,7 +101,7 @@ def compare_parts(folder: Path, *, rounds: int, report: Report) -> dict[str, Spe
             for name, options in COMMANDS.items():
                 done = run_command(command_for(folder, out, options))
                 if number:
-                    _note(speeds[name], done, out)
+                    note(speeds[name], done, out)
     return speeds
 
 
@@ -116,7 +116,8 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _note(speeds: Speeds, done: CommandRun, out: Path) -> None:
+def note(speeds: Speeds, done: CommandRun, out: Path) -> None:
+    """Add what a finished folder command and its record say."""
     record = json.loads(out.with_name(f"{out.name}.run.json").read_text(encoding="utf-8"))
     images = record["counts"]["images"]
     speeds.images_per_s.append(images / record["time"]["seconds"])

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.closing import Closing
+from xray_infer.decode import decode
 from xray_infer.engine import Engine, EngineOptions, Task
-from xray_infer.limits import Limits
+from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.manifest import ModelManifest
 from xray_infer.model_choice import Wanted, select_model
 from xray_infer.results import Row
@@ -30,7 +31,7 @@ class Prediction:
     """What the model says of one image. Research use only: not for diagnosis.
 
     `row` is the result row as the command writes it. `cam` is the class activation map, float32 [7, 7, 3]
-    (`xray_infer.heatmaps.methods.grad_cam` makes a heat map of it), None where nothing was judged.
+    (`xray_infer.heatmaps.methods.grad_cam` makes heat maps of it), None where nothing was judged.
     """
 
     row: Row
@@ -70,6 +71,23 @@ class Prediction:
     def reason(self) -> str:
         """Why there is no label, or why it is uncertain; else empty."""
         return self.row.reason
+
+    def heatmap(self, image: Image, of: str = "predicted") -> NDArray[np.uint8]:
+        """Draw Grad-CAM over the image that was classified, as the command does: BGR uint8, for cv2.imwrite.
+
+        `image` is what `predict` was given. `of` is a class, or `predicted`, the most probable. Raises
+        ValueError where nothing was judged, ImageError where the image cannot be read again.
+        """
+        from xray_infer.heatmaps.methods import METHODS, grad_cam, heatmaps_for
+        from xray_infer.heatmaps.overlay import draw_overlay
+
+        if self.cam is None:
+            raise ValueError(f"there is no heat map: {self.status}, {self.reason}")
+        if of not in ("predicted", *CLASS_NAMES):
+            raise ValueError(f"no such class: {of}; take one of {', '.join(CLASS_NAMES)}, predicted")
+        pixels = decode(_item(image, 0).read(DEFAULT_LIMITS), side=0)
+        (found,) = heatmaps_for(of, grad_cam(self.cam), METHODS["gradcam"], self.raw_label)
+        return draw_overlay(pixels, found, self.row)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xray_infer import __version__
-from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import OutputError, extra_for
 from xray_infer.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS
 from xray_infer.native_output import hide_native_output
@@ -32,6 +32,9 @@ Command = Callable[..., Any]
 
 EXIT_SOME_FAILED = 1
 RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", "auto")
+# Names in `heatmaps.methods.METHODS` and `sources.selection.OVERLAY_SUFFIXES`, which load numpy.
+METHOD_CHOICES = ("gradcam",)
+OVERLAY_CHOICES = ("jpeg", "png")
 MEGA = 1_000_000
 
 
@@ -50,6 +53,10 @@ class Options:
     runtime: str | None
     model: Path | None
     heatmap: Path | None
+    heatmap_for: str | None
+    heatmap_format: str | None
+    heatmap_method: str | None
+    heatmap_raw: bool
     dicom_out: Path | None
     report: Path | None
     workers: int | None
@@ -112,7 +119,23 @@ def limit_option(name: str, default: float, text: str) -> Callable[[Command], Co
 )
 @click.option("--list-models", is_flag=True, help="List the models that ship, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="With --list-models: print JSON.")
-@click.option("--heatmap", type=click.Path(path_type=Path), help="Folder for a Grad-CAM overlay per image.")
+@click.option(
+    "--heatmap",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Draw a heat map over each image, at its own size, in DIR: NAME.heatmap.jpg.",
+)
+@click.option(
+    "--heatmap-for",
+    type=click.Choice(["predicted", *CLASS_NAMES, "all"]),
+    help="The class it speaks for, NAME.covid.heatmap.jpg; all: three files in one colour scale, to compare. "
+    "Default: predicted, the most probable.",
+)
+@click.option("--heatmap-format", type=click.Choice(OVERLAY_CHOICES), help="Default: jpeg; png is slower.")
+@click.option("--heatmap-method", type=click.Choice(METHOD_CHOICES), help="Default: gradcam.")
+@click.option(
+    "--heatmap-raw", is_flag=True, help="Also keep the maps themselves, of all classes: NAME.heatmap.npz."
+)
 @click.option(
     "--dicom-out",
     type=click.Path(path_type=Path),
@@ -175,6 +198,13 @@ def main(list_models: bool, as_json: bool, debug: bool, **given: Any) -> None:
         (
             options.report is not None and options.out in (None, "-"),
             "--report goes with a file of results: add --out results.csv",
+        ),
+        *(
+            (
+                bool(given[name]) and options.heatmap is None,
+                f"--{name.replace('_', '-')} goes with --heatmap DIR",
+            )
+            for name in ("heatmap_for", "heatmap_format", "heatmap_method", "heatmap_raw")
         ),
     ):
         if unfit:
@@ -300,8 +330,18 @@ def _artifacts(options: Options, model: Model) -> list[Artifact]:
     made: list[Artifact] = []
     if options.heatmap is not None:
         from xray_infer.artifacts.overlays import Overlays
+        from xray_infer.atomic import make_folder
 
-        made.append(Overlays(options.heatmap))
+        make_folder(options.heatmap)  # before a row is written that a run with another folder would refuse
+        made.append(
+            Overlays(
+                options.heatmap,
+                options.heatmap_for or "predicted",
+                options.heatmap_format or OVERLAY_CHOICES[0],
+                options.heatmap_raw,
+                options.heatmap_method or METHOD_CHOICES[0],
+            )
+        )
     if options.dicom_out is not None:
         made.append(_dicom_objects(options.dicom_out, options, model))
     return made

@@ -59,6 +59,20 @@ def decode(data: bytes, *, side: int = INPUT_SIDE, limits: Limits = DEFAULT_LIMI
     return upright(255 - gray if header.white_is_zero else gray, header.orientation)
 
 
+def full_size(
+    pixels: NDArray[np.uint8], data: bytes, *, limits: Limits = DEFAULT_LIMITS
+) -> NDArray[np.uint8]:
+    """Return what `decode` made of `data` at its full size: `pixels` themselves unless a JPEG was reduced.
+
+    Decoded anew, for to look at: the model's input is made of the same pixels with and without drawing.
+    Raises ImageError.
+    """
+    header = read_header(data, limits=limits)
+    if header.format != "jpeg" or _flags(header, INPUT_SIDE) == _flags(header, 0):
+        return pixels
+    return decode(data, side=0, limits=limits)
+
+
 def _flags(header: Header, side: int) -> int:
     if header.format == "bmp":
         return cv2.IMREAD_COLOR  # without the fourth channel

@@ -62,9 +62,9 @@ class Classified:
     """An image with an answer, and all that it was made from, for whatever is made of it in turn.
 
     `row` is `ok`, or `rejected` by its score: it has no probabilities then.
-    `data`: the file's bytes. `pixels`: the gray picture, uint8 [H, W]. `input`: uint8 [224, 224, 1]. `cam`:
-    float32 [7, 7, 3]. `run` classifies other inputs, uint8 [N, 224, 224, 1], any N >= 1, with the session of
-    this image's worker; only for as long as the call that was given this lasts.
+    `data`: the file's bytes. `pixels`: the gray picture at its full size, uint8 [H, W]. `input`:
+    uint8 [224, 224, 1]. `cam`: float32 [7, 7, 3]. `run` classifies other inputs, uint8 [N, 224, 224, 1], any
+    N >= 1, with the session of this image's worker; only for as long as the call that was given this lasts.
     """
 
     item: Item

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.decode import decode
+from xray_infer.decode import decode, full_size
 from xray_infer.errors import ImageError
 from xray_infer.limits import Limits
 from xray_infer.preprocess import to_input
@@ -16,7 +16,7 @@ from xray_infer.preprocess import to_input
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """`input` is uint8 [224, 224, 1]; `pixels`, the gray picture uint8 [H, W], is kept only for drawing."""
+    """`input` is uint8 [224, 224, 1]; `pixels`, for drawing only, the gray picture at full size."""
 
     input: NDArray[np.uint8]
     pixels: NDArray[np.uint8] | None = None
@@ -30,7 +30,7 @@ def prepare(data: bytes, *, limits: Limits, keep_pixels: bool = False) -> Prepar
     """Decode one image and make the model's input of it. Raises ImageError."""
     try:
         pixels = decode(data, limits=limits)
-        return Prepared(to_input(pixels), pixels if keep_pixels else None)
+        return Prepared(to_input(pixels), full_size(pixels, data, limits=limits) if keep_pixels else None)
     except MemoryError as error:
         raise out_of_memory() from error
 

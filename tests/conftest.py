@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from specimens import example_manifest, jpeg, png
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import read_images
 from xray_infer.manifest import MANIFEST_KEY, ModelManifest
+from xray_infer.sources.folder import FileItem
 from xray_infer.train.data.splits import random_split, write_manifest
 
 REPOSITORY = Path(__file__).parent.parent
@@ -55,6 +57,27 @@ def heeds_interrupts() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def stop_after(monkeypatch, heeds_interrupts):
+    """Make the command meet a signal after so many items have been read."""
+
+    def arm(count: int, number: int = signal.SIGINT) -> list[str]:
+        read: list[str] = []
+        really_read, armed = FileItem.read, [True]
+
+        def read_and_stop(item, limits):
+            read.append(item.name)
+            if len(read) == count and armed:
+                armed.clear()
+                os.kill(os.getpid(), number)
+            return really_read(item, limits)
+
+        monkeypatch.setattr(FileItem, "read", read_and_stop)
+        return read
+
+    return arm
 
 
 def _plant_tree(root: Path) -> Path:

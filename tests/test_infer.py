@@ -4,7 +4,6 @@ import csv
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -222,14 +221,6 @@ def test_items_are_taken_only_as_they_are_needed(folder, tiny_onnx):
     assert taken <= 5 + 2 * 4
 
 
-def test_heat_maps_of_an_earlier_run_are_no_input(folder, tiny_onnx, tmp_path):
-    for _ in range(2):
-        result = run(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--heatmap", folder / "maps")
-    assert len(list(folder.rglob("*.heatmap.png"))) == 6
-    assert [row["path"] for row in rows_of(tmp_path / "r.csv")] == GOOD
-    assert "8 other files were skipped" in result.stderr
-
-
 def test_names_that_are_not_utf8_or_hold_newlines_and_quotes(folder, tiny_onnx, tmp_path):
     data = (folder / "film0.png").read_bytes()
     for name in (b'new\nline "q", x.png', b"latin\xe9.png"):
@@ -239,47 +230,6 @@ def test_names_that_are_not_utf8_or_hold_newlines_and_quotes(folder, tiny_onnx, 
     paths = [row["path"] for row in rows_of(tmp_path / "r.csv")]
     assert 'new\nline "q", x.png' in paths
     assert "latin\\xe9.png" in paths
-
-
-def test_heat_maps_are_written_beside_each_other(folder, tiny_onnx, tmp_path, xray):
-    (folder / "film0.jpg").write_bytes(jpeg(xray))
-    (folder / "bad.png").write_bytes(b"")
-    result = run(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--heatmap", tmp_path / "maps")
-    assert result.exit_code == 1
-    written = sorted(
-        path.relative_to(tmp_path / "maps").as_posix() for path in tmp_path.rglob("*.heatmap.png")
-    )
-    assert written == sorted(f"{name}.heatmap.png" for name in [*GOOD, "film0.jpg"])
-    overlay = cv2.imread(str(tmp_path / "maps" / "film0.png.heatmap.png"))
-    assert max(overlay.shape[:2]) > 768  # the picture and its caption
-    assert np.ptp(overlay.astype(int), axis=2).max() > 0  # there is colour
-
-
-@pytest.mark.parametrize(
-    ("name", "place"),
-    [
-        ("a.png", "a.png.heatmap.png"),
-        ("ward b/a.jpg", "ward b/a.jpg.heatmap.png"),
-        ("/etc/a.png", "%2F/etc/a.png.heatmap.png"),
-        ("../../a.png", "%2E%2E/%2E%2E/a.png.heatmap.png"),
-        ("s3://bucket/a.png", "s3%3A/%2F/bucket/a.png.heatmap.png"),
-        ("C:\\films\\a\n.png", "C%3A%5Cfilms%5Ca%0A.png.heatmap.png"),
-        ("50%2E.png", "50%252E.png.heatmap.png"),
-    ],
-)
-def test_heat_maps_stay_in_their_folder_whatever_the_name(tmp_path, name, place):
-    from xray_infer.artifacts.naming import file_for
-
-    assert file_for(tmp_path, name, ".heatmap.png") == tmp_path / place
-
-
-def test_heat_maps_of_long_names_are_written_and_do_not_collide(folder, tiny_onnx, tmp_path):
-    data = (folder / "film0.png").read_bytes()
-    for last in "ab":
-        (folder / f"{'é' * 124}{last}.png").write_bytes(data)
-    result = run(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--heatmap", tmp_path / "maps")
-    assert result.exit_code == 0, result.stderr
-    assert len(list((tmp_path / "maps").rglob("*.heatmap.png"))) == 8
 
 
 def test_an_item_can_be_a_single_path(tiny_onnx, folder):

@@ -254,6 +254,8 @@ def test_the_viewer_follows_filters_and_order(tab, long_report):
 
 def test_heat_maps_of_all_classes_can_be_chosen(tab, tmp_path):
     class EveryClass:
+        method = "gradcam"
+
         def files(self, name):
             return {one: tmp_path / "maps" / f"{name}.{one}.heatmap.jpg" for one in CLASS_NAMES}
 

@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from specimens import jpeg, png
 
 from xray_infer.cli import main
-from xray_infer.sources.folder import FileItem
 
 KILLS = int(os.environ.get("XRAY_TEST_KILLS", "10"))  # how often the kill test kills; 100 for a night
 
@@ -43,27 +42,6 @@ def many(tmp_path, xray) -> Path:
         (root / "b" / f"bad{index}.jpg").write_bytes(jpeg(xray)[: 90 * index])
     (root / 'name "of",=cmd\n\udce9.png').write_bytes(png(xray))
     return root
-
-
-@pytest.fixture
-def stop_after(monkeypatch, heeds_interrupts):
-    """Make the command meet a signal after so many items have been read."""
-
-    def arm(count: int, number: int = signal.SIGINT) -> list[str]:
-        read: list[str] = []
-        really_read, armed = FileItem.read, [True]
-
-        def read_and_stop(item, limits):
-            read.append(item.name)
-            if len(read) == count and armed:
-                armed.clear()
-                os.kill(os.getpid(), number)
-            return really_read(item, limits)
-
-        monkeypatch.setattr(FileItem, "read", read_and_stop)
-        return read
-
-    return arm
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

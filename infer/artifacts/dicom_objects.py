@@ -31,7 +31,7 @@ from xray_infer.heatmaps.overlay import draw_overlay
 from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.magic import HEAD_BYTES, image_format
 from xray_infer.printable import printable_name
-from xray_infer.sources.selection import HEATMAP_OBJECT_SUFFIX, PICTURES, REPORT_OBJECT_SUFFIX
+from xray_infer.sources.selection import OVERLAY_DICOM_SUFFIX, PICTURES, REPORT_DICOM_SUFFIX
 
 MOST_NAMED: Final = 5
 
@@ -107,7 +107,7 @@ class DicomObjects:
 
     def _paths(self, name: str) -> tuple[Path, Path]:
         heatmap, report = (
-            file_for(self.folder, name, suffix) for suffix in (HEATMAP_OBJECT_SUFFIX, REPORT_OBJECT_SUFFIX)
+            file_for(self.folder, name, suffix) for suffix in (OVERLAY_DICOM_SUFFIX, REPORT_DICOM_SUFFIX)
         )
         return heatmap, report
 

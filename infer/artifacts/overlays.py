@@ -1,46 +1,97 @@
-"""The files of `--heatmap`: an overlay for each image with an answer."""
+"""The files of `--heatmap`: for each image with an answer an overlay, or one a class; its maps on request.
+
+The overlay of the most probable class is `NAME.heatmap.jpg`; that of a class that was asked for bears the
+class's name, `NAME.covid.heatmap.jpg`, so that runs for several classes can share a folder.
+`NAME.heatmap.npz` holds all classes' maps as they are before they are drawn.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
+import numpy as np
 
 from xray_infer.artifacts.naming import file_for, write_file
+from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.engine import Classified
-from xray_infer.heatmaps.methods import METHODS, heatmaps_for
-from xray_infer.heatmaps.overlay import draw_overlay
-from xray_infer.sources.selection import OVERLAY_SUFFIX
+from xray_infer.heatmaps.methods import METHODS, Maps, heatmaps_for
+from xray_infer.heatmaps.overlay import draw_overlay, encode
+from xray_infer.results import Row
+from xray_infer.sources.selection import MAPS_SUFFIX, OVERLAY_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
 class Overlays:
-    """See `Artifact`. `folder` is made when the first overlay is written."""
+    """See `Artifact`. `folder` is made when it is needed.
+
+    `wanted` is `predicted`, a class or `all`; `format` one of OVERLAY_SUFFIXES; `method` one of METHODS. With
+    `raw` the maps are kept, too.
+    """
 
     folder: Path
+    wanted: str = "predicted"
+    format: str = "jpeg"
+    raw: bool = False
+    method: str = "gradcam"
 
     def facts(self) -> Mapping[str, Any]:
-        """Return the folder."""
-        return {"heatmap": str(self.folder.resolve())}
+        """Return the folder and what is asked for."""
+        return {
+            "heatmap": str(self.folder.resolve()),
+            "heatmap_for": self.wanted,
+            "heatmap_format": self.format,
+            "heatmap_raw": self.raw,
+            "heatmap_method": self.method,
+        }
 
     def make(self, classified: Classified) -> None:
-        """Draw and write one image's overlay. Raises OutputError."""
-        method = METHODS["gradcam"]
-        row = classified.row
-        (heatmap,) = heatmaps_for("predicted", method.explain(classified), method, row.raw_label)
-        overlay = draw_overlay(classified.pixels, heatmap, row)
-        write_file(self._path(classified.item.name), cv2.imencode(".png", overlay)[1].tobytes())
+        """Draw and write one image's files. Raises OutputError."""
+        method = METHODS[self.method]
+        name, row = classified.item.name, classified.row
+        maps = method.explain(classified)
+        heatmaps = heatmaps_for(self.wanted, maps, method, row.raw_label)
+        for path, heatmap in zip(self.files(name).values(), heatmaps, strict=True):
+            write_file(path, encode(draw_overlay(classified.pixels, heatmap, row), self.format))
+        if self.raw:
+            write_file(self._maps(name), maps_file(maps, self.method, row))
 
     def stands(self, name: str) -> bool:
-        """Say whether an item's overlay is there."""
-        return self._path(name).is_file()
+        """Say whether all files of an item are there."""
+        paths = [*self.files(name).values(), *([self._maps(name)] if self.raw else [])]
+        return all(path.is_file() for path in paths)
 
     def files(self, name: str) -> Mapping[str, Path]:
-        """Return an item's overlays by what they show: `predicted`, or a class."""
-        return {"predicted": self._path(name)}
+        """Return an item's overlays by what they show, `predicted` or a class, as `heatmaps_for` has them."""
+        classes = CLASS_NAMES if self.wanted == "all" else (self.wanted,)
+        suffix = OVERLAY_SUFFIXES[self.format]
+        return {
+            one: file_for(self.folder, name, suffix if one == "predicted" else f".{one}{suffix}")
+            for one in classes
+        }
 
-    def _path(self, name: str) -> Path:
-        return file_for(self.folder, name, OVERLAY_SUFFIX)
+    def _maps(self, name: str) -> Path:
+        return file_for(self.folder, name, MAPS_SUFFIX)
+
+
+def maps_file(maps: Maps, method: str, row: Row) -> bytes:
+    """Return the maps of all classes with what they belong to, as NumPy's .npz; no pickle is in it.
+
+    `maps` is float32 [h, w, 3] >= 0, in units of each class's logit. The same maps give the same bytes.
+    """
+    stream = io.BytesIO()
+    np.savez(
+        stream,
+        maps=np.asarray(maps, dtype=np.float32),
+        class_names=np.array(CLASS_NAMES),
+        probabilities=np.array(row.probabilities, np.float32),
+        method=np.array(method),
+        unit=np.array("logit"),
+        model=np.array(row.model),
+        model_sha256=np.array(row.model_sha256),
+        notice=np.array(f"{HEATMAP_NOTICE} {RESEARCH_NOTICE}"),
+    )
+    return stream.getvalue()

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from xray_infer.artifacts.naming import file_for, write_file
 from xray_infer.engine import Classified
+from xray_infer.heatmaps.blend import blend
 from xray_infer.heatmaps.methods import METHODS, Heatmap, heatmaps_for
-from xray_infer.heatmaps.overlay import blend
+from xray_infer.heatmaps.upsample import upsample
 from xray_infer.results import OK, Row
-from xray_infer.sources.selection import REPORT_OVERLAY_SUFFIX, THUMBNAIL_SUFFIX, VIEW_SUFFIX
+from xray_infer.sources.selection import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIEW_SUFFIX
 
 THUMBNAIL_SIDE: Final = 160  # longest side in pixels
 VIEW_SIDE: Final = 1024
@@ -42,7 +43,7 @@ class ReportPictures:
     @property
     def suffixes(self) -> Mapping[str, str]:
         """What follows `stem`, by kind of picture."""
-        own = {"overlay": REPORT_OVERLAY_SUFFIX} if self.overlays else {}
+        own = {"overlay": OVERLAY_SUFFIXES["jpeg"]} if self.overlays else {}
         return {"thumbnail": THUMBNAIL_SUFFIX, "view": VIEW_SUFFIX, **own}
 
     @staticmethod
@@ -81,7 +82,13 @@ class ReportPictures:
 
 def with_heat(pixels: NDArray[np.uint8], heatmap: Heatmap) -> NDArray[np.uint8]:
     """Return a gray picture, uint8 [H, W], coloured by a heat map, BGR [H, W, 3]."""
-    return blend(pixels, heatmap.values, heatmap.scale)
+    height, width = pixels.shape
+    coloured = np.empty((height, width, 3), np.uint8)
+    if heatmap.scale > 0:
+        blend(pixels, upsample(heatmap.values, heatmap.scale, (width, height)), coloured)
+    else:
+        coloured[:] = pixels[..., None]
+    return coloured
 
 
 def shrunk(pixels: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""A heat map over its picture, with what a reader must know beside it."""
+"""A heat map over its picture, at the picture's own size, with what a reader must know below it."""
 
 from __future__ import annotations
 
@@ -9,60 +9,72 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
+from xray_infer.heatmaps.blend import blend
+from xray_infer.heatmaps.caption import BACKGROUND, NO_BREAK, Style, draw_caption
 from xray_infer.heatmaps.methods import Heatmap
+from xray_infer.heatmaps.upsample import upsample
 from xray_infer.results import Row
 
-OVERLAY_SIDE: Final = 768  # longer side of the drawn picture, in pixels
-MAX_OPACITY: Final = 0.55
-COLOURS: Final = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)  # BGR
-_LINE: Final = 26
-_MARGIN: Final = 10
+# JPEG's colours at full resolution: with halved ones the bar's and the heat's edges bleed.
+_JPEG: Final = (
+    *(cv2.IMWRITE_JPEG_QUALITY, 90),
+    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+)
+# By format: the encoder's name and settings.
+ENCODERS: Final = {
+    "jpeg": (".jpg", _JPEG),
+    "png": (".png", (cv2.IMWRITE_PNG_COMPRESSION, 1)),
+}
+MOST_SIDE: Final = 60_000  # of a picture, in pixels; JPEG ends at 65,500, its caption included
 
 
 def draw_overlay(pixels: NDArray[np.uint8], heatmap: Heatmap, row: Row) -> NDArray[np.uint8]:
-    """Draw one class's heat map over the picture.
+    """Draw one class's heat map over the picture, uint8 [H, W].
 
-    `pixels` is uint8 [H, W]. Returns BGR uint8: the picture with its longer side at
-    768 pixels, coloured from transparent (no heat) to the map's own maximum, a colour bar, and a caption
-    with label, probabilities and the notices.
+    Returns BGR uint8: at its top left corner the picture, [:H, :W], nothing of it covered but by heat, from
+    transparent to `heatmap.scale`; below it a colour bar, the label, all probabilities and the notices. Wider
+    than the picture where that is too narrow for text. A side longer than MOST_SIDE is made that long.
     """
+    pixels = _bounded(pixels)
     height, width = pixels.shape
-    scale = OVERLAY_SIDE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shown = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    picture = blend(shown, heatmap.values, heatmap.peak)
-    bar = np.linspace(255, 0, size[1]).astype(np.uint8)[:, None].repeat(14, axis=1)
-    body = np.hstack([picture, np.zeros((size[1], 4, 3), np.uint8), cv2.applyColorMap(bar, COLOURS)])
-    return np.vstack([body, _caption(row, heatmap, body.shape[1])])
+    style = Style.beside(pixels.shape)
+    below = caption(style, heatmap, row)
+    canvas = np.full((height + len(below), style.width, 3), BACKGROUND, np.uint8)
+    if heatmap.peak > 0:
+        heat = upsample(heatmap.values, heatmap.scale, (width, height))
+        blend(pixels, heat, canvas[:height, :width])
+    else:
+        canvas[:height, :width] = pixels[..., None]
+    canvas[height:] = below
+    return canvas
 
 
-def blend(pixels: NDArray[np.uint8], values: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
-    """Colour a picture by a map, from transparent (0) to opaque at `scale`, the value drawn as the hottest.
-
-    `pixels` is uint8 [H, W], `values` float32 [h, w] >= 0. Returns BGR uint8 [H, W, 3]; the plain
-    picture where `scale` is 0.
-    """
-    picture = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
-    if scale <= 0:
-        return picture
-    size = (pixels.shape[1], pixels.shape[0])
-    smooth = np.clip(cv2.resize(values / scale, size, interpolation=cv2.INTER_CUBIC), 0, 1)
-    colours = cv2.applyColorMap((smooth * 255).astype(np.uint8), COLOURS)
-    opacity = (MAX_OPACITY * smooth)[..., None]
-    return (picture * (1 - opacity) + colours * opacity).astype(np.uint8)
-
-
-def _caption(row: Row, heatmap: Heatmap, width: int) -> NDArray[np.uint8]:
+def caption(style: Style, heatmap: Heatmap, row: Row) -> NDArray[np.uint8]:
+    """Return what stands below the picture."""
     chances = ", ".join(
-        f"{name} {value:.1%}" for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)
+        f"{name}{NO_BREAK}{value:.1%}" for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)
     )
-    name = heatmap.class_name
-    what = f"{heatmap.title} of '{name}'" if heatmap.peak > 0 else f"No region speaks for '{name}'"
-    lines = (f"{row.label}: {chances}", f"{what}. {HEATMAP_NOTICE}", RESEARCH_NOTICE)
-    caption = np.zeros((_LINE * len(lines) + _MARGIN, width, 3), np.uint8)
-    for number, line in enumerate(lines):
-        (text_width, _), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
-        fitted = 0.5 * min(1.0, (width - 2 * _MARGIN) / max(1, text_width))
-        place = (_MARGIN, _LINE * (number + 1) - 6)
-        cv2.putText(caption, line, place, cv2.FONT_HERSHEY_SIMPLEX, fitted, (255, 255, 255), 1, cv2.LINE_AA)
-    return caption
+    name, unit = heatmap.class_name, f"{heatmap.scale:.3g} logit"
+    if heatmap.peak == 0:
+        what = f"No region speaks for '{name}'."
+    elif heatmap.peak < heatmap.scale:
+        what = f"{heatmap.title} of '{name}', {heatmap.peak:.3g} at most; one scale for all classes."
+    else:
+        what = f"{heatmap.title} of '{name}'."
+    answer = f"Label: {row.label}. Probabilities: {chances}."
+    paragraphs = (answer, f"{what} {HEATMAP_NOTICE}", RESEARCH_NOTICE)
+    return draw_caption(style, unit if heatmap.scale > 0 else "", paragraphs)
+
+
+def encode(overlay: NDArray[np.uint8], format: str) -> bytes:
+    """Return a file of a format in `ENCODERS`."""
+    suffix, settings = ENCODERS[format]
+    return cv2.imencode(suffix, overlay, settings)[1].tobytes()
+
+
+def _bounded(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = pixels.shape
+    if max(height, width) <= MOST_SIDE:
+        return pixels
+    size = (min(width, MOST_SIDE), min(height, MOST_SIDE))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -26,7 +26,8 @@ from xray_infer.artifacts.report_pictures import METHOD, ReportPictures
 from xray_infer.atomic import make_folder, refusal, write_atomically
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.errors import OutputError
-from xray_infer.heatmaps.overlay import COLOURS
+from xray_infer.heatmaps.blend import COLOURS
+from xray_infer.heatmaps.methods import METHODS
 from xray_infer.report import sections
 from xray_infer.report.histogram import Histograms
 from xray_infer.report.rows import MOST_ROWS, SHOWN, PageRows, linked_overlays, own_pictures
@@ -133,7 +134,7 @@ class Page:
             title=escaped(f"Chest X-ray report: {name}"),
             research_notice=escaped(RESEARCH_NOTICE),
             heatmap_notice=escaped(HEATMAP_NOTICE),
-            heatmap_title=escaped(METHOD.title),
+            heatmap_title=escaped(METHODS[self._overlays.method].title if self._overlays else METHOD.title),
             intended_use=escaped(_without_notice(record["model"]["intended_use"])),
             lead=sections.lead(record),
             counts=sections.counts(record),
