@@ -21,7 +21,7 @@ from xray_infer.heatmaps.blend import COLOURS, MAX_OPACITY, blend
 from xray_infer.heatmaps.caption import BACKGROUND, MIN_LETTER, NO_BREAK, Style, wrap
 from xray_infer.heatmaps.methods import METHODS, Heatmap, heatmaps_for
 from xray_infer.heatmaps.overlay import ENCODERS, MOST_SIDE, draw_overlay, encode
-from xray_infer.heatmaps.upsample import PER_CELL, upsample
+from xray_infer.heatmaps.upsample import PER_CELL, upsample, widen
 from xray_infer.results import OK, Row
 from xray_infer.sources.selection import MADE_SUFFIXES, OVERLAY_SUFFIXES, judge_name
 
@@ -48,6 +48,10 @@ def heatmap(values: np.ndarray, scale: float | None = None) -> Heatmap:
 
 
 # Up-sampling
+
+
+def heat_of(values: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
+    return widen(upsample(values, scale, size[1]), size[0])
 
 
 def cubic(cells: np.ndarray, at: float) -> np.ndarray:
@@ -87,7 +91,7 @@ def reference(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("size", [(500, 300), (300, 500), (64, 64), (20, 400), (7, 7)])
 def test_heat_is_that_of_a_plain_interpolation(size):
     values = random_map()
-    heat = upsample(values, values.max(), size)
+    heat = heat_of(values, values.max(), size)
     assert heat.dtype == np.uint16
     assert heat.shape == size[::-1]
     off = np.abs(heat / 256 - 255 * reference(values, size))
@@ -99,7 +103,7 @@ def test_heat_is_that_of_a_plain_interpolation(size):
 def test_a_cell_is_hottest_at_its_own_place(size, cell):
     values = np.zeros((7, 7), np.float32)
     values[cell] = 0.25
-    heat = upsample(values, 0.25, size).astype(int)
+    heat = heat_of(values, 0.25, size).astype(int)
     (width, height), (row, column) = size, cell
     centre = np.array([(row + 0.5) * height / 7 - 0.5, (column + 0.5) * width / 7 - 0.5])
     cell_size, step = np.array([height, width]) / 7, 1 + np.array([height, width]) / 7 / PER_CELL
@@ -118,7 +122,7 @@ def test_a_cell_is_hottest_at_its_own_place(size, cell):
 def test_nothing_rings(seed):
     """No heat where the cells around have none, none above the hottest of them; a cell has 100 pixels."""
     values = random_map(seed)
-    heat = upsample(values, values.max(), (700, 700)) / (256 * 255)
+    heat = heat_of(values, values.max(), (700, 700)) / (256 * 255)
     shares = values / values.max()
     for row in range(6):
         for column in range(6):
@@ -130,17 +134,17 @@ def test_nothing_rings(seed):
 
 def test_both_sides_of_a_picture_are_treated_alike():
     values = random_map()
-    heat = upsample(values, values.max(), (320, 200)).astype(int)
-    turned = upsample(np.ascontiguousarray(values.T), values.max(), (200, 320)).astype(int)
-    mirrored = upsample(np.ascontiguousarray(values[:, ::-1]), values.max(), (320, 200)).astype(int)
+    heat = heat_of(values, values.max(), (320, 200)).astype(int)
+    turned = heat_of(np.ascontiguousarray(values.T), values.max(), (200, 320)).astype(int)
+    mirrored = heat_of(np.ascontiguousarray(values[:, ::-1]), values.max(), (320, 200)).astype(int)
     assert np.abs(heat - turned.T).max() <= 2
     assert np.abs(heat - mirrored[:, ::-1]).max() <= 2
 
 
 def test_a_map_of_another_size_and_a_common_scale():
     values = np.full((14, 10), 0.1, np.float32)
-    assert set(np.unique(upsample(values, 0.4, (90, 70)))) == {round(255 * 256 / 4)}
-    assert set(np.unique(upsample(values, 0.05, (90, 70)))) == {255 * 256}  # above the scale: the hottest
+    assert set(np.unique(heat_of(values, 0.4, (90, 70)))) == {round(255 * 256 / 4)}
+    assert set(np.unique(heat_of(values, 0.05, (90, 70)))) == {255 * 256}  # above the scale: the hottest
 
 
 # Drawing

@@ -39,9 +39,10 @@ def draw_overlay(pixels: NDArray[np.uint8], heatmap: Heatmap, row: Row) -> NDArr
     height, width = pixels.shape
     style = Style.beside(pixels.shape)
     below = caption(style, heatmap, row)
-    canvas = np.full((height + len(below), style.width, 3), BACKGROUND, np.uint8)
+    canvas = np.empty((height + len(below), style.width, 3), np.uint8)
+    canvas[:height, width:] = BACKGROUND
     if heatmap.peak > 0:
-        heat = upsample(heatmap.values, heatmap.scale, (width, height))
+        heat = upsample(heatmap.values, heatmap.scale, height)
         blend(pixels, heat, canvas[:height, :width])
     else:
         canvas[:height, :width] = pixels[..., None]
