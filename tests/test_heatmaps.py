@@ -2,6 +2,9 @@
 
 import csv
 import io
+import subprocess
+import sys
+import time
 import zipfile
 from dataclasses import replace
 from itertools import pairwise
@@ -36,6 +39,10 @@ def run(*arguments: object):
 
 def files_in(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def visible(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
 
 
 def random_map(seed: int = 3) -> np.ndarray:
@@ -512,6 +519,30 @@ def test_an_interrupted_run_makes_good_what_is_missing(folder, tiny_onnx, tmp_pa
     assert len(files_in(maps)) == 4 * 14
     untouched = [f"{name}.covid.heatmap.jpg" for name in (done[1], *done[3:])]
     assert all((maps / name).stat().st_mtime_ns == times[name] for name in untouched)
+
+
+def test_killed_runs_leave_whole_files_and_end_as_an_undisturbed_one(folder, tiny_onnx, tmp_path):
+    """SIGKILL, at moments of its own choosing."""
+    for number in range(40):
+        (folder / f"more{number:02}.png").write_bytes((folder / f"film{number % 3}.png").read_bytes())
+    options = ["--model", tiny_onnx, "--heatmap-raw", "--heatmap-for", "all", "--quiet"]
+    whole, maps = tmp_path / "whole", tmp_path / "maps"
+    assert run(folder, "--out", tmp_path / "w.csv", "--heatmap", whole, *options).exit_code == 0
+    command = [sys.executable, "-m", "xray_infer", folder, "--out", tmp_path / "r.csv", "--heatmap", maps]
+    killed = 0
+    while not (tmp_path / "r.csv").exists():
+        wanted = len(list(maps.rglob("*.npz"))) + 9
+        process = subprocess.Popen([str(part) for part in (*command, *options)], stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(maps.rglob("*.npz"))) < wanted:
+            time.sleep(0.002)
+        killed += process.poll() is None
+        process.kill()
+        process.wait()
+        for path in visible(maps):
+            assert path.read_bytes() == (whole / path.relative_to(maps)).read_bytes()
+    assert killed >= 1
+    assert len(visible(maps)) == len(visible(whole)) == 46 * 4
+    assert (tmp_path / "r.csv").read_bytes() == (tmp_path / "w.csv").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.heatmaps.upsample import upsample
 from xray_infer.results import Row
 
-# JPEG's colours at full resolution: with halved ones the bar's and the heat's edges bleed.
+# Colours at full resolution: with halved ones the bar's edges are off by up to 70 gray levels instead of 31,
+# for a file a seventh smaller. At 90 all but a thousandth of the picture is within 4; 95 is half as large again.
 _JPEG: Final = (
     *(cv2.IMWRITE_JPEG_QUALITY, 90),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
