@@ -16,7 +16,7 @@ from xray_infer.heatmaps.upsample import upsample
 from xray_infer.results import Row
 
 # Colours at full resolution: with halved ones the bar's edges are off by up to 70 gray levels instead of 31,
-# for a file a seventh smaller. At 90 all but a thousandth of the picture is within 4; 95 is half as large again.
+# for a file a seventh smaller. At 90 all but 0.1 % of the picture is within 4; 95 takes half as much again.
 _JPEG: Final = (
     *(cv2.IMWRITE_JPEG_QUALITY, 90),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
