@@ -155,7 +155,7 @@ def measure_stages(folder: Path, *, rounds: int, report: Report) -> Stages:
 
 
 def _classified(folder: Path, session: Session) -> Iterator[Classified]:
-    """Yield the folder's images with their answers, as the engine hands them on. Raises DataError for none."""
+    """Yield the folder's images with their answers, as the engine does. Raises DataError for none."""
     maker = RowMaker(session.manifest.name, "", session.runtime, Rules())
     none = True
     for item in local_source(folder):
@@ -180,9 +180,9 @@ def _draw(classified: Classified, scratch: Path) -> tuple[dict[str, float], dict
     (heatmap,) = heatmaps_for("predicted", method.explain(classified), method, row.raw_label)
     height, width = pixels.shape
     if heatmap.peak > 0:
-        heat = upsample(heatmap.values, heatmap.scale, (width, height))
+        heat = upsample(heatmap.values, heatmap.scale, height)
         canvas = np.empty((height, width, 3), np.uint8)
-        ms["up-sample"] = _ms(lambda: upsample(heatmap.values, heatmap.scale, (width, height)))
+        ms["up-sample"] = _ms(lambda: upsample(heatmap.values, heatmap.scale, height))
         ms["blend"] = _ms(lambda: blend(pixels, heat, canvas))
     ms["bar and text"] = _ms(lambda: caption(Style.beside(pixels.shape), heatmap, row))
     ms["all of the drawing"] = _ms(lambda: draw_overlay(pixels, heatmap, row))

@@ -1,8 +1,8 @@
 """A model file without its heat maps: the last feature map is averaged before the head, as classifiers do it.
 
-In a file as it ships the head is a 1x1 convolution of the feature map, which makes the map; the map's mean is the
-logit. With the average before it the same head gives the same logits, and there is no map to compute: what
-that saves is what the maps cost. The output `cam` remains, one cell large.
+In a file as it ships the head is a 1x1 convolution of the feature map, which makes the map; the map's mean is
+the logit. With the average before it the same head gives the same logits, and there is no map to compute:
+what that saves is what the maps cost. The output `cam` remains, one cell large.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 import csv
 import io
+import subprocess
+import sys
+import time
 import zipfile
 from dataclasses import replace
 from itertools import pairwise
@@ -21,7 +24,7 @@ from xray_infer.heatmaps.blend import COLOURS, MAX_OPACITY, blend
 from xray_infer.heatmaps.caption import BACKGROUND, MIN_LETTER, NO_BREAK, Style, wrap
 from xray_infer.heatmaps.methods import METHODS, Heatmap, heatmaps_for
 from xray_infer.heatmaps.overlay import ENCODERS, MOST_SIDE, draw_overlay, encode
-from xray_infer.heatmaps.upsample import PER_CELL, upsample
+from xray_infer.heatmaps.upsample import PER_CELL, upsample, widen
 from xray_infer.results import OK, Row
 from xray_infer.sources.selection import MADE_SUFFIXES, OVERLAY_SUFFIXES, judge_name
 
@@ -38,6 +41,10 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
+def visible(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+
+
 def random_map(seed: int = 3) -> np.ndarray:
     """Much of it zero, as in real maps."""
     return np.maximum(np.random.default_rng(seed).normal(size=(7, 7)), 0).astype(np.float32)
@@ -48,6 +55,10 @@ def heatmap(values: np.ndarray, scale: float | None = None) -> Heatmap:
 
 
 # Up-sampling
+
+
+def heat_of(values: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
+    return widen(upsample(values, scale, size[1]), size[0])
 
 
 def cubic(cells: np.ndarray, at: float) -> np.ndarray:
@@ -87,7 +98,7 @@ def reference(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("size", [(500, 300), (300, 500), (64, 64), (20, 400), (7, 7)])
 def test_heat_is_that_of_a_plain_interpolation(size):
     values = random_map()
-    heat = upsample(values, values.max(), size)
+    heat = heat_of(values, values.max(), size)
     assert heat.dtype == np.uint16
     assert heat.shape == size[::-1]
     off = np.abs(heat / 256 - 255 * reference(values, size))
@@ -99,7 +110,7 @@ def test_heat_is_that_of_a_plain_interpolation(size):
 def test_a_cell_is_hottest_at_its_own_place(size, cell):
     values = np.zeros((7, 7), np.float32)
     values[cell] = 0.25
-    heat = upsample(values, 0.25, size).astype(int)
+    heat = heat_of(values, 0.25, size).astype(int)
     (width, height), (row, column) = size, cell
     centre = np.array([(row + 0.5) * height / 7 - 0.5, (column + 0.5) * width / 7 - 0.5])
     cell_size, step = np.array([height, width]) / 7, 1 + np.array([height, width]) / 7 / PER_CELL
@@ -118,7 +129,7 @@ def test_a_cell_is_hottest_at_its_own_place(size, cell):
 def test_nothing_rings(seed):
     """No heat where the cells around have none, none above the hottest of them; a cell has 100 pixels."""
     values = random_map(seed)
-    heat = upsample(values, values.max(), (700, 700)) / (256 * 255)
+    heat = heat_of(values, values.max(), (700, 700)) / (256 * 255)
     shares = values / values.max()
     for row in range(6):
         for column in range(6):
@@ -130,17 +141,17 @@ def test_nothing_rings(seed):
 
 def test_both_sides_of_a_picture_are_treated_alike():
     values = random_map()
-    heat = upsample(values, values.max(), (320, 200)).astype(int)
-    turned = upsample(np.ascontiguousarray(values.T), values.max(), (200, 320)).astype(int)
-    mirrored = upsample(np.ascontiguousarray(values[:, ::-1]), values.max(), (320, 200)).astype(int)
+    heat = heat_of(values, values.max(), (320, 200)).astype(int)
+    turned = heat_of(np.ascontiguousarray(values.T), values.max(), (200, 320)).astype(int)
+    mirrored = heat_of(np.ascontiguousarray(values[:, ::-1]), values.max(), (320, 200)).astype(int)
     assert np.abs(heat - turned.T).max() <= 2
     assert np.abs(heat - mirrored[:, ::-1]).max() <= 2
 
 
 def test_a_map_of_another_size_and_a_common_scale():
     values = np.full((14, 10), 0.1, np.float32)
-    assert set(np.unique(upsample(values, 0.4, (90, 70)))) == {round(255 * 256 / 4)}
-    assert set(np.unique(upsample(values, 0.05, (90, 70)))) == {255 * 256}  # above the scale: the hottest
+    assert set(np.unique(heat_of(values, 0.4, (90, 70)))) == {round(255 * 256 / 4)}
+    assert set(np.unique(heat_of(values, 0.05, (90, 70)))) == {255 * 256}  # above the scale: the hottest
 
 
 # Drawing
@@ -508,6 +519,30 @@ def test_an_interrupted_run_makes_good_what_is_missing(folder, tiny_onnx, tmp_pa
     assert len(files_in(maps)) == 4 * 14
     untouched = [f"{name}.covid.heatmap.jpg" for name in (done[1], *done[3:])]
     assert all((maps / name).stat().st_mtime_ns == times[name] for name in untouched)
+
+
+def test_killed_runs_leave_whole_files_and_end_as_an_undisturbed_one(folder, tiny_onnx, tmp_path):
+    """SIGKILL, at moments of its own choosing."""
+    for number in range(40):
+        (folder / f"more{number:02}.png").write_bytes((folder / f"film{number % 3}.png").read_bytes())
+    options = ["--model", tiny_onnx, "--heatmap-raw", "--heatmap-for", "all", "--quiet"]
+    whole, maps = tmp_path / "whole", tmp_path / "maps"
+    assert run(folder, "--out", tmp_path / "w.csv", "--heatmap", whole, *options).exit_code == 0
+    command = [sys.executable, "-m", "xray_infer", folder, "--out", tmp_path / "r.csv", "--heatmap", maps]
+    killed = 0
+    while not (tmp_path / "r.csv").exists():
+        wanted = len(list(maps.rglob("*.npz"))) + 9
+        process = subprocess.Popen([str(part) for part in (*command, *options)], stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(maps.rglob("*.npz"))) < wanted:
+            time.sleep(0.002)
+        killed += process.poll() is None
+        process.kill()
+        process.wait()
+        for path in visible(maps):
+            assert path.read_bytes() == (whole / path.relative_to(maps)).read_bytes()
+    assert killed >= 1
+    assert len(visible(maps)) == len(visible(whole)) == 46 * 4
+    assert (tmp_path / "r.csv").read_bytes() == (tmp_path / "w.csv").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.heatmaps.upsample import upsample
 from xray_infer.results import Row
 
-# JPEG's colours at full resolution: with halved ones the bar's and the heat's edges bleed.
+# Colours at full resolution: with halved ones the bar's edges are off by up to 70 gray levels instead of 31,
+# for a file a seventh smaller. At 90 all but 0.1 % of the picture is within 4; 95 takes half as much again.
 _JPEG: Final = (
     *(cv2.IMWRITE_JPEG_QUALITY, 90),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
@@ -39,9 +40,10 @@ def draw_overlay(pixels: NDArray[np.uint8], heatmap: Heatmap, row: Row) -> NDArr
     height, width = pixels.shape
     style = Style.beside(pixels.shape)
     below = caption(style, heatmap, row)
-    canvas = np.full((height + len(below), style.width, 3), BACKGROUND, np.uint8)
+    canvas = np.empty((height + len(below), style.width, 3), np.uint8)
+    canvas[:height, width:] = BACKGROUND
     if heatmap.peak > 0:
-        heat = upsample(heatmap.values, heatmap.scale, (width, height))
+        heat = upsample(heatmap.values, heatmap.scale, height)
         blend(pixels, heat, canvas[:height, :width])
     else:
         canvas[:height, :width] = pixels[..., None]

@@ -20,16 +20,22 @@ HEAT_LEVELS: Final = 256
 _FULL: Final = (HEAT_LEVELS - 1) * 256  # the last level, in the 16 bits between
 
 
-def upsample(values: NDArray[np.float32], scale: float, size: tuple[int, int]) -> NDArray[np.uint16]:
-    """Return the heat at each pixel of a picture of `size` (width, height).
+def upsample(values: NDArray[np.float32], scale: float, height: int) -> NDArray[np.uint16]:
+    """Return the heat of a picture's rows, uint16 [height, w * PER_CELL] in 1/256 of a level of 0..255.
 
     `values` is float32 [h, w] >= 0, h and w >= 2; `scale` > 0 is the value that becomes the hottest, what is
-    above it too. Returns uint16 [height, width] in 1/256 of a level of 0..255.
+    above it too. `widen` makes rows as long as the picture's of it, some at a time: of a large picture the
+    whole would be the largest thing in memory but one.
     """
     shares = np.clip(values / scale, 0, 1).astype(np.float32)
     # Columns first and rows first differ a little; their mean treats both sides of a picture alike.
     fine = (_along_rows(_along_rows(shares).T).T + _along_rows(_along_rows(shares.T).T)) / 2
-    return _as_levels(cv2.resize(np.rint(fine * _FULL).astype(np.uint16), size))
+    return _resize(np.rint(fine * _FULL).astype(np.uint16), (fine.shape[1], height))
+
+
+def widen(heat: NDArray[np.uint16], width: int) -> NDArray[np.uint16]:
+    """Return rows of what `upsample` returns at a picture's width, uint16 [n, width]."""
+    return _resize(heat, (width, len(heat)))
 
 
 def _along_rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -51,6 +57,6 @@ def _along_rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
-def _as_levels(heat: NDArray[np.generic]) -> NDArray[np.uint16]:
-    """Tell the type checker what OpenCV's stubs leave open."""
-    return heat.astype(np.uint16, copy=False)
+def _resize(heat: NDArray[np.uint16], size: tuple[int, int]) -> NDArray[np.uint16]:
+    """Interpolate bilinearly, size (width, height); tell the type checker what OpenCV's stubs leave open."""
+    return cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR).astype(np.uint16, copy=False)
