@@ -36,8 +36,9 @@ from xray_infer.sources.folder import FileItem
 hd = pytest.importorskip("highdicom")
 
 from xray_infer.artifacts.dicom_objects import DicomObjects  # noqa: E402
+from xray_infer.artifacts.shrinking import shrunk  # noqa: E402
 from xray_infer.dicom.made import Maker  # noqa: E402
-from xray_infer.dicom.secondary_capture import LONGEST_SIDE, bounded  # noqa: E402
+from xray_infer.dicom.secondary_capture import LONGEST_SIDE  # noqa: E402
 from xray_infer.dicom.source import read_source  # noqa: E402
 from xray_infer.dicom.structured_report import LABEL, OOD_SCORE, PROBABILITIES  # noqa: E402
 from xray_infer.engine import Classified  # noqa: E402
@@ -545,10 +546,10 @@ def test_a_folder_that_cannot_be_made_ends_the_run_in_one_line(films, tiny_onnx,
 
 
 def test_a_large_picture_is_drawn_smaller(xray):
-    assert bounded(xray) is xray
+    assert shrunk(xray, LONGEST_SIDE) is xray
     large = np.zeros((LONGEST_SIDE * 2, LONGEST_SIDE), np.uint8)
-    assert bounded(large).shape == (LONGEST_SIDE, LONGEST_SIDE // 2)
-    assert bounded(np.zeros((1, 9000), np.uint8)).shape == (1, LONGEST_SIDE)
+    assert shrunk(large, LONGEST_SIDE).shape == (LONGEST_SIDE, LONGEST_SIDE // 2)
+    assert shrunk(np.zeros((1, 9000), np.uint8), LONGEST_SIDE).shape == (1, LONGEST_SIDE)
 
 
 SCRIPT = """

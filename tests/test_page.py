@@ -24,11 +24,13 @@ from test_watch import until
 
 from xray_infer.artifacts.naming import file_for
 from xray_infer.artifacts.overlays import Overlays
-from xray_infer.artifacts.report_pictures import ReportPictures, shrunk, with_heat
+from xray_infer.artifacts.report_pictures import ReportPictures
+from xray_infer.artifacts.shrinking import shrunk
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.cli import main
 from xray_infer.engine import Engine, EngineOptions
 from xray_infer.heatmaps.methods import Heatmap
+from xray_infer.heatmaps.overlay import lay_heat
 from xray_infer.report.histogram import Histograms, described
 from xray_infer.report.page import Page
 from xray_infer.report.text import data_json, quoted_path, visible
@@ -663,11 +665,14 @@ def test_the_colour_bar_has_the_colours_of_the_heat(tmp_path):
     stops = re.search(r"linear-gradient\(to right, (.*?)\)", (tmp_path / "p.html").read_text())[1].split(", ")
     assert len(stops) == 9
     values = np.ones((2, 2), np.float32)
-    hottest = with_heat(np.zeros((8, 8), np.uint8), Heatmap(values, "covid", "", 1.0))[4, 4, ::-1]
+    drawn = np.empty((8, 8, 3), np.uint8)
+    lay_heat(np.zeros((8, 8), np.uint8), Heatmap(values, "covid", "", 1.0), drawn)
+    hottest = drawn[4, 4, ::-1]
     last = np.array([int(stops[-1][start : start + 2], 16) for start in (1, 3, 5)])
     assert np.abs(hottest - 0.55 * last).max() <= 2
     cold = Heatmap(np.zeros((2, 2), np.float32), "covid", "", 0.0)
-    assert with_heat(np.full((8, 8), 77, np.uint8), cold).tolist() == np.full((8, 8, 3), 77).tolist()
+    lay_heat(np.full((8, 8), 77, np.uint8), cold, drawn)
+    assert (drawn == 77).all()
 
 
 def test_a_wheel_has_the_page(tmp_path):

@@ -19,9 +19,10 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from xray_infer.artifacts.naming import file_for, write_file
+from xray_infer.artifacts.shrinking import shrunk
 from xray_infer.dicom.guard import guarded
 from xray_infer.dicom.made import Maker, to_bytes
-from xray_infer.dicom.secondary_capture import bounded, heatmap_image
+from xray_infer.dicom.secondary_capture import LONGEST_SIDE, heatmap_image
 from xray_infer.dicom.source import read_source
 from xray_infer.dicom.structured_report import classification_report
 from xray_infer.engine import Classified
@@ -92,7 +93,9 @@ class DicomObjects:
         source = read_source(classified.data, self.limits)
         row, method = classified.row, METHODS[self.method]
         (heatmap,) = heatmaps_for("predicted", method.explain(classified), method, row.raw_label)
-        overlay = np.ascontiguousarray(draw_overlay(bounded(classified.pixels), heatmap, row)[..., ::-1])
+        overlay = np.ascontiguousarray(
+            draw_overlay(shrunk(classified.pixels, LONGEST_SIDE), heatmap, row)[..., ::-1]
+        )
         # highdicom raises what it likes of values that it does not: that costs this file its objects only.
         with guarded("objects cannot be made of its header"):
             image = heatmap_image(overlay, source, heatmap=heatmap, row=row, maker=self.maker)

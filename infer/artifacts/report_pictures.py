@@ -12,13 +12,12 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from xray_infer.artifacts.naming import file_for, write_file
+from xray_infer.artifacts.shrinking import shrunk
 from xray_infer.engine import Classified
-from xray_infer.heatmaps.blend import blend
-from xray_infer.heatmaps.methods import METHODS, Heatmap, heatmaps_for
-from xray_infer.heatmaps.upsample import upsample
+from xray_infer.heatmaps.methods import METHODS, heatmaps_for
+from xray_infer.heatmaps.overlay import lay_heat
 from xray_infer.results import OK, Row
 from xray_infer.sources.selection import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIEW_SUFFIX
 
@@ -62,7 +61,8 @@ class ReportPictures:
         if self.overlays and classified.row.probabilities:
             maps = METHOD.explain(classified)
             (heatmap,) = heatmaps_for("predicted", maps, METHOD, classified.row.raw_label)
-            pictures["overlay"] = with_heat(view, heatmap)
+            pictures["overlay"] = np.empty((*view.shape, 3), np.uint8)
+            lay_heat(view, heatmap, pictures["overlay"])
         stem = self.stem(classified.item.name)
         for kind, picture in pictures.items():
             data = cv2.imencode(".jpg", picture, _QUALITY)[1].tobytes()
@@ -78,24 +78,3 @@ class ReportPictures:
         # With the longest suffix: where a long name is cut depends on what follows.
         path = file_for(self.folder, name, THUMBNAIL_SUFFIX)
         return path.with_name(path.name.removesuffix(THUMBNAIL_SUFFIX))
-
-
-def with_heat(pixels: NDArray[np.uint8], heatmap: Heatmap) -> NDArray[np.uint8]:
-    """Return a gray picture, uint8 [H, W], coloured by a heat map, BGR [H, W, 3]."""
-    height, width = pixels.shape
-    coloured = np.empty((height, width, 3), np.uint8)
-    if heatmap.scale > 0:
-        blend(pixels, upsample(heatmap.values, heatmap.scale, (width, height)), coloured)
-    else:
-        coloured[:] = pixels[..., None]
-    return coloured
-
-
-def shrunk(pixels: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
-    """Return a gray picture, uint8 [H, W], with its longer side at `longest` at most; never enlarged."""
-    height, width = pixels.shape
-    scale = longest / max(height, width)
-    if scale >= 1:
-        return pixels
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

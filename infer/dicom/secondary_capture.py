@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import cv2
 import highdicom
 import numpy as np
 from numpy.typing import NDArray
@@ -33,16 +32,6 @@ from xray_infer.results import Row
 
 LONGEST_SIDE: Final = 2048
 SERIES_NUMBER: Final = 9001  # behind the series of the modalities, which count from 1
-
-
-def bounded(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a gray picture, uint8 [H, W], no longer than LONGEST_SIDE."""
-    factor = LONGEST_SIDE / max(pixels.shape)
-    if factor >= 1:
-        return pixels
-    height, width = pixels.shape
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def heatmap_image(

@@ -42,13 +42,17 @@ def draw_overlay(pixels: NDArray[np.uint8], heatmap: Heatmap, row: Row) -> NDArr
     below = caption(style, heatmap, row)
     canvas = np.empty((height + len(below), style.width, 3), np.uint8)
     canvas[:height, width:] = BACKGROUND
-    if heatmap.peak > 0:
-        heat = upsample(heatmap.values, heatmap.scale, height)
-        blend(pixels, heat, canvas[:height, :width])
-    else:
-        canvas[:height, :width] = pixels[..., None]
+    lay_heat(pixels, heatmap, canvas[:height, :width])
     canvas[height:] = below
     return canvas
+
+
+def lay_heat(pixels: NDArray[np.uint8], heatmap: Heatmap, out: NDArray[np.uint8]) -> None:
+    """Draw a heat map over the picture, uint8 [H, W], and nothing else, into `out`, BGR uint8 [H, W, 3]."""
+    if heatmap.peak > 0:
+        blend(pixels, upsample(heatmap.values, heatmap.scale, len(pixels)), out)
+    else:
+        out[:] = pixels[..., None]
 
 
 def caption(style: Style, heatmap: Heatmap, row: Row) -> NDArray[np.uint8]:
