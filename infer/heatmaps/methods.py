@@ -22,10 +22,14 @@ Maps = NDArray[np.float32]  # [h, w, 3], one map a class, values >= 0 in units o
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A way of making maps: `title` for people, `explain` an image's answer to its maps for all classes."""
+    """A way of making maps: `title` for people, `explain` an image's answer to its maps for all classes.
+
+    `passes`: forward passes that it needs beside the image's own.
+    """
 
     title: str
     explain: Callable[[Classified], Maps]
+    passes: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,164 @@
+"""The figures of `xray-bench explain` in Markdown, and in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+
+from xray_infer.benchmarks.explain.contenders import find_method
+from xray_infer.benchmarks.explain.curves import METRICS, ROAD_SHARES, Metric
+from xray_infer.benchmarks.explain.figures import Figures, Mean
+from xray_infer.benchmarks.explain.measuring import BLOB, MIRRORED, RANDOM
+from xray_infer.benchmarks.explain.places import border_ring
+from xray_infer.benchmarks.explain.similarity import SIMILARITIES
+from xray_infer.classes import CLASS_NAMES
+
+BETTER, SAME, WORSE = "better than", "no different from", "worse than"
+CHECKS: Final = {
+    MIRRORED: "the mirrored picture, its map turned back",
+    "head": "the head's kernel shuffled",
+    "backbone": "the backbone's kernels shuffled",
+}
+
+
+def tables(figures: Figures) -> str:
+    """Return every table."""
+    parts = (
+        faithfulness_table(figures),
+        differences_table(figures),
+        "\n".join(sentences(figures)),
+        road_table(figures),
+        similarity_table(figures),
+        places_table(figures),
+        cost_table(figures),
+        rounding_sentence(figures),
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _title(name: str) -> str:
+    return name if name in (BLOB, RANDOM) else find_method(name).title
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def faithfulness_table(figures: Figures) -> str:
+    """Return each map's figures, in probabilities of the explained class."""
+    head = [
+        f"{one.title} ({'higher' if one.higher_is_better else 'lower'} is better)" for one in METRICS.values()
+    ]
+    return _markdown(
+        ["map", *head],
+        (
+            [_title(name), *(str(figures.faithfulness(name, metric)) for metric in METRICS)]
+            for name in (*figures.methods, BLOB, RANDOM)
+        ),
+    )
+
+
+def verdict(difference: Mean, metric: Metric) -> str:
+    """Return how a method compares, by the interval of its paired difference."""
+    if difference.low <= 0 <= difference.high:
+        return SAME
+    return BETTER if (difference.value > 0) == metric.higher_is_better else WORSE
+
+
+def differences_table(figures: Figures) -> str:
+    """Return each method's paired differences to the centre blob and to the random maps."""
+    rows = []
+    for name in figures.methods:
+        for key, metric in METRICS.items():
+            cells = [_title(name), metric.title]
+            for base in (BLOB, RANDOM):
+                found = figures.difference(name, key, to=base)
+                cells += [found.signed(), verdict(found, metric).split()[0]]
+            rows.append(cells)
+    return _markdown(["map", "metric", "minus centre blob", "it is", "minus random", "it is"], rows)
+
+
+def sentences(figures: Figures) -> Iterable[str]:
+    """Yield, for each method and baseline, in which metrics it is better, no different or worse."""
+    for name in figures.methods:
+        for base, what in ((BLOB, "the centre blob"), (RANDOM, "a random map")):
+            found: dict[str, list[str]] = {}
+            for key, metric in METRICS.items():
+                how = verdict(figures.difference(name, key, to=base), metric)
+                found.setdefault(how, []).append(metric.title)
+            told = "; ".join(
+                f"{how} {what} by {' / '.join(found[how])}" for how in (BETTER, SAME, WORSE) if how in found
+            )
+            yield f"{_title(name)} is {told}."
+
+
+def road_table(figures: Figures) -> str:
+    """Return the share of images that keep their class while ROAD removes parts."""
+    head = [f"{one:.0%}" for one in ROAD_SHARES]
+    rows = []
+    for order, what in (("morf", "most relevant first"), ("lerf", "least relevant first")):
+        for name in (*figures.methods, BLOB, RANDOM):
+            rows.append([what, _title(name), *(f"{one:.1%}" for one in figures.kept(name, order))])
+    return _markdown(["ROAD, class kept at", "map", *head], rows)
+
+
+def similarity_table(figures: Figures) -> str:
+    """Return how alike maps are after the sanity checks; empty where no image had them."""
+    rows = []
+    for name in figures.methods:
+        for check, found in figures.similarities(name).items():
+            rows.append([_title(name), CHECKS.get(check, check), *(str(found[one]) for one in SIMILARITIES)])
+    return _markdown(["map", "beside that of", *SIMILARITIES], rows) if rows else ""
+
+
+def places_table(figures: Figures) -> str:
+    """Return the share of the heat in the border ring, and in the lung fields where masks were given."""
+    names = (*figures.methods, BLOB)
+    rows = [
+        ["border ring", _title(name), *(str(figures.share(name, "border", one)) for one in CLASS_NAMES)]
+        for name in names
+    ]
+    rows.append(["border ring", "a uniform map", *[f"{border_ring().mean():.3f}"] * len(CLASS_NAMES)])
+    if figures.records[0]["lung_area"] is not None:
+        rows += [
+            ["lung fields", _title(name), *(str(figures.share(name, "lungs", one)) for one in CLASS_NAMES)]
+            for name in names
+        ]
+        areas = [
+            [record["lung_area"] for record in figures.records if record["predicted"] == one]
+            for one in CLASS_NAMES
+        ]
+        rows.append(
+            ["lung fields", "a uniform map", *(f"{np.mean(one):.3f}" if one else "" for one in areas)]
+        )
+    return _markdown(["share of the heat in the", "map", *(f"called {one}" for one in CLASS_NAMES)], rows)
+
+
+def cost_table(figures: Figures) -> str:
+    """Return each method's forward passes and time."""
+    rows = []
+    for name in figures.methods:
+        low, middle, high = np.percentile(figures.column(name, "ms"), [10, 50, 90])
+        rows.append([_title(name), str(find_method(name).passes), f"{middle:.4g} ({low:.4g}-{high:.4g})"])
+    return _markdown(["map", "forward passes", "ms an image beside other workers, median (p10-p90)"], rows)
+
+
+def rounding_sentence(figures: Figures) -> str:
+    """Return what int8 rounding is worth beside the maps' peaks."""
+    noise = np.array([record["rounding"] for record in figures.records])
+    low, middle, high = np.percentile(noise, [10, 50, 90])
+    told = [
+        "Rounding: one pixel in a hundred changed by one gray level moves the class's log-odds by a standard "
+        f"deviation of {middle:.3f} nats (median over images; p10-p90 {low:.3f}-{high:.3f})."
+    ]
+    for name in figures.methods:
+        if find_method(name).passes:
+            ratio = np.percentile(figures.column(name, "peak") / np.maximum(noise, 1e-6), [10, 50])
+            told.append(
+                f"The peak of {_title(name)} is {ratio[1]:.1f} times that (median; in a tenth of the images "
+                f"below {ratio[0]:.1f} times)."
+            )
+    return " ".join(told)
