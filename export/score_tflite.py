@@ -32,12 +32,12 @@ class TfliteScorer:
 
     def __init__(self, graph: bytes) -> None:
         self._packed = graph
-        tensor = _middle(_unpack(graph)).tensor
+        tensor = _middle(unpack(graph)).tensor
         self.layer = f"{tensor.name.decode()}, {' x '.join(map(str, tensor.shape[1:]))}"
 
     def open_features(self) -> Features:
         """See `scoring.Scorer`."""
-        operators = _Operators(_unpack(self._packed))
+        operators = _Operators(unpack(self._packed))
         operators.output(operators.pooled(), "features")
         interpreter = Interpreter(model_content=operators.pack(), num_threads=1)
         runner = interpreter.get_signature_runner()
@@ -45,7 +45,7 @@ class TfliteScorer:
 
     def with_score(self, familiarity: Familiarity) -> bytes:
         """See `scoring.Scorer`."""
-        operators = _Operators(_unpack(self._packed))
+        operators = _Operators(unpack(self._packed))
         count = len(familiarity.weights)
         centred = operators.arithmetic("SUB", operators.pooled(), operators.constant(familiarity.mean[None]))
         along = operators.dense(centred, familiarity.basis.T, count)
@@ -137,7 +137,7 @@ class _Operators:
         behind = self._place.operator + 1
         self._graph.operators[behind:behind] = self._new
         self._new = []
-        return _pack(self._model)
+        return pack(self._model)
 
     def _add(self, kind: str, inputs: list[int], shape: Any, family: str, options: Any) -> int:
         operator = schema.OperatorT()
@@ -190,7 +190,7 @@ def _averages(model: Any) -> Iterator[_Place]:
                 yield _Place(number, index, graph.tensors[index])
 
 
-def _unpack(packed: bytes) -> Any:
+def unpack(packed: bytes) -> Any:
     """Unpack a file, its constants taken from behind the flatbuffer. What follows them is left out."""
     model = schema.ModelT.InitFromPackedBuf(packed)
     for buffer in model.buffers:
@@ -200,7 +200,7 @@ def _unpack(packed: bytes) -> Any:
     return model
 
 
-def _pack(model: Any) -> bytes:
+def pack(model: Any) -> bytes:
     """Pack a file; only what no tensor reads, such as metadata, stays inside the flatbuffer."""
     read = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors} - {0}
     buffers = [model.buffers[number] for number in sorted(read)]

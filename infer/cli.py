@@ -30,6 +30,7 @@ Command = Callable[..., Any]
 
 EXIT_SOME_FAILED = 1
 RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", "auto")
+METHOD_CHOICES = ("gradcam",)
 MEGA = 1_000_000
 
 

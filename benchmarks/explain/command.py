@@ -53,6 +53,7 @@ class Request:
             "split": self.split,
             "seed": self.seed,
             "methods": self.plan.methods,
+            "sanity_images": self.sanity_images,
             "lung_masks": self.lung_masks and str(self.lung_masks.resolve()),
         }
 
@@ -66,14 +67,14 @@ def explain(request: Request, *, report: Report) -> str:
     images = draw(dataset, request.split, count=count, seed=request.seed).images
     with Records(request.out, request.facts(dataset)) as records:
         measure_images(request.model, images, request.plan, records, runtime=request.runtime, report=report)
-        found = [records.found[str(image.path)] for image in images]
+        found = [records.found[image.digest] for image in images]
     figures = Figures(found)
     groups = len({record["group"] for record in found if record["group"]})
     checked = sum(bool(record["sanity"]) for record in found)
     return "\n\n".join(
         [
-            f"{manifest.method}, {manifest.recipe}, {request.model.format}: {len(found)} {request.split} images, "
-            f"{groups} groups; sanity checks on {checked}. Seed {request.seed}.",
+            f"{manifest.method}, {manifest.recipe}, {request.model.format}: {len(found)} {request.split} "
+            f"images, {groups} groups; sanity checks on {checked}. Seed {request.seed}.",
             tables(figures),
         ]
     )

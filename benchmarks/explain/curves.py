@@ -1,8 +1,8 @@
 """What a model's answer becomes while parts of the picture are removed in the order of a heat map.
 
 Deletion and insertion (Petsiuk, Das and Saenko 2018) and ROAD (Rong et al. 2022) are the same experiment with
-another fill and another order: *most relevant first* is deletion and MoRF; *least relevant first* is LeRF, and
-read from its end it is insertion, which puts the most relevant parts into a picture that is all fill.
+another fill and another order: *most relevant first* is deletion and MoRF; *least relevant first* is LeRF,
+and read from its end it is insertion, which puts the most relevant parts into a picture that is all fill.
 
 The picture is removed by squares of 8 pixels, 28 x 28 of them, in the order of the map enlarged to that.
 Where a map has equal values, such as the zeros of what speaks for another class, smooth noise decides.

@@ -52,7 +52,7 @@ class Figures:
         self.records: Sequence[Record] = sorted(records, key=lambda record: record["number"])
         self.groups = [record["group"] for record in self.records]
         maps = self.records[0]["maps"]
-        self.methods = [name for name, one in maps.items() if one["cells"] is not None]
+        self.methods = [name for name, one in maps.items() if "cells" in one]
         self._random = [name for name in maps if name.startswith(RANDOM)]
         self._values = {name: self._faithfulness([name]) for name in (*self.methods, BLOB)}
         self._values[RANDOM] = self._faithfulness(self._random)

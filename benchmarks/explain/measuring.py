@@ -1,4 +1,4 @@
-"""Measures one image: every map of it, and what becomes of the model's answer when parts of it are removed."""
+"""Measures one image: every map of it, and what becomes of the answer when parts of it are removed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from xray_infer.engine import Classified, Engine, EngineOptions, Task
 from xray_infer.errors import DataError
 from xray_infer.heatmaps.fills import FILLS
 from xray_infer.heatmaps.methods import Method
-from xray_infer.heatmaps.occlusion import log_odds
+from xray_infer.heatmaps.occlusion import Run
 from xray_infer.processors import default_workers
 from xray_infer.results import OK
 from xray_infer.runtimes import Model, ModelOutput, Session, find_model
@@ -38,6 +38,7 @@ RANDOM: Final = "random"
 MIRRORED: Final = "mirrored"
 RANDOM_MAPS: Final = 2  # an image; every image has others
 ROUNDING_COPIES: Final = 16
+ROUNDING_SHARE: Final = 0.01  # of the pixels
 REPORTED: Final = 10  # images between two lines of progress
 
 
@@ -52,36 +53,30 @@ class Plan:
 
 
 class Shuffled:
-    """Sessions of the model with the kernels of its head, and of its backbone, shuffled; an ONNX file's only."""
+    """Sessions of the model with the kernels of its head shuffled, and of one with its backbone's."""
 
     def __init__(self, model: Model, *, runtime: str | None, count: int, seed: int) -> None:
-        self._idle: dict[str, SimpleQueue[Session]] = {}
-        if model.format != "onnx":
-            return
-        graph = model.path.read_bytes()
+        self._idle: dict[str, SimpleQueue[Session]] = {part: SimpleQueue() for part in PARTS}
         with TemporaryDirectory() as folder:
-            for part in PARTS:
-                path = Path(folder, f"{part}.onnx")
-                path.write_bytes(shuffled(graph, part, seed=seed))
-                self._idle[part] = SimpleQueue()
+            for part, idle in self._idle.items():
+                path = Path(folder, f"{part}{model.path.suffix}")
+                path.write_bytes(shuffled(model, part, seed=seed))
                 for session in find_model(path).open_many(count, runtime=runtime):
-                    self._idle[part].put(session)
+                    idle.put(session)
 
     def classified(self, given: Classified) -> Iterator[tuple[str, Classified]]:
         """Yield each part and the image as that model classifies it."""
         for part, idle in self._idle.items():
             session = idle.get()
             try:
-                yield (
-                    part,
-                    replace(given, cam=session.run(given.input[None]).cam[0], run=_one_by_one(session)),
-                )
+                run = _one_by_one(session)
+                yield part, replace(given, cam=run(given.input[None]).cam[0], run=run)
             finally:
                 idle.put(session)
 
 
-def _one_by_one(session: Session) -> Any:
-    """Return the session's `run` for any number of inputs in batches of one, as the engine's."""
+def _one_by_one(session: Session) -> Run:
+    """Return the session's `run` for any number of inputs, in batches of one as the engine's."""
     names = session.manifest.output_names
 
     def run(inputs: NDArray[np.uint8]) -> ModelOutput:
@@ -107,46 +102,53 @@ class Measurer:
         number, image = self._images[given.item.name]
         label = int(np.argmax(given.row.probabilities))
         rng = np.random.default_rng([self._plan.seed, number])
-        plain = given.input[..., 0]
         masks = self._plan.lung_masks
         lungs = lung_mask(masks, image.path.name) if masks else None
-        whole = given.run(given.input[None])
-        record: dict[str, Any] = {
-            "name": given.item.name,
+        record = {
+            "digest": image.digest,
+            "name": image.path.name,
             "number": number,
             "label": CLASS_NAMES[image.label],
             "predicted": CLASS_NAMES[label],
             "group": image.group,
             "source": image.source,
-            "whole": float(log_odds(whole)[0, label]),
-            "empty": {
-                name: answer(given.run, [fill(plain)], label).log_odds[0] for name, fill in FILLS.items()
-            },
             "lung_area": None if lungs is None else float(lungs.mean()),
-            "rounding": _rounding(given, label, rng),
-            "maps": {},
-            "sanity": {},
+            **_without_maps(given, label, rng),
         }
         made = {name: self._explain(method, given, label) for name, method in self._methods.items()}
         heats = {name: heat for name, (heat, _) in made.items()}
-        rest = {BLOB: centre_blob()}
-        rest.update({f"{RANDOM} {index}": random_map(rng) for index in range(RANDOM_MAPS)})
-        for name, heat in {**heats, **rest}.items():
-            curves = removal_curves(given.run, plain, heat, label, rng=rng)
-            record["maps"][name] = {
-                "ms": made[name][1] if name in made else None,
-                "peak": float(heat.max()),
-                "border": share_inside(heat, self._ring),
-                "lungs": None if lungs is None else share_inside(heat, lungs),
-                "curves": {
-                    fill: {order: asdict(curve) for order, curve in some.items()}
-                    for fill, some in curves.items()
-                },
-                "cells": np.round(heat / max(float(heat.max()), 1e-9), 4).tolist() if name in made else None,
-            }
-        if number < self._plan.sanity_images:
-            record["sanity"] = self._sanity(given, label, heats)
-        self._records.append(record)
+        others = {
+            BLOB: centre_blob(),
+            **{f"{RANDOM} {index}": random_map(rng) for index in range(RANDOM_MAPS)},
+        }
+        maps = {
+            name: self._measure_map(given, heat, label, lungs, rng)
+            for name, heat in {**heats, **others}.items()
+        }
+        for name, (heat, took_ms) in made.items():
+            scale = max(float(heat.max()), float(np.finfo(np.float32).tiny))
+            maps[name] |= {"ms": took_ms, "cells": np.round(heat / scale, 4).tolist()}
+        sanity = self._sanity(given, label, heats) if number < self._plan.sanity_images else {}
+        self._records.append({**record, "maps": maps, "sanity": sanity})
+
+    def _measure_map(
+        self,
+        given: Classified,
+        heat: Map,
+        label: int,
+        lungs: NDArray[np.bool_] | None,
+        rng: np.random.Generator,
+    ) -> dict[str, Any]:
+        """Return what one map of the image is worth."""
+        curves = removal_curves(given.run, given.input[..., 0], heat, label, rng=rng)
+        return {
+            "peak": float(heat.max()),
+            "border": share_inside(heat, self._ring),
+            "lungs": None if lungs is None else share_inside(heat, lungs),
+            "curves": {
+                fill: {order: asdict(curve) for order, curve in some.items()} for fill, some in curves.items()
+            },
+        }
 
     def _explain(self, method: Method, given: Classified, label: int) -> tuple[Map, float]:
         """Return the class's map and the milliseconds that it took."""
@@ -157,7 +159,7 @@ class Measurer:
     def _sanity(
         self, given: Classified, label: int, heats: Mapping[str, Map]
     ) -> dict[str, dict[str, dict[str, float]]]:
-        """Return how alike each method's map is to that of the shuffled models and of the mirrored picture."""
+        """Return how alike each method's map is to those of the shuffled models and the mirrored picture."""
         mirrored = np.ascontiguousarray(given.input[:, ::-1])
         other = replace(given, input=mirrored, cam=given.run(mirrored[None]).cam[0])
         found: dict[str, dict[str, dict[str, float]]] = {MIRRORED: {}}
@@ -172,15 +174,22 @@ class Measurer:
         return found
 
 
-def _rounding(given: Classified, label: int, rng: np.random.Generator) -> float:
-    """Return the standard deviation of the log-odds, in nats, over copies with pixels one gray level off.
+def _without_maps(given: Classified, label: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Return the class's log-odds, in nats, of the picture and of each fill alone; and their `rounding`.
 
-    One pixel in a hundred goes up or down by one: nothing that a float model would answer to.
+    That is their standard deviation over copies of the picture in which one pixel in a hundred is one gray
+    level off: nothing that the float model would answer to.
     """
-    shape = (ROUNDING_COPIES, *given.input.shape)
-    steps = rng.choice(np.array([-1, 1]), shape) * (rng.random(shape) < 0.01)
-    copies = np.clip(given.input + steps, 0, 255).astype(np.uint8)
-    return float(log_odds(given.run(copies))[:, label].std())
+    image = given.input[..., 0]
+    shape = (ROUNDING_COPIES, *image.shape)
+    steps = rng.choice(np.array([-1, 1]), shape) * (rng.random(shape) < ROUNDING_SHARE)
+    copies = np.clip(image + steps, 0, 255).astype(np.uint8)
+    (whole,) = answer(given.run, [image], label).log_odds
+    return {
+        "whole": whole,
+        "empty": {name: answer(given.run, [fill(image)], label).log_odds[0] for name, fill in FILLS.items()},
+        "rounding": float(np.std(answer(given.run, list(copies), label).log_odds)),
+    }
 
 
 def measure_images(
@@ -193,7 +202,7 @@ def measure_images(
     report: Report,
 ) -> None:
     """Measure what the records lack. Raises DataError for an image that cannot be read."""
-    missing = [image for image in images if str(image.path) not in records.found]
+    missing = [image for image in images if image.digest not in records.found]
     if not missing:
         return
     options = EngineOptions(ood_threshold=float("inf"))

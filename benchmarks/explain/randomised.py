@@ -1,70 +1,101 @@
 """Sanity checks of heat maps (Adebayo et al. 2018): a model whose weights are shuffled must give other maps.
 
-An ONNX file is edited itself: in each convolution's kernel the values change places, so that scales, zero
-points and the distribution of values stay and only what was learned is gone.
+A model file is edited itself: in each convolution's kernel the values change places, so that scales, zero
+points and the distribution of values stay, and only what was learned is gone. Depthwise convolutions, which
+normalise and average, stay as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from xray_infer.errors import ModelError
+from xray_infer.manifest import append_tflite_manifest, read_tflite_manifest
+from xray_infer.runtimes import Model
 
-QUANTISED: Final = "DequantizeLinear"
+HEAD, BACKBONE = "head", "backbone"
+PARTS: Final = (HEAD, BACKBONE)
 
 
-def shuffled(graph: bytes, part: str, *, seed: int) -> bytes:
-    """Return an ONNX file with the kernels of `part`, a name in PARTS, shuffled; nothing else changes.
+def shuffled(model: Model, part: str, *, seed: int) -> bytes:
+    """Return a model file with the kernels of `part`, one of PARTS, shuffled; nothing else changes.
 
-    Raises ModelError when there is no such convolution.
+    The head is the convolution that makes `cam`, the backbone all others. Raises ModelError for a file that
+    has none.
     """
-    model = onnx.load_from_string(graph)
-    rng = np.random.default_rng(seed)
+    edited = EDITORS[model.format](model.path, part, np.random.default_rng(seed))
+    if edited is None:
+        raise ModelError(f"{model.path}: the graph has no convolution of the {part}")
+    return edited
+
+
+def _shuffle_onnx(path: Path, part: str, rng: np.random.Generator) -> bytes | None:
+    model = onnx.load(path)
     constants = {one.name: one for one in model.graph.initializer}
-    names = [_kernel(model.graph, node) for node in PARTS[part](model.graph)]
-    if not names:
-        raise ModelError(f"the graph has no convolution of the {part}")
-    for name in dict.fromkeys(names):
+    kernels = _onnx_kernels(model.graph)
+    chosen = [name for name, is_head in kernels.items() if is_head == (part == HEAD)]
+    for name in chosen:
         values = numpy_helper.to_array(constants[name])
         mixed = rng.permutation(values.ravel()).reshape(values.shape)
         constants[name].CopyFrom(numpy_helper.from_array(mixed, name))
-    return bytes(model.SerializeToString(deterministic=True))
+    return bytes(model.SerializeToString(deterministic=True)) if chosen else None
 
 
-def _head(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Yield the convolution whose output, transposed, is `cam`."""
+def _onnx_kernels(graph: onnx.GraphProto) -> dict[str, bool]:
+    """Return the names of the constants that are kernels, and whether each is the head's."""
     makers = {name: node for node in graph.node for name in node.output}
-    node = makers.get("cam")
-    while node is not None and node.op_type != "Conv":
-        node = makers.get(node.input[0])
-    if node is not None:
-        yield node
 
+    def origin(name: str, *through: str) -> str:
+        """Return what a value is made from by operators of these kinds."""
+        while name in makers and makers[name].op_type in through:
+            name = makers[name].input[0]
+        return name
 
-def _backbone(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Yield all other convolutions but the depthwise ones, which normalise and average."""
-    head = {node.name for node in _head(graph)}
+    head = origin("cam", "Transpose")
+    kernels = {}
     for node in graph.node:
         groups = next((one.i for one in node.attribute if one.name == "group"), 1)
-        if node.op_type == "Conv" and groups == 1 and node.name not in head:
-            yield node
+        if node.op_type == "Conv" and groups == 1:
+            kernels[origin(node.input[1], "DequantizeLinear")] = head in node.output
+    return kernels
 
 
-PARTS: Final[Mapping[str, Callable[[onnx.GraphProto], Iterator[onnx.NodeProto]]]] = {
-    "head": _head,
-    "backbone": _backbone,
+def _shuffle_tflite(path: Path, part: str, rng: np.random.Generator) -> bytes | None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    from xray_infer.export.score_tflite import TYPES, pack, unpack
+
+    types = {**{kind: name for name, kind in TYPES.items()}, schema.TensorType.INT8: "int8"}
+    model = unpack(path.read_bytes())
+    buffers = [
+        (tensor, model.buffers[tensor.buffer])
+        for tensor, is_head in _tflite_kernels(model)
+        if is_head == (part == HEAD)
+    ]
+    for tensor, buffer in buffers:
+        values = np.asarray(buffer.data, np.uint8).view(types[tensor.type])
+        buffer.data = rng.permutation(values).view(np.uint8)
+    return append_tflite_manifest(pack(model), read_tflite_manifest(path)) if buffers else None
+
+
+def _tflite_kernels(model: Any) -> Iterator[tuple[Any, bool]]:
+    """Yield the tensors that are kernels, and whether each is the head's."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    (graph,), (signature,) = model.subgraphs, model.signatureDefs
+    cam = {one.tensorIndex for one in signature.outputs if one.name in (b"cam", "cam")}
+    for operator in graph.operators:
+        if model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.CONV_2D:
+            yield graph.tensors[operator.inputs[1]], bool(cam & {int(one) for one in operator.outputs})
+
+
+EDITORS: Final[Mapping[str, Callable[[Path, str, np.random.Generator], bytes | None]]] = {
+    "onnx": _shuffle_onnx,
+    "tflite": _shuffle_tflite,
 }
-
-
-def _kernel(graph: onnx.GraphProto, node: onnx.NodeProto) -> str:
-    """Return the name of a convolution's kernel among the constants, from before its DequantizeLinear."""
-    makers = {name: one for one in graph.node for name in one.output}
-    name = node.input[1]
-    while name in makers and makers[name].op_type == QUANTISED:
-        name = makers[name].input[0]
-    return str(name)

@@ -1,7 +1,7 @@
-"""One image's measurements a line: `explain.jsonl` in the folder of `--out`, from which a stopped run goes on.
+"""One image's measurements a line: `explain.jsonl` in the folder of `--out`; a stopped run goes on from it.
 
-The first line is {"explain": 1, "run": {...}}: what the measurements depend on. Each other line is one image's
-record, see `measuring.Record`. A line counts once its newline is there; a torn one is cut off.
+The first line is {"explain": 1, "run": {...}}: what the measurements depend on. Each other line is one
+image's record, see `measuring`. A line counts once its newline is there; a torn one is cut off.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ FILE_NAME: Final = "explain.jsonl"
 
 
 class Records(Closing):
-    """The records of one run, by image; a context manager. `append` may be called from any thread.
+    """The records of one run, by their image's digest; a context manager.
 
-    Raises OutputError when the file cannot be written, or is of a run of another kind.
+    `append` may be called from any thread. Raises OutputError when the file cannot be written, or is of a run
+    of another kind.
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
@@ -52,14 +53,14 @@ class Records(Closing):
             )
         for line in lines:
             record = json.loads(line)
-            self.found[record["name"]] = record
+            self.found[record["digest"]] = record
         return len(whole)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Keep one image's record, in the file at once."""
         with self._lock:
             self._write(json.dumps(record, separators=(",", ":")))
-            self.found[record["name"]] = dict(record)
+            self.found[record["digest"]] = dict(record)
 
     def _write(self, line: str) -> None:
         try:

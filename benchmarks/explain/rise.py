@@ -1,4 +1,4 @@
-"""RISE (Petsiuk, Das and Saenko 2018): the mean of random smooth masks, weighted by the score that they leave."""
+"""RISE (Petsiuk, Das and Saenko 2018): random smooth masks, weighted by the score that they leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grad-CAM of shifted pictures, put together on a finer grid: as Augmented Grad-CAM (Morbidelli et al. 2020)."""
+"""Grad-CAM of shifted pictures on a finer grid, as Augmented Grad-CAM (Morbidelli et al. 2020)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Occlusion (Zeiler and Fergus 2014, section 4.2): what the score loses when a part of the picture is covered.
+"""Occlusion (Zeiler and Fergus 2014, section 4.2): what the score loses when a part is covered.
 
 A square window goes over the model's input; under it stands a fill, see `fills`. It needs forward passes and
 nothing else, so every format and runtime gives it.
@@ -61,9 +61,10 @@ class Occlusion:
         return (INPUT_SIDE - self.window) // self.stride + 1
 
     def explain(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the maps of all classes, float32 [224 / stride, 224 / stride, 3] >= 0, of uint8 [224, 224, 1].
+        """Return the maps of all classes, float32 [h, h, 3] >= 0, h = 224 / stride, of uint8 [224, 224, 1].
 
-        A cell's value is the mean loss of the score over the windows that cover it, 0 where it is a gain.
+        In units of the score, nats for log-odds. A cell's value is the mean loss of the score over the
+        windows that cover it, 0 where it is a gain.
         """
         cells, wide = INPUT_SIDE // self.stride, self.window // self.stride
         whole = self.score(run(image[None]))[0]
