@@ -244,7 +244,7 @@ def maps_command(
     help="Heat maps, with commas between; also occlusion:48:16:gray.  [default: all that are offered]",
 )
 @click.option(
-    "--sanity-images", type=click.IntRange(0), default=60, show_default=True, help="With shuffled weights."
+    "--sanity-images", type=click.IntRange(0), default=30, show_default=True, help="With shuffled weights."
 )
 @click.option(
     "--lung-masks", type=click.Path(path_type=Path), help="Folder of an IMAGE.png each, white on black."

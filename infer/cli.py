@@ -30,7 +30,8 @@ Command = Callable[..., Any]
 
 EXIT_SOME_FAILED = 1
 RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", "auto")
-METHOD_CHOICES = ("gradcam",)
+# Names in `heatmaps.methods.METHODS`, which loads numpy.
+METHOD_CHOICES = ("gradcam", "occlusion")
 MEGA = 1_000_000
 
 

@@ -66,6 +66,10 @@ class Occlusion:
         In units of the score, nats for log-odds. A cell's value is the mean loss of the score over the
         windows that cover it, 0 where it is a gain.
         """
+        return np.maximum(self.losses(run, image), 0)
+
+    def losses(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the same with its sign: below 0 where covering is a gain."""
         cells, wide = INPUT_SIDE // self.stride, self.window // self.stride
         whole = self.score(run(image[None]))[0]
         losses = np.concatenate([whole - self.score(run(batch)) for batch in self._covered(image)])
@@ -75,7 +79,8 @@ class Occlusion:
             row, column = divmod(number, self._starts)
             total[row : row + wide, column : column + wide] += loss
             count[row : row + wide, column : column + wide] += 1
-        return np.maximum(total / count, 0).astype(np.float32)
+        mean: NDArray[np.float32] = (total / count).astype(np.float32)
+        return mean
 
     def _covered(self, image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         """Yield batches of covered pictures, row by row of windows."""
