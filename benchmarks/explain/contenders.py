@@ -51,4 +51,9 @@ def find_method(name: str) -> Method:
     except (KeyError, TypeError, ValueError) as error:
         names = ", ".join((*METHODS, "occlusion:WINDOW:STRIDE:FILL", "rise:MASKS:GRID:FILL", "shifted:STEPS"))
         raise DataError(f"no method {name!r}; there are {names}; fills are {', '.join(FILLS)}") from error
-    return Method(name, lambda classified: made.explain(classified.run, classified.input), passes=made.passes)
+    return Method(
+        name,
+        lambda classified: made.explain(classified.run, classified.input),
+        unit="log-odds" if getattr(made, "score", logits) is log_odds else "logit",
+        passes=made.passes,
+    )

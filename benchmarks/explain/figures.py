@@ -22,13 +22,15 @@ Values = NDArray[np.float64]  # one figure an image, nan where an image has none
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over images, with its 95 % interval by resampling groups."""
+    """A mean over images, with its 95 % interval by resampling groups; nan where no image has a figure."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
+        if np.isnan(self.value):
+            return ""
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
     def signed(self) -> str:

@@ -15,6 +15,7 @@ from xray_infer.benchmarks.explain.places import border_ring
 from xray_infer.benchmarks.explain.similarity import SIMILARITIES
 from xray_infer.classes import CLASS_NAMES
 
+UNIT: Final = "log-odds"
 BETTER, SAME, WORSE = "better than", "no different from", "worse than"
 CHECKS: Final = {
     MIRRORED: "the mirrored picture, its map turned back",
@@ -69,30 +70,45 @@ def verdict(difference: Mean, metric: Metric) -> str:
 
 
 def differences_table(figures: Figures) -> str:
-    """Return each method's paired differences to the centre blob and to the random maps."""
+    """Return each method's paired differences to the centre blob, random maps and the first method."""
     rows = []
     for name in figures.methods:
         for key, metric in METRICS.items():
             cells = [_title(name), metric.title]
-            for base in (BLOB, RANDOM):
+            for base in _bases(figures):
+                if base == name:
+                    cells.append("")
+                    continue
                 found = figures.difference(name, key, to=base)
-                cells += [found.signed(), verdict(found, metric).split()[0]]
+                cells.append(f"{found.signed()} {verdict(found, metric).split()[0]}")
             rows.append(cells)
-    return _markdown(["map", "metric", "minus centre blob", "it is", "minus random", "it is"], rows)
+    return _markdown(["map", "metric", *(f"minus {_title(base)}" for base in _bases(figures))], rows)
+
+
+def _bases(figures: Figures) -> tuple[str, ...]:
+    return BLOB, RANDOM, figures.methods[0]
 
 
 def sentences(figures: Figures) -> Iterable[str]:
-    """Yield, for each method and baseline, in which metrics it is better, no different or worse."""
+    """Yield, for each method and what it is held against, by which metrics it is better or worse."""
     for name in figures.methods:
-        for base, what in ((BLOB, "the centre blob"), (RANDOM, "a random map")):
+        for base in _bases(figures):
+            if base == name:
+                continue
             found: dict[str, list[str]] = {}
             for key, metric in METRICS.items():
                 how = verdict(figures.difference(name, key, to=base), metric)
                 found.setdefault(how, []).append(metric.title)
-            told = "; ".join(
-                f"{how} {what} by {' / '.join(found[how])}" for how in (BETTER, SAME, WORSE) if how in found
+            told = (
+                f"{how} {_named(base)} by {'; '.join(found[how])}"
+                for how in (BETTER, SAME, WORSE)
+                if how in found
             )
-            yield f"{_title(name)} is {told}."
+            yield f"- {_title(name)} is {', and '.join(told)}."
+
+
+def _named(base: str) -> str:
+    return {BLOB: "the centre blob", RANDOM: "a random map"}.get(base, _title(base))
 
 
 def road_table(figures: Figures) -> str:
@@ -155,7 +171,7 @@ def rounding_sentence(figures: Figures) -> str:
         f"deviation of {middle:.3f} nats (median over images; p10-p90 {low:.3f}-{high:.3f})."
     ]
     for name in figures.methods:
-        if find_method(name).passes:
+        if find_method(name).unit == UNIT:
             ratio = np.percentile(figures.column(name, "peak") / np.maximum(noise, 1e-6), [10, 50])
             told.append(
                 f"The peak of {_title(name)} is {ratio[1]:.1f} times that (median; in a tenth of the images "

@@ -31,12 +31,14 @@ def log_odds(output: ModelOutput) -> NDArray[np.float64]:
     """Return log p - log(1 - p) of every class in nats, [N, 3], finite also where p rounds to 0 or 1."""
     given = np.maximum(output.probabilities.astype(np.float64), np.finfo(np.float32).tiny)
     others = given.sum(axis=1, keepdims=True) - given
-    return np.log(given) - np.log(np.maximum(others, np.finfo(np.float32).tiny))
+    odds: NDArray[np.float64] = np.log(given) - np.log(np.maximum(others, np.finfo(np.float32).tiny))
+    return odds
 
 
 def logits(output: ModelOutput) -> NDArray[np.float64]:
     """Return every class's logit but for its bias, which no difference holds, [N, 3]."""
-    return output.cam.astype(np.float64).mean(axis=(1, 2))
+    means: NDArray[np.float64] = output.cam.astype(np.float64).mean(axis=(1, 2))
+    return means
 
 
 @dataclass(frozen=True, slots=True)
