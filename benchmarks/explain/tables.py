@@ -30,6 +30,7 @@ def tables(figures: Figures) -> str:
         faithfulness_table(figures),
         differences_table(figures),
         "\n".join(sentences(figures)),
+        classes_table(figures),
         road_table(figures),
         similarity_table(figures),
         places_table(figures),
@@ -93,18 +94,40 @@ def sentences(figures: Figures) -> Iterable[str]:
     """Yield, for each method and what it is held against, by which metrics it is better or worse."""
     for name in figures.methods:
         for base in _bases(figures):
-            if base == name:
-                continue
-            found: dict[str, list[str]] = {}
-            for key, metric in METRICS.items():
-                how = verdict(figures.difference(name, key, to=base), metric)
-                found.setdefault(how, []).append(metric.title)
-            told = (
-                f"{how} {_named(base)} by {'; '.join(found[how])}"
-                for how in (BETTER, SAME, WORSE)
-                if how in found
-            )
-            yield f"- {_title(name)} is {', and '.join(told)}."
+            if base != name:
+                yield f"- {_compared(figures, name, base)}."
+
+
+def _compared(figures: Figures, name: str, base: str) -> str:
+    """Return in words how a method compares with a baseline or another method."""
+    found: dict[str, list[str]] = {}
+    for key, metric in METRICS.items():
+        how = verdict(figures.difference(name, key, to=base), metric)
+        found.setdefault(how, []).append(metric.title)
+    if len(found) == 1:
+        return f"{_title(name)} is {how} {_named(base)} by every measure"
+    parts = (
+        f"{how} {_named(base)} by {'; '.join(found[how])}" for how in (BETTER, SAME, WORSE) if how in found
+    )
+    return f"{_title(name)} is {', and '.join(parts)}"
+
+
+def classes_table(figures: Figures) -> str:
+    """Return the differences to the centre blob by the class that images are called, and in words."""
+    rows, told = [], []
+    for label in CLASS_NAMES:
+        called = [record for record in figures.records if record["predicted"] == label]
+        if not called:
+            continue
+        of_class = Figures(called)
+        for name in of_class.methods:
+            found = {key: of_class.difference(name, key, to=BLOB) for key in METRICS}
+            cells = (f"{one.signed()} {verdict(one, METRICS[key]).split()[0]}" for key, one in found.items())
+            rows.append([f"{label} ({len(called)})", _title(name), *cells])
+            told.append(f"- On images called {label}, {_compared(of_class, name, BLOB)}.")
+    titles = (one.title for one in METRICS.values())
+    head = ["called (images)", "map, minus centre blob", *titles]
+    return _markdown(head, rows) + "\n\n" + "\n".join(told)
 
 
 def _named(base: str) -> str:
