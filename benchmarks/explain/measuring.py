@@ -53,14 +53,15 @@ class Plan:
 
 
 class Shuffled:
-    """Sessions of the model with the kernels of its head shuffled, and of one with its backbone's."""
+    """Sessions of the model with its head's kernel shuffled, and with its backbone's, where a plan asks."""
 
-    def __init__(self, model: Model, *, runtime: str | None, count: int, seed: int) -> None:
-        self._idle: dict[str, SimpleQueue[Session]] = {part: SimpleQueue() for part in PARTS}
+    def __init__(self, model: Model, plan: Plan, *, runtime: str | None, count: int) -> None:
+        parts = PARTS if plan.sanity_images else ()
+        self._idle: dict[str, SimpleQueue[Session]] = {part: SimpleQueue() for part in parts}
         with TemporaryDirectory() as folder:
             for part, idle in self._idle.items():
                 path = Path(folder, f"{part}{model.path.suffix}")
-                path.write_bytes(shuffled(model, part, seed=seed))
+                path.write_bytes(shuffled(model, part, seed=plan.seed))
                 for session in find_model(path).open_many(count, runtime=runtime):
                     idle.put(session)
 
@@ -206,7 +207,7 @@ def measure_images(
     if not missing:
         return
     options = EngineOptions(ood_threshold=float("inf"))
-    shuffled_models = Shuffled(model, runtime=runtime, count=default_workers(), seed=plan.seed)
+    shuffled_models = Shuffled(model, plan, runtime=runtime, count=default_workers())
     measurer = Measurer(plan, images, shuffled_models, records)
     with Engine(model, options, runtime=runtime, on_classified=measurer.measure) as engine:
         tasks = (Task(FileItem(image.path, str(image.path))) for image in missing)
