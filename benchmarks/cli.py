@@ -260,9 +260,12 @@ def explain_command(model: Path, data: Path, out: Path | None, debug: bool, **op
     shuffled weights; where the heat is; what a map costs.
     """
     with one_line_errors("xray-bench", debug=debug), tempfile.TemporaryDirectory() as scratch:
-        from xray_infer.benchmarks.explain.command import Request, explain
         from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.errors import extra_for
         from xray_infer.runtimes import find_model
+
+        with extra_for("xray-bench explain", "export"):
+            from xray_infer.benchmarks.explain.command import Request, explain
 
         request = Request(find_model(model), data, out or Path(scratch), **options)
         click.echo(explain(request, report=say))

@@ -88,11 +88,7 @@ def test_log_odds_are_those_of_the_definition_and_finite_at_the_ends():
     "method", [Occlusion(48, 16, "blur"), Rise(300, 7, "gray"), Rise(300, 7, "blur"), Shifted(2)]
 )
 def test_every_method_is_deterministic_and_hottest_at_the_part_that_counts(method, image):
-    if isinstance(method, Shifted):
-        pytest.importorskip("onnx")
-        model = _local_cam
-    else:
-        model = PatchModel()
+    model = _local_cam if isinstance(method, Shifted) else PatchModel()
     first, second = (method.explain(model, image) for _ in range(2))
     assert np.array_equal(first, second)
     assert first.dtype == np.float32
