@@ -236,7 +236,7 @@ def maps_command(
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Data set of MODEL.")
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
-@click.option("--images", type=click.IntRange(1), help="Take so many of each class in turn.  [default: all]")
+@click.option("--images", type=click.IntRange(1), help="Take so many, the classes in turn.  [default: all]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws images, random maps, weights.")
 @click.option("--runtime", help="By name.  [default: the format's first]")
 @click.option(
