@@ -33,7 +33,7 @@ Command = Callable[..., Any]
 EXIT_SOME_FAILED = 1
 RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", "auto")
 # Names in `heatmaps.methods.METHODS` and `sources.selection.OVERLAY_SUFFIXES`, which load numpy.
-METHOD_CHOICES = ("gradcam",)
+METHOD_CHOICES = ("gradcam", "occlusion")
 OVERLAY_CHOICES = ("jpeg", "png")
 MEGA = 1_000_000
 

@@ -4,7 +4,7 @@ Precision, recall and F1 of a class that is never predicted or never present are
 with `zero_division=0`; the area under a ROC curve without positives or without negatives is None.
 
 Intervals are of 95 %. Wilson's treat images as independent, which images of one patient are not;
-`bootstrap_accuracy` resamples groups instead.
+`bootstrap_mean` and `bootstrap_accuracy` resample groups instead.
 """
 
 from __future__ import annotations
@@ -149,16 +149,27 @@ def wilson_interval(hits: int, trials: int, *, z: float = 1.959964) -> Interval:
 def bootstrap_accuracy(
     hits: NDArray[np.bool_], groups: Sequence[str], *, resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """Return the 95 % percentile interval of accuracy over resampled groups (Field and Welsh 2007).
+    """Return `bootstrap_mean` of hits, bool `[N]`: the interval of accuracy."""
+    return bootstrap_mean(hits, groups, resamples=resamples, seed=seed)
 
-    `hits` `[N]` says which images are right, `groups` to which patient or series each belongs; an image
-    without a group ("") is one of its own. Groups of equal size and hits are interchangeable, so a resample
-    is one multinomial draw over the kinds of group: time and memory do not grow with N.
+
+def bootstrap_mean(
+    values: NDArray[np.floating] | NDArray[np.bool_],
+    groups: Sequence[str],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Return the 95 % percentile interval of a mean over images, resampling groups (Field and Welsh 2007).
+
+    `values` `[N]` are one figure an image, `groups` to which patient or series each belongs; an image
+    without a group ("") is one of its own. Groups of equal size and sum are interchangeable, so a resample
+    is one multinomial draw over the kinds of group: for hits, time and memory do not grow with N.
     """
     numbers: dict[str | int, int] = {}
     member = [numbers.setdefault(group or index, len(numbers)) for index, group in enumerate(groups)]
-    sizes, right = np.bincount(member), np.bincount(member, weights=hits)
-    kinds, counts = np.unique(np.stack([right, sizes], axis=1), axis=0, return_counts=True)
+    sizes, sums = np.bincount(member), np.bincount(member, weights=values)
+    kinds, counts = np.unique(np.stack([sums, sizes], axis=1), axis=0, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(len(sizes), counts / len(sizes), size=resamples) @ kinds
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
     return float(low), float(high)

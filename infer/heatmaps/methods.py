@@ -3,6 +3,9 @@
 **Grad-CAM** (Selvaraju et al. 2017) comes with the forward pass: the head is global average pooling and one
 dense layer, so the gradient of a class's logit with respect to the last feature map is constant, and the map
 of the logit is ReLU(cam[..., class]) / 49. It is the logit's map, not that of the softmax probability.
+
+**Occlusion** costs forward passes of its own, see `occlusion`. Window, stride, fill and score were chosen on
+validation images by what `xray-bench explain` measures.
 """
 
 from __future__ import annotations
@@ -16,21 +19,27 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.engine import Classified
+from xray_infer.heatmaps.occlusion import Occlusion
 
-Maps = NDArray[np.float32]  # [h, w, 3], one map a class, values >= 0 in units of the class's logit
+Maps = NDArray[np.float32]  # [h, w, 3], one map a class, values >= 0 in the method's unit
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A way of making maps: `title` for people, `explain` an image's answer to its maps for all classes."""
+    """A way of making maps: `title` for people, `explain` an image's answer to its maps for all classes.
+
+    `unit`: of the maps' values, for people. `passes`: forward passes that it needs beside the image's own.
+    """
 
     title: str
     explain: Callable[[Classified], Maps]
+    unit: str = "logit"
+    passes: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heatmap:
-    """One class's map: `values` float32 [h, w] >= 0, in units of that class's logit.
+    """One class's map: `values` float32 [h, w] >= 0, in `unit`.
 
     `scale` is the value that is drawn as the hottest: that of the map, or of several that are shown together.
     """
@@ -39,6 +48,7 @@ class Heatmap:
     class_name: str
     title: str
     scale: float
+    unit: str = "logit"
 
     @property
     def peak(self) -> float:
@@ -52,8 +62,16 @@ def grad_cam(cam: NDArray[np.float32]) -> Maps:
     return maps
 
 
+OCCLUSION: Final = Occlusion(window=32, stride=16, fill="blur")
+
 METHODS: Final[Mapping[str, Method]] = {
     "gradcam": Method("Grad-CAM", lambda classified: grad_cam(classified.cam)),
+    "occlusion": Method(
+        "Occlusion",
+        lambda classified: OCCLUSION.explain(classified.run, classified.input),
+        unit="log-odds",
+        passes=OCCLUSION.passes,
+    ),
 }
 
 
@@ -66,5 +84,6 @@ def heatmaps_for(wanted: str, maps: Maps, method: Method, raw_label: str) -> tup
     chosen = [maps[..., CLASS_NAMES.index(name)] for name in names]
     scale = max(float(values.max()) for values in chosen)
     return tuple(
-        Heatmap(values, name, method.title, scale) for name, values in zip(names, chosen, strict=True)
+        Heatmap(values, name, method.title, scale, method.unit)
+        for name, values in zip(names, chosen, strict=True)
     )

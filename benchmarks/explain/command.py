@@ -1,0 +1,80 @@
+"""The whole of `xray-bench explain`: which images, which maps, their records, and the page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xray_infer.benchmarks.explain.contenders import find_method
+from xray_infer.benchmarks.explain.figures import Figures
+from xray_infer.benchmarks.explain.measuring import Plan, measure_images
+from xray_infer.benchmarks.explain.records import Records
+from xray_infer.benchmarks.explain.tables import tables
+from xray_infer.datasets import Dataset, read_dataset
+from xray_infer.export.calibration import check_same_data, draw
+from xray_infer.heatmaps.methods import METHODS
+from xray_infer.manifest import READERS
+from xray_infer.runtimes import Model
+from xray_infer.terminal import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks for; `images` None is all of the split, `methods` None all in METHODS."""
+
+    model: Model
+    data: Path
+    out: Path
+    split: str
+    images: int | None
+    seed: int
+    runtime: str | None
+    methods: str | None
+    sanity_images: int
+    lung_masks: Path | None
+
+    @property
+    def plan(self) -> Plan:
+        """What is measured of each image. Raises DataError for an unknown method."""
+        names = tuple(METHODS) if self.methods is None else tuple(self.methods.split(","))
+        for name in names:
+            find_method(name)
+        return Plan(names, self.seed, self.sanity_images, self.lung_masks)
+
+    def facts(self, dataset: Dataset) -> Mapping[str, Any]:
+        """Return everything that a record depends on, for JSON."""
+        return {
+            "model_sha256": self.model.digest,
+            "runtime": self.runtime,
+            "data_sha256": dataset.digest,
+            "split": self.split,
+            "seed": self.seed,
+            "methods": self.plan.methods,
+            "sanity_images": self.sanity_images,
+            "lung_masks": self.lung_masks and str(self.lung_masks.resolve()),
+        }
+
+
+def explain(request: Request, *, report: Report) -> str:
+    """Measure what the folder does not hold yet, and return the tables of the images asked for."""
+    dataset = read_dataset(request.data)
+    manifest = READERS[request.model.format](request.model.path)
+    check_same_data(dataset, manifest.training, data=request.data, model=request.model.path)
+    count = request.images or sys.maxsize
+    images = draw(dataset, request.split, count=count, seed=request.seed).images
+    with Records(request.out, request.facts(dataset)) as records:
+        measure_images(request.model, images, request.plan, records, runtime=request.runtime, report=report)
+        found = [records.found[image.digest] for image in images]
+    figures = Figures(found)
+    groups = len({record["group"] for record in found if record["group"]})
+    checked = sum(bool(record["sanity"]) for record in found)
+    return "\n\n".join(
+        [
+            f"{manifest.method}, {manifest.recipe}, {request.model.format}: {len(found)} {request.split} "
+            f"images, {groups} groups; sanity checks on {checked}. Seed {request.seed}.",
+            tables(figures),
+        ]
+    )

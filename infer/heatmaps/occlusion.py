@@ -1,0 +1,98 @@
+"""Occlusion (Zeiler and Fergus 2014, section 4.2): what the score loses when a part is covered.
+
+A square window goes over the model's input; under it stands a fill, see `fills`. It needs forward passes and
+nothing else, so every format and runtime gives it.
+
+The score is the class's log-odds, log p - log(1 - p), in nats, and not its logit: a softmax answers by the
+differences of logits, and covering a part moves all three together, which changes no answer. Log-odds do not
+saturate as the probability does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.heatmaps.fills import FILLS
+from xray_infer.preprocess import INPUT_SIDE
+from xray_infer.runtimes import ModelOutput
+
+AT_ONCE: Final = 32  # covered pictures in memory, 50 KB each
+
+Run = Callable[[NDArray[np.uint8]], ModelOutput]  # uint8 [N, 224, 224, 1], any N >= 1
+Score = Callable[[ModelOutput], NDArray[np.float64]]  # one number an image and class, [N, 3]
+
+
+def log_odds(output: ModelOutput) -> NDArray[np.float64]:
+    """Return log p - log(1 - p) of every class in nats, [N, 3], finite also where p rounds to 0 or 1."""
+    given = np.maximum(output.probabilities.astype(np.float64), np.finfo(np.float32).tiny)
+    others = given.sum(axis=1, keepdims=True) - given
+    odds: NDArray[np.float64] = np.log(given) - np.log(np.maximum(others, np.finfo(np.float32).tiny))
+    return odds
+
+
+def logits(output: ModelOutput) -> NDArray[np.float64]:
+    """Return every class's logit but for its bias, which no difference holds, [N, 3]."""
+    means: NDArray[np.float64] = output.cam.astype(np.float64).mean(axis=(1, 2))
+    return means
+
+
+@dataclass(frozen=True, slots=True)
+class Occlusion:
+    """Windows of `window` pixels, `stride` apart, both of the model's input; neither hangs over the edge.
+
+    `stride` divides 224 and `window`. `fill` is a name in FILLS. Deterministic.
+    """
+
+    window: int
+    stride: int
+    fill: str
+    score: Score = log_odds
+
+    @property
+    def passes(self) -> int:
+        """Forward passes an image."""
+        return self._starts**2 + 1
+
+    @property
+    def _starts(self) -> int:
+        return (INPUT_SIDE - self.window) // self.stride + 1
+
+    def explain(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the maps of all classes, float32 [h, h, 3] >= 0, h = 224 / stride, of uint8 [224, 224, 1].
+
+        In units of the score, nats for log-odds. A cell's value is the mean loss of the score over the
+        windows that cover it, 0 where it is a gain.
+        """
+        return np.maximum(self.losses(run, image), 0)
+
+    def losses(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the same with its sign: below 0 where covering is a gain."""
+        cells, wide = INPUT_SIDE // self.stride, self.window // self.stride
+        whole = self.score(run(image[None]))[0]
+        losses = np.concatenate([whole - self.score(run(batch)) for batch in self._covered(image)])
+        total = np.zeros((cells, cells, losses.shape[1]))
+        count = np.zeros((cells, cells, 1))
+        for number, loss in enumerate(losses):
+            row, column = divmod(number, self._starts)
+            total[row : row + wide, column : column + wide] += loss
+            count[row : row + wide, column : column + wide] += 1
+        mean: NDArray[np.float32] = (total / count).astype(np.float32)
+        return mean
+
+    def _covered(self, image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+        """Yield batches of covered pictures, row by row of windows."""
+        filled = FILLS[self.fill](image[..., 0])[..., None]
+        starts = range(0, INPUT_SIDE - self.window + 1, self.stride)
+        places = [(row, column) for row in starts for column in starts]
+        for first in range(0, len(places), AT_ONCE):
+            some = places[first : first + AT_ONCE]
+            batch = np.repeat(image[None], len(some), axis=0)
+            for covered, (row, column) in zip(batch, some, strict=True):
+                part = np.s_[row : row + self.window, column : column + self.window]
+                covered[part] = filled[part]
+            yield batch
