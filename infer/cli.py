@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,16 @@ import click
 
 from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
-from xray_infer.errors import OutputError, extra_for
+from xray_infer.errors import OutputError
 from xray_infer.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS
 from xray_infer.native_output import hide_native_output
 from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
 
 if TYPE_CHECKING:
-    from xray_infer.artifacts import Artifact
-    from xray_infer.engine import Classified, Engine, OnClassified
+    from xray_infer.artifacts.opening import WantedArtifacts
+    from xray_infer.engine import Engine
     from xray_infer.limits import Limits
-    from xray_infer.report.page import Page
     from xray_infer.runs.job import Job
-    from xray_infer.runtimes import Model
 
 Command = Callable[..., Any]
 
@@ -132,7 +130,11 @@ def limit_option(name: str, default: float, text: str) -> Callable[[Command], Co
     "Default: predicted, the most probable.",
 )
 @click.option("--heatmap-format", type=click.Choice(OVERLAY_CHOICES), help="Default: jpeg; png is slower.")
-@click.option("--heatmap-method", type=click.Choice(METHOD_CHOICES), help="Default: gradcam.")
+@click.option(
+    "--heatmap-method",
+    type=click.Choice(METHOD_CHOICES),
+    help="gradcam comes with the answer; occlusion is sharper, and 170 passes an image. Default: gradcam.",
+)
 @click.option(
     "--heatmap-raw", is_flag=True, help="Also keep the maps themselves, of all classes: NAME.heatmap.npz."
 )
@@ -204,7 +206,12 @@ def main(list_models: bool, as_json: bool, debug: bool, **given: Any) -> None:
                 bool(given[name]) and options.heatmap is None,
                 f"--{name.replace('_', '-')} goes with --heatmap DIR",
             )
-            for name in ("heatmap_for", "heatmap_format", "heatmap_method", "heatmap_raw")
+            for name in ("heatmap_for", "heatmap_format", "heatmap_raw")
+        ),
+        (
+            options.heatmap_method is not None
+            and (options.heatmap, options.report, options.dicom_out) == (None, None, None),
+            "--heatmap-method goes with --heatmap DIR, --report FILE or --dicom-out DIR",
         ),
     ):
         if unfit:
@@ -223,6 +230,7 @@ def run(options: Options) -> int:
     """Classify the source and return the exit status. Raises XrayError for what the user must mend."""
     import cv2
 
+    from xray_infer.artifacts.opening import open_artifacts
     from xray_infer.engine import Engine, EngineOptions
     from xray_infer.model_choice import Wanted, select_model
     from xray_infer.processors import default_workers
@@ -257,17 +265,15 @@ def run(options: Options) -> int:
         min_confidence=options.min_confidence,
         isolate_s=options.time_limit if options.isolate else None,
     )
-    artifacts = _artifacts(options, model)
-    page = _page(options, artifacts)
-    if page:
-        artifacts.append(page.pictures)
+    out = Path(options.out or "")
+    artifacts = open_artifacts(_wanted_artifacts(options), out, model, engine_options)
     with (
-        Engine(model, engine_options, runtime=runtime, on_classified=_make_all(artifacts, page)) as engine,
+        Engine(model, engine_options, runtime=runtime, on_classified=artifacts.on_classified()) as engine,
         stop_on_signals() as stop,
     ):
         count = (lambda: None) if options.watch else source.count
         quiet = options.quiet or options.out is None
-        job = Job(engine, source, items, stop, Progress(count, quiet=quiet), artifacts, page)
+        job = Job(engine, source, items, stop, Progress(count, quiet=quiet), artifacts.all, artifacts.page)
         if options.out is None:
             return _show_one(engine, job)
         return _to_output(job, options)
@@ -325,65 +331,19 @@ def _shipped_models(*, as_json: bool) -> str:
     return f"{table(models)}\n{RESEARCH_NOTICE}"
 
 
-def _artifacts(options: Options, model: Model) -> list[Artifact]:
+def _wanted_artifacts(options: Options) -> WantedArtifacts:
     """Return what is to be made beside the rows."""
-    made: list[Artifact] = []
-    if options.heatmap is not None:
-        from xray_infer.artifacts.overlays import Overlays
-        from xray_infer.atomic import make_folder
-
-        make_folder(options.heatmap)  # before a row is written that a run with another folder would refuse
-        made.append(
-            Overlays(
-                options.heatmap,
-                options.heatmap_for or "predicted",
-                options.heatmap_format or OVERLAY_CHOICES[0],
-                options.heatmap_raw,
-                options.heatmap_method or METHOD_CHOICES[0],
-            )
-        )
-    if options.dicom_out is not None:
-        made.append(_dicom_objects(options.dicom_out, options, model))
-    return made
-
-
-def _dicom_objects(folder: Path, options: Options, model: Model) -> Artifact:
-    """Return the maker of DICOM objects. Raises MissingExtraError."""
-    from xray_infer.manifest import READERS
-
-    with extra_for("--dicom-out", "dicom"):
-        from xray_infer.artifacts.dicom_objects import DicomObjects
-        from xray_infer.dicom.made import Maker
-
-    manifest = READERS[model.format](model.path)
-    limit = manifest.ood_threshold if options.ood_threshold is None else options.ood_threshold
-    shown = "none" if limit is None else f"{limit:.6g}"
-    rules = (f"ood_threshold={shown}", f"min_confidence={options.min_confidence:g}")
-    return DicomObjects(folder, Maker(manifest.version, rules), options.limits())
-
-
-def _page(options: Options, artifacts: Sequence[Artifact]) -> Page | None:
-    """Return the report; it links to the overlays, if there are any. Raises OutputError for an unfit name."""
-    if options.report is None:
-        return None
+    from xray_infer.artifacts.opening import WantedArtifacts
     from xray_infer.artifacts.overlays import Overlays
-    from xray_infer.report.page import Page
 
-    overlays = next((one for one in artifacts if isinstance(one, Overlays)), None)
-    return Page(options.report, Path(options.out or ""), overlays)
-
-
-def _make_all(artifacts: Sequence[Artifact], page: Page | None) -> OnClassified | None:
-    """Return what the engine calls for each image with an answer, None where nothing is made.
-
-    The report alone shows images that were rejected by their score.
-    """
-    from xray_infer.results import OK, REJECTED
-
-    by_status: dict[str, Sequence[Artifact]] = {OK: artifacts, REJECTED: [page.pictures] if page else []}
-
-    def make(classified: Classified) -> None:
-        for artifact in by_status[classified.row.status]:
-            artifact.make(classified)
-
-    return make if artifacts else None
+    method = options.heatmap_method or METHOD_CHOICES[0]
+    overlays = None
+    if options.heatmap is not None:
+        overlays = Overlays(
+            options.heatmap,
+            options.heatmap_for or "predicted",
+            options.heatmap_format or OVERLAY_CHOICES[0],
+            options.heatmap_raw,
+            method,
+        )
+    return WantedArtifacts(method, overlays, options.dicom_out, options.report)

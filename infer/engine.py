@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -74,6 +74,7 @@ class Classified:
     row: Row
     cam: NDArray[np.float32]
     run: Callable[[NDArray[np.uint8]], ModelOutput]
+    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 OnClassified = Callable[[Classified], None]  # called in a worker's thread, several at a time

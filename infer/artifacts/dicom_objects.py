@@ -27,7 +27,7 @@ from xray_infer.dicom.source import read_source
 from xray_infer.dicom.structured_report import classification_report
 from xray_infer.engine import Classified
 from xray_infer.errors import ImageError
-from xray_infer.heatmaps.methods import METHODS, heatmaps_for
+from xray_infer.heatmaps.methods import METHODS, heatmaps_for, maps_by
 from xray_infer.heatmaps.overlay import draw_overlay
 from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.magic import HEAD_BYTES, image_format
@@ -71,7 +71,7 @@ class DicomObjects:
 
     def facts(self) -> Mapping[str, Any]:
         """Return the folder and the method."""
-        return {"dicom_out": str(self.folder.resolve()), "dicom_out_method": self.method}
+        return {"dicom_out": str(self.folder.resolve()), "heatmap_method": self.method}
 
     def make(self, classified: Classified) -> None:
         """Write one image's objects. Raises OutputError."""
@@ -91,8 +91,8 @@ class DicomObjects:
     def _objects(self, classified: Classified) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
         """Return UID and bytes of heat map and report. Raises ImageError where they cannot be made."""
         source = read_source(classified.data, self.limits)
-        row, method = classified.row, METHODS[self.method]
-        (heatmap,) = heatmaps_for("predicted", method.explain(classified), method, row.raw_label)
+        row, maps = classified.row, maps_by(self.method, classified)
+        (heatmap,) = heatmaps_for("predicted", maps, METHODS[self.method], row.raw_label)
         overlay = np.ascontiguousarray(
             draw_overlay(shrunk(classified.pixels, LONGEST_SIDE), heatmap, row)[..., ::-1]
         )

@@ -18,7 +18,7 @@ import numpy as np
 from xray_infer.artifacts.naming import file_for, write_file
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.engine import Classified
-from xray_infer.heatmaps.methods import METHODS, Maps, heatmaps_for
+from xray_infer.heatmaps.methods import METHODS, Maps, heatmaps_for, maps_by
 from xray_infer.heatmaps.overlay import draw_overlay, encode
 from xray_infer.results import Row
 from xray_infer.sources.selection import MAPS_SUFFIX, OVERLAY_SUFFIXES
@@ -50,10 +50,9 @@ class Overlays:
 
     def make(self, classified: Classified) -> None:
         """Draw and write one image's files. Raises OutputError."""
-        method = METHODS[self.method]
         name, row = classified.item.name, classified.row
-        maps = method.explain(classified)
-        heatmaps = heatmaps_for(self.wanted, maps, method, row.raw_label)
+        maps = maps_by(self.method, classified)
+        heatmaps = heatmaps_for(self.wanted, maps, METHODS[self.method], row.raw_label)
         for path, heatmap in zip(self.files(name).values(), heatmaps, strict=True):
             write_file(path, encode(draw_overlay(classified.pixels, heatmap, row), self.format))
         if self.raw:
@@ -80,7 +79,7 @@ class Overlays:
 def maps_file(maps: Maps, method: str, row: Row) -> bytes:
     """Return the maps of all classes with what they belong to, as NumPy's .npz; no pickle is in it.
 
-    `maps` is float32 [h, w, 3] >= 0, in units of each class's logit. The same maps give the same bytes.
+    `maps` is float32 [h, w, 3] >= 0, in the unit of the method. The same maps give the same bytes.
     """
     stream = io.BytesIO()
     np.savez(
@@ -89,7 +88,7 @@ def maps_file(maps: Maps, method: str, row: Row) -> bytes:
         class_names=np.array(CLASS_NAMES),
         probabilities=np.array(row.probabilities, np.float32),
         method=np.array(method),
-        unit=np.array("logit"),
+        unit=np.array(METHODS[method].unit),
         model=np.array(row.model),
         model_sha256=np.array(row.model_sha256),
         notice=np.array(f"{HEATMAP_NOTICE} {RESEARCH_NOTICE}"),

@@ -16,7 +16,7 @@ import numpy as np
 from xray_infer.artifacts.naming import file_for, write_file
 from xray_infer.artifacts.shrinking import shrunk
 from xray_infer.engine import Classified
-from xray_infer.heatmaps.methods import METHODS, heatmaps_for
+from xray_infer.heatmaps.methods import METHODS, heatmaps_for, maps_by
 from xray_infer.heatmaps.overlay import lay_heat
 from xray_infer.results import OK, Row
 from xray_infer.sources.selection import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIEW_SUFFIX
@@ -24,15 +24,15 @@ from xray_infer.sources.selection import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIE
 THUMBNAIL_SIDE: Final = 160  # longest side in pixels
 VIEW_SIDE: Final = 1024
 _QUALITY: Final = [cv2.IMWRITE_JPEG_QUALITY, 85]
-METHOD: Final = METHODS["gradcam"]
 
 
 @dataclass(frozen=True, slots=True)
 class ReportPictures:
-    """See `Artifact`. `page` is the report; with `overlays` it has heat maps of its own."""
+    """See `Artifact`. `page` is the report; with `overlays` it has heat maps of its own, by `method`."""
 
     page: Path
     overlays: bool
+    method: str = "gradcam"
 
     @property
     def folder(self) -> Path:
@@ -51,16 +51,16 @@ class ReportPictures:
         return row.status == OK or row.ood_score is not None
 
     def facts(self) -> Mapping[str, Any]:
-        """Return the page."""
-        return {"report": str(self.page.resolve())}
+        """Return the page and the method."""
+        return {"report": str(self.page.resolve()), "heatmap_method": self.method}
 
     def make(self, classified: Classified) -> None:
         """Write one image's pictures. Raises OutputError."""
         view = shrunk(classified.pixels, VIEW_SIDE)
         pictures = {"thumbnail": shrunk(view, THUMBNAIL_SIDE), "view": view}
         if self.overlays and classified.row.probabilities:
-            maps = METHOD.explain(classified)
-            (heatmap,) = heatmaps_for("predicted", maps, METHOD, classified.row.raw_label)
+            maps, label = maps_by(self.method, classified), classified.row.raw_label
+            (heatmap,) = heatmaps_for("predicted", maps, METHODS[self.method], label)
             pictures["overlay"] = np.empty((*view.shape, 3), np.uint8)
             lay_heat(view, heatmap, pictures["overlay"])
         stem = self.stem(classified.item.name)

@@ -75,6 +75,13 @@ METHODS: Final[Mapping[str, Method]] = {
 }
 
 
+def maps_by(method: str, classified: Classified) -> Maps:
+    """Return the maps of all classes by one of METHODS; they are made once, whoever else asks."""
+    if method not in classified.maps:
+        classified.maps[method] = METHODS[method].explain(classified)
+    return classified.maps[method]
+
+
 def heatmaps_for(wanted: str, maps: Maps, method: Method, raw_label: str) -> tuple[Heatmap, ...]:
     """Return the heat maps of `predicted`, of a class, or of `all` in one scale.
 

@@ -60,7 +60,7 @@ def caption(style: Style, heatmap: Heatmap, row: Row) -> NDArray[np.uint8]:
     chances = ", ".join(
         f"{name}{NO_BREAK}{value:.1%}" for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)
     )
-    name, unit = heatmap.class_name, f"{heatmap.scale:.3g} logit"
+    name, unit = heatmap.class_name, f"{heatmap.scale:.3g} {heatmap.unit}"
     if heatmap.peak == 0:
         what = f"No region speaks for '{name}'."
     elif heatmap.peak < heatmap.scale:

@@ -22,7 +22,7 @@ from typing import Final, Self
 import numpy as np
 
 from xray_infer.artifacts.overlays import Overlays
-from xray_infer.artifacts.report_pictures import METHOD, ReportPictures
+from xray_infer.artifacts.report_pictures import ReportPictures
 from xray_infer.atomic import make_folder, refusal, write_atomically
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.errors import OutputError
@@ -45,19 +45,25 @@ class Page:
     """The report of one run; a context manager that opens `NAME.partial` and leaves it unless finished.
 
     `results` is the file that has all rows. `pictures` are made while the run goes on; `overlays` are the
-    files of `--heatmap`, None where the pictures have their own. Raises OutputError: another suffix, a
-    folder, not writable, a full disk.
+    files of `--heatmap`, None where the pictures have their own; both are by `method`. Raises OutputError:
+    another suffix, a folder, not writable, a full disk.
     """
 
     def __init__(
-        self, path: Path, results: Path, overlays: Overlays | None, *, most_rows: int = MOST_ROWS
+        self,
+        path: Path,
+        results: Path,
+        overlays: Overlays | None,
+        *,
+        method: str = "gradcam",
+        most_rows: int = MOST_ROWS,
     ) -> None:
         if path.suffix.lower() not in SUFFIXES:
             raise OutputError(f"{path}: a report is a web page; give --report a name that ends in .html")
         if path.is_dir():
             raise OutputError(f"{path}: is a folder; give --report a file name")
         self.path, self._results, self._overlays = path, results, overlays
-        self.pictures = ReportPictures(path, overlays=overlays is None)
+        self.pictures = ReportPictures(path, overlays is None, method)
         self._partial = path.with_name(path.name + PARTIAL)
         self._most_rows = most_rows
 
@@ -134,7 +140,7 @@ class Page:
             title=escaped(f"Chest X-ray report: {name}"),
             research_notice=escaped(RESEARCH_NOTICE),
             heatmap_notice=escaped(HEATMAP_NOTICE),
-            heatmap_title=escaped(METHODS[self._overlays.method].title if self._overlays else METHOD.title),
+            heatmap_title=escaped(METHODS[self.pictures.method].title),
             intended_use=escaped(_without_notice(record["model"]["intended_use"])),
             lead=sections.lead(record),
             counts=sections.counts(record),
