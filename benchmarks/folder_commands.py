@@ -113,17 +113,19 @@ def heatmap_command(folder: Path, images: int, rounds: int, debug: bool) -> None
     "--images", "counts", type=click.IntRange(1), multiple=True, default=(1000, 10000), show_default=True
 )
 @click.option("--rounds", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--report", "with_report", is_flag=True, help="With a report.")
+@click.option(
+    "--with", "beside", multiple=True, type=click.Choice(["heatmap", "report"]), help="Made beside the rows."
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def memory_command(
-    folder: Path, counts: tuple[int, ...], rounds: int, with_report: bool, debug: bool
+    folder: Path, counts: tuple[int, ...], rounds: int, beside: tuple[str, ...], debug: bool
 ) -> None:
     """Measure the folder command's peak memory over few and many images: links to those of FOLDER."""
     with one_line_errors("xray-bench", debug=debug):
         from xray_infer.benchmarks.footprint import measure_memory, memory_table
         from xray_infer.benchmarks.machine import describe_machine
 
-        runs = measure_memory(folder, counts, with_report=with_report, rounds=rounds, report=say)
+        runs = measure_memory(folder, counts, beside=beside, rounds=rounds, report=say)
         click.echo(memory_table(runs))
         click.echo(f"\n{rounds} rounds. {describe_machine()}")
 

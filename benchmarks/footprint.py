@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xray_infer.benchmarks.commands import CommandRun, compare_commands, run_command, spread
-from xray_infer.benchmarks.pipeline import command_for, planted
+from xray_infer.benchmarks.pipeline import BESIDE, command_for, planted
 from xray_infer.terminal import Report
 
 
@@ -44,13 +44,13 @@ def startup_table(runs: Mapping[str, Sequence[CommandRun]]) -> str:
 
 
 def measure_memory(
-    folder: Path, counts: Sequence[int], *, with_report: bool, rounds: int, report: Report
+    folder: Path, counts: Sequence[int], *, beside: Sequence[str], rounds: int, report: Report
 ) -> dict[int, list[CommandRun]]:
     """Run the command over so many links to the folder's images, each count in turn, `rounds` times.
 
-    `with_report` gives it --report.
+    `beside` are names in BESIDE: what it makes beside the rows.
     """
-    options = ["--report", "{scratch}/report.html"] if with_report else []
+    options = [option for name in beside for option in BESIDE[name]]
     runs: dict[int, list[CommandRun]] = {count: [] for count in counts}
     for number in range(rounds):
         for count in counts:

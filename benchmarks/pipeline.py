@@ -34,14 +34,18 @@ from xray_infer.sources.folder import FileItem, local_source
 from xray_infer.terminal import Report
 
 DECODE, INFER = "decode only", "inference only"
+# What the command may make beside its rows, and the options for it.
+BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
+    "heatmap": ("--heatmap", "{scratch}/maps"),
+    "report": ("--report", "{scratch}/report.html"),
+}
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "xray-infer": (),
     "xray-infer --workers 1": ("--workers", "1"),
     "xray-infer --workers 1 --threads 2": ("--workers", "1", "--threads", "2"),
     "xray-infer --batch-size 4": ("--batch-size", "4"),
     "xray-infer --isolate": ("--isolate",),
-    "xray-infer --heatmap": ("--heatmap", "{scratch}/maps"),
-    "xray-infer --report": ("--report", "{scratch}/report.html"),
+    **{f"xray-infer --{name}": options for name, options in BESIDE.items()},
 }
 WHOLE: Final = next(iter(COMMANDS))
 
