@@ -52,6 +52,22 @@ def folder(tmp_path: Path, xray: np.ndarray) -> Path:
 
 
 @pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """The lines that are drawn below heat maps, each with its right end and the row that it stands on."""
+    from xray_infer.heatmaps.caption import Style
+
+    lines: list[tuple[str, int, int]] = []
+    really = Style.write
+
+    def write(style: Style, canvas: np.ndarray, text: str, left: int, base: int) -> None:
+        lines.append((text, left + style.measure(text), base))
+        really(style, canvas, text, left, base)
+
+    monkeypatch.setattr(Style, "write", write)
+    return lines
+
+
+@pytest.fixture
 def heeds_interrupts() -> Iterator[None]:
     """Let SIGINT be heard: a shell starts commands in the background, these tests too, with it ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

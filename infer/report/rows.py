@@ -15,6 +15,7 @@ from typing import Final
 
 from xray_infer.artifacts.overlays import Overlays
 from xray_infer.artifacts.report_pictures import ReportPictures
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.report.text import data_json, quoted_path, relative_url, visible
 from xray_infer.results import OK, Row
 
@@ -22,9 +23,7 @@ SHOWN: Final = (
     "path",
     "status",
     "label",
-    "prob_covid",
-    "prob_pneumonia",
-    "prob_normal",
+    *(f"prob_{name}" for name in CLASS_NAMES),
     "confidence",
     "raw_label",
     "ood_score",

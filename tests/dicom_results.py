@@ -1,0 +1,77 @@
+"""DICOM objects of results for tests: radiographs of a study, and what is made of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from click.testing import CliRunner
+from dicom_files import dicom
+
+from xray_infer.cli import main
+from xray_infer.sources.folder import FileItem
+
+hd = pytest.importorskip("highdicom")
+
+from xray_infer.artifacts.dicom_objects import DicomObjects  # noqa: E402
+from xray_infer.dicom.made import Maker  # noqa: E402
+from xray_infer.engine import Classified  # noqa: E402
+from xray_infer.results import RowMaker, Rules  # noqa: E402
+
+ROOT = "1.2.826.0.1.3680043.8.498."
+STUDY = {
+    "StudyInstanceUID": ROOT + "1",
+    "SeriesInstanceUID": ROOT + "2",
+    "SOPInstanceUID": ROOT + "3",
+    "PatientName": "Doe^Jane",
+    "PatientID": "4711",
+    "PatientBirthDate": "19501224",
+    "PatientSex": "F",
+    "PatientAge": "073Y",
+    "StudyDate": "20240229",
+    "StudyTime": "101112.5",
+    "AccessionNumber": "A-1",
+    "StudyID": "S1",
+    "StudyDescription": "Thorax",
+    "ReferringPhysicianName": "Roe^Richard",
+    "PatientOrientation": ["L", "F"],
+    "SeriesNumber": 2,
+    "InstanceNumber": 7,
+}
+TYPE_2 = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime")
+TYPE_2 += ("ReferringPhysicianName", "StudyID", "AccessionNumber")
+
+
+def film(pixels: np.ndarray, **changes: object) -> bytes:
+    """A radiograph with everything that a study has; what is None it lacks."""
+    given = {**STUDY, **changes}
+    lacks_uid = {"SOPInstanceUID": None} if given["SOPInstanceUID"] is None else {}
+    return dicom(pixels, **{name: value for name, value in given.items() if value is not None}, **lacks_uid)
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def objects(folder: Path) -> dict[str, pydicom.Dataset]:
+    """All objects of a folder by their path in it."""
+    return {path.relative_to(folder).as_posix(): pydicom.dcmread(path) for path in folder.rglob("*.dcm")}
+
+
+def classified(data: bytes, pixels: np.ndarray, name: str = "a.dcm") -> Classified:
+    """An answer, as the engine hands it over."""
+    row = RowMaker("tiny", "ab" * 32, "runtime 1", Rules(2.0, 0.4)).judged(name, (0.5, 0.3, 0.2), 1.25)
+    cam = np.random.default_rng(3).normal(size=(7, 7, 3)).astype(np.float32)
+    item = FileItem(Path(name), name)
+    return Classified(item, data, pixels, np.zeros((224, 224, 1), np.uint8), row, cam, lambda inputs: None)
+
+
+def making(folder: Path, **changes: object) -> DicomObjects:
+    return replace(DicomObjects(folder, Maker("0.1", ("ood_threshold=2", "min_confidence=0.4"))), **changes)
+
+
+def made(folder: Path, data: bytes, pixels: np.ndarray) -> tuple[pydicom.Dataset, pydicom.Dataset]:
+    """The two objects of one image."""
+    making(folder).make(classified(data, pixels))
+    return tuple(pydicom.dcmread(folder / f"a.dcm.{kind}.dcm") for kind in ("heatmap", "report"))
