@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner
 from specimens import jpeg, png
 
+from xray_infer.artifacts.opening import Artifacts
+from xray_infer.artifacts.overlays import Overlays
 from xray_infer.cli import main
 from xray_infer.engine import Engine, EngineOptions
 from xray_infer.runs.job import Job
@@ -24,6 +26,7 @@ from xray_infer.runtimes import find_model
 from xray_infer.sources.folder import FolderSource
 
 PATIENCE_S = 30
+NOTHING = Artifacts(())
 
 
 def rows_in(out: Path) -> list[dict[str, str]]:
@@ -42,12 +45,14 @@ def until(condition) -> None:
 
 
 @contextmanager
-def watching(root: Path, out: Path, model: Path, *, settle_s: float = 0.15):
+def watching(root: Path, out: Path, model: Path, *, settle_s: float = 0.15, artifacts: Artifacts = NOTHING):
     """Watch a folder in another thread, until the block ends."""
     stop, told = Stop(), []
     source = FolderSource(root)
-    with Engine(find_model(model), EngineOptions(workers=2)) as engine:
-        job = Job(engine, source, iter(()), stop, Progress(lambda: None, quiet=True))
+    made = artifacts.on_classified()
+    with Engine(find_model(model), EngineOptions(workers=2), on_classified=made) as engine:
+        progress = Progress(lambda: None, quiet=True)
+        job = Job(engine, source, iter(()), stop, progress, artifacts.all, artifacts.page)
         watch = Watch(job, told.append, settle_s=settle_s, interval_s=0.05)
         failures = []
 
@@ -133,6 +138,22 @@ def test_a_watch_that_goes_on_classifies_nothing_twice_and_keeps_what_was_moved_
         ("c.png", "ok"),
         ("b.png", "error"),
     ]
+
+
+def test_heat_maps_that_were_moved_away_give_no_second_row(tmp_path, tiny_onnx, xray):
+    root, out, maps = tmp_path / "in", tmp_path / "r.csv", tmp_path / "maps"
+    root.mkdir()
+    (root / "a.png").write_bytes(png(xray))
+    overlay = maps / "a.png.heatmap.jpg"
+    with watching(root, out, tiny_onnx, artifacts=Artifacts([Overlays(maps)])):
+        until(lambda: len(rows_in(out)) == 1)
+    overlay.unlink()
+    with watching(root, out, tiny_onnx, artifacts=Artifacts([Overlays(maps)])):
+        (root / "b.png").write_bytes(png(xray[::-1]))
+        until(lambda: len(rows_in(out)) == 2)
+    assert [row["path"] for row in rows_in(out)] == ["a.png", "b.png"]
+    assert not overlay.exists()
+    assert (maps / "b.png.heatmap.jpg").is_file()
 
 
 def test_a_folder_that_goes_away_is_waited_for(tmp_path, tiny_onnx, xray):

@@ -106,7 +106,8 @@ class Watch:
                 continue
             self._waiting.pop(item.name, None)
             self._taken[item.name] = stamp
-            if self.job.known(journal, item.name, stamp) is None:
+            # Not `job.known`: a row is appended, so one whose files were moved away would stand twice.
+            if journal.find(item.name, stamp) is None:
                 yield Task(item, stamp)
 
 
