@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -436,17 +434,3 @@ def test_the_colour_bar_has_the_colours_of_the_heat(tmp_path):
     cold = Heatmap(np.zeros((2, 2), np.float32), "covid", "", 0.0)
     lay_heat(np.full((8, 8), 77, np.uint8), cold, drawn)
     assert (drawn == 77).all()
-
-
-def test_a_wheel_has_the_page(tmp_path):
-    """What setuptools puts into one."""
-    done = subprocess.run(
-        [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path / "lib")],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    built = {path.name for path in (tmp_path / "lib" / "xray_infer" / "report").iterdir()}
-    assert {"page.html", "page.css", "page.js", "page.py"} <= built

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from xray_infer.classes import RESEARCH_NOTICE
+
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 INSTALL_AND_RUN, INSTALL_AND_TEST = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
@@ -32,6 +34,10 @@ def test_the_first_command_ends_with_results(tmp_path):
         rows = list(csv.DictReader(stream))
     assert [row["path"] for row in rows] == sorted(path.name for path in (copy / "samples").glob("phantom_*"))
     assert {row["status"] for row in rows} == {"ok"}
+    # What is no Python has been installed, too: the report is made of a form, a style and a script.
+    command = [copy / ".venv" / "bin" / "xray-infer", "samples", "--out", "r.csv", "--report", "page.html"]
+    subprocess.run(command, cwd=copy, capture_output=True, check=True)
+    assert RESEARCH_NOTICE in (copy / "page.html").read_text(encoding="utf-8")
     installed = os.listdir(next((copy / ".venv").glob("lib/python*/site-packages")))
     assert not [name for name in installed if name.startswith(("tensorflow", "keras", "torch"))]
 

@@ -90,7 +90,7 @@ def run_record(
             "seconds": round(seconds, 3),
             "images_per_s": round((summary.total - course.reused) / max(seconds, 1e-9), 2),
             "seconds_by_stage_over_all_workers": {
-                stage: round(total, 3)
+                stage: round(total, 6)
                 for stage, total in {**engine.seconds.totals(), "write": course.write_s}.items()
             },
         },
