@@ -219,6 +219,17 @@ def test_an_uncertain_answer_shows_the_map_of_the_most_probable_class(written):
     assert "Grad-CAM of 'pneumonia'." in text
 
 
+def test_a_map_that_is_next_to_nothing_beside_anothers_says_so(written):
+    maps = np.zeros((7, 7, 3), np.float32)
+    maps[2, 3] = 0.05, 1.0, 0.2
+    weak, strong, enough = heatmaps_for("all", maps, METHODS["gradcam"], "pneumonia")
+    (alone,) = heatmaps_for("covid", maps, METHODS["gradcam"], "pneumonia")
+    assert [one.weak for one in (weak, strong, enough, alone)] == [True, False, False, True]
+    draw_overlay(np.full((900, 800), 90, np.uint8), alone, ROW)
+    text = " ".join(line for line, _, _ in written)
+    assert "Grad-CAM of 'covid', weak: at most 5.0% of what speaks for another class." in text
+
+
 def test_maps_in_one_scale_say_their_own_maximum(written):
     values = random_map()
     overlay = draw_overlay(np.zeros((400, 400), np.uint8), heatmap(values, scale=4 * values.max()), ROW)

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import cv2
-import numpy as np
 
 from xray_infer.artifacts.naming import file_for, write_file
 from xray_infer.artifacts.shrinking import shrunk
 from xray_infer.engine import Classified
 from xray_infer.heatmaps.methods import METHODS, heatmaps_for, maps_by
-from xray_infer.heatmaps.overlay import lay_heat
+from xray_infer.heatmaps.overlay import draw_overlay
 from xray_infer.results import OK, Row
 from xray_infer.sources.selection import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIEW_SUFFIX
 
@@ -61,8 +60,7 @@ class ReportPictures:
         if self.overlays and classified.row.probabilities:
             maps, label = maps_by(self.method, classified), classified.row.raw_label
             (heatmap,) = heatmaps_for("predicted", maps, METHODS[self.method], label)
-            pictures["overlay"] = np.empty((*view.shape, 3), np.uint8)
-            lay_heat(view, heatmap, pictures["overlay"])
+            pictures["overlay"] = draw_overlay(view, heatmap, classified.row)
         stem = self.stem(classified.item.name)
         for kind, picture in pictures.items():
             data = cv2.imencode(".jpg", picture, _QUALITY)[1].tobytes()

@@ -63,6 +63,9 @@ def caption(style: Style, heatmap: Heatmap, row: Row) -> NDArray[np.uint8]:
     name, unit = heatmap.class_name, f"{heatmap.scale:.3g} {heatmap.unit}"
     if heatmap.peak == 0:
         what = f"No region speaks for '{name}'."
+    elif heatmap.weak:
+        share = heatmap.peak / heatmap.highest
+        what = f"{heatmap.title} of '{name}', weak: at most {share:.1%} of what speaks for another class."
     elif heatmap.peak < heatmap.scale:
         what = f"{heatmap.title} of '{name}', {heatmap.peak:.3g} at most; one scale for all classes."
     else:
