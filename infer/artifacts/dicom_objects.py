@@ -27,7 +27,7 @@ from xray_infer.dicom.source import read_source
 from xray_infer.dicom.structured_report import classification_report
 from xray_infer.engine import Classified
 from xray_infer.errors import ImageError
-from xray_infer.heatmaps.methods import METHODS, heatmaps_for, maps_by
+from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
 from xray_infer.heatmaps.overlay import draw_overlay
 from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.magic import HEAD_BYTES, image_format
@@ -66,7 +66,7 @@ class DicomObjects:
     folder: Path
     maker: Maker
     limits: Limits = DEFAULT_LIMITS
-    method: str = "gradcam"
+    method: str = DEFAULT_METHOD
     passed_over: PassedOver = field(default_factory=PassedOver)
 
     def facts(self) -> Mapping[str, Any]:

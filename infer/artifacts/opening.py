@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from xray_infer.artifacts import Artifact
 from xray_infer.artifacts.overlays import Overlays
 from xray_infer.atomic import make_folder
 from xray_infer.engine import Classified, EngineOptions, OnClassified
 from xray_infer.errors import extra_for
+from xray_infer.heatmaps.methods import DEFAULT_METHOD
 from xray_infer.manifest import READERS
 from xray_infer.results import OK, REJECTED
 from xray_infer.runtimes import Model
 
 if TYPE_CHECKING:
     from xray_infer.report.page import Page
-
-DEFAULT_METHOD: Final = "gradcam"
 
 
 @dataclass(frozen=True, slots=True)

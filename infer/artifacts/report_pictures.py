@@ -15,7 +15,7 @@ import cv2
 from xray_infer.artifacts.naming import file_for, write_file
 from xray_infer.artifacts.shrinking import shrunk
 from xray_infer.engine import Classified
-from xray_infer.heatmaps.methods import METHODS, heatmaps_for, maps_by
+from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
 from xray_infer.heatmaps.overlay import draw_overlay
 from xray_infer.results import OK, Row
 from xray_infer.sources.selection import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIEW_SUFFIX
@@ -31,7 +31,7 @@ class ReportPictures:
 
     page: Path
     overlays: bool
-    method: str = "gradcam"
+    method: str = DEFAULT_METHOD
 
     @property
     def folder(self) -> Path:

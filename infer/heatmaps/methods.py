@@ -85,6 +85,8 @@ METHODS: Final[Mapping[str, Method]] = {
     ),
 }
 
+DEFAULT_METHOD: Final = next(iter(METHODS))  # the one that comes with every answer
+
 
 def maps_by(method: str, classified: Classified) -> Maps:
     """Return the maps of all classes by one of METHODS; they are made once, whoever else asks."""

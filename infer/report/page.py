@@ -27,7 +27,7 @@ from xray_infer.atomic import make_folder, refusal, write_atomically
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.errors import OutputError
 from xray_infer.heatmaps.blend import COLOURS
-from xray_infer.heatmaps.methods import METHODS
+from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS
 from xray_infer.report import sections
 from xray_infer.report.histogram import Histograms
 from xray_infer.report.rows import MOST_ROWS, SHOWN, PageRows, linked_overlays, own_pictures
@@ -55,7 +55,7 @@ class Page:
         results: Path,
         overlays: Overlays | None,
         *,
-        method: str = "gradcam",
+        method: str = DEFAULT_METHOD,
         most_rows: int = MOST_ROWS,
     ) -> None:
         if path.suffix.lower() not in SUFFIXES:
