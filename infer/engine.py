@@ -74,7 +74,7 @@ class Classified:
     row: Row
     cam: NDArray[np.float32]
     run: Callable[[NDArray[np.uint8]], ModelOutput]
-    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict, init=False)
 
 
 OnClassified = Callable[[Classified], None]  # called in a worker's thread, several at a time

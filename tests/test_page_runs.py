@@ -26,7 +26,7 @@ from xray_infer.runs.progress import Progress
 from xray_infer.runs.stopping import Stop
 from xray_infer.runs.watching import Watch
 from xray_infer.runtimes import find_model
-from xray_infer.sources.folder import FileItem, FolderSource
+from xray_infer.sources.folder import FolderSource
 from xray_infer.sources.selection import judge_name
 
 
@@ -37,27 +37,6 @@ def run(*arguments: object):
 def rows_in(out: Path) -> list[dict[str, str]]:
     with out.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
-
-
-@pytest.fixture
-def stop_after(monkeypatch, heeds_interrupts):
-    """Make the command meet Ctrl-C after so many items have been read."""
-
-    def arm(count: int) -> list[str]:
-        read: list[str] = []
-        really_read, armed = FileItem.read, [True]
-
-        def read_and_stop(item, limits):
-            read.append(item.name)
-            if len(read) == count and armed:
-                armed.clear()
-                os.kill(os.getpid(), signal.SIGINT)
-            return really_read(item, limits)
-
-        monkeypatch.setattr(FileItem, "read", read_and_stop)
-        return read
-
-    return arm
 
 
 @pytest.fixture
