@@ -334,11 +334,12 @@ def _shipped_models(*, as_json: bool) -> str:
 def _wanted_artifacts(options: Options) -> WantedArtifacts:
     """Return what is to be made beside the rows."""
     from xray_infer.artifacts.opening import WantedArtifacts
-    from xray_infer.artifacts.overlays import Overlays
 
     method = options.heatmap_method or METHOD_CHOICES[0]
     overlays = None
     if options.heatmap is not None:
+        from xray_infer.artifacts.overlays import Overlays
+
         overlays = Overlays(
             options.heatmap,
             options.heatmap_for or "predicted",

@@ -64,7 +64,7 @@ def full_size(
 ) -> NDArray[np.uint8]:
     """Return what `decode` made of `data` at its full size: `pixels` themselves unless a JPEG was reduced.
 
-    Decoded anew, for to look at: the model's input is made of the same pixels with and without drawing.
+    Decoded anew, to be looked at: the model's input is made of the same pixels with and without drawing.
     Raises ImageError.
     """
     header = read_header(data, limits=limits)

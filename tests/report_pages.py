@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+from click.testing import CliRunner
+
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.cli import main
 from xray_infer.report.page import Page
 from xray_infer.report.rows import SHOWN
 from xray_infer.results import OK, Row
 from xray_infer.runs.summary import Summary
 
 EMPTY = {"area", "br", "col", "hr", "img", "input", "link", "meta", "wbr"}  # HTML, 13.1.2: no end tag
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def rows_in(out: Path) -> list[dict[str, str]]:
+    with out.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 def made_up_rows(count: int, *, failed_every: int = 0) -> Iterator[Row]:

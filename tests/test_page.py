@@ -1,7 +1,6 @@
 """--report: what stands in the page, that no data can break it, and that runs end with a whole one."""
 
 import base64
-import csv
 import hashlib
 import json
 import os
@@ -12,15 +11,13 @@ from urllib.parse import unquote, unquote_to_bytes
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from report_pages import ReadPage, example_record, made_up_rows, write_page
+from report_pages import ReadPage, example_record, made_up_rows, rows_in, run, write_page
 from specimens import png
 
 from xray_infer.artifacts.naming import file_for
 from xray_infer.artifacts.overlays import Overlays
 from xray_infer.artifacts.shrinking import shrunk
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.cli import main
 from xray_infer.report.histogram import Histograms, described
 from xray_infer.report.page import Page
 from xray_infer.report.text import data_json, quoted_path, visible
@@ -43,15 +40,6 @@ HOSTILE_NAMES = (
     " space first.png",
     "l" * 200 + ".png",
 )
-
-
-def run(*arguments: object):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def rows_in(out: Path) -> list[dict[str, str]]:
-    with out.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 @pytest.fixture

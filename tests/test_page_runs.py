@@ -1,6 +1,5 @@
 """The report in a run: one that ends early, places that cannot be written to, a watched folder."""
 
-import csv
 import os
 import re
 import signal
@@ -11,14 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from full_disk import fill_disk
-from report_pages import ReadPage
+from report_pages import ReadPage, rows_in, run
 from specimens import jpeg, png
 from test_watch import until
 
 from xray_infer.artifacts.report_pictures import ReportPictures
-from xray_infer.cli import main
 from xray_infer.engine import Engine, EngineOptions
 from xray_infer.report.page import Page
 from xray_infer.runs.job import Job
@@ -28,15 +25,6 @@ from xray_infer.runs.watching import Watch
 from xray_infer.runtimes import find_model
 from xray_infer.sources.folder import FolderSource
 from xray_infer.sources.selection import judge_name
-
-
-def run(*arguments: object):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def rows_in(out: Path) -> list[dict[str, str]]:
-    with out.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 @pytest.fixture

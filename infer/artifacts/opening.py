@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xray_infer.artifacts import Artifact
-from xray_infer.artifacts.overlays import Overlays
 from xray_infer.atomic import make_folder
 from xray_infer.engine import Classified, EngineOptions, OnClassified
 from xray_infer.errors import extra_for
-from xray_infer.heatmaps.methods import DEFAULT_METHOD
 from xray_infer.manifest import READERS
 from xray_infer.results import OK, REJECTED
 from xray_infer.runtimes import Model
 
 if TYPE_CHECKING:
+    from xray_infer.artifacts.overlays import Overlays
     from xray_infer.report.page import Page
 
 
@@ -28,7 +27,7 @@ class WantedArtifacts:
     `method` is one of METHODS, for all of them; `overlays` describes the files in their folder.
     """
 
-    method: str = DEFAULT_METHOD
+    method: str
     overlays: Overlays | None = None
     dicom_out: Path | None = None
     report: Path | None = None

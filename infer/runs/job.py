@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import cv2
 
@@ -26,7 +26,6 @@ from xray_infer.artifacts import Artifact, Tells
 from xray_infer.engine import Engine, Outcome, Task
 from xray_infer.errors import OutputError
 from xray_infer.preprocess import PREPROCESSING_VERSION
-from xray_infer.report.page import Page
 from xray_infer.results import OK, ROW_SCHEMA, Row
 from xray_infer.runs.journal import Fingerprint, Journal
 from xray_infer.runs.progress import Progress
@@ -37,6 +36,9 @@ from xray_infer.sources import Item, Source
 from xray_infer.versions import installed_versions
 from xray_infer.writers import Writer, find_writer
 from xray_infer.writers.jsonl_file import to_line
+
+if TYPE_CHECKING:
+    from xray_infer.report.page import Page
 
 DICOM_DECODERS: Final = ("pydicom", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pyjpegls")
 
