@@ -1,0 +1,114 @@
+"""results.json and the pieces of a run: what is written is read, what is not ours is refused."""
+
+import json
+
+import pytest
+
+from xray_infer.benchmarks.records.schema import SCHEMA, LimitRun, Machine, ModelFile, Results, RowKey
+from xray_infer.benchmarks.records.store import RESULTS_FILE, Parts, read_results, write_results
+from xray_infer.benchmarks.rows import baseline_of, find_rows, reference_of
+from xray_infer.errors import DataError, ModelError
+from xray_infer.runtimes import find_model
+
+KEY = RowKey("fine_tuning", "onnx", "fp32", "onnxruntime")
+
+
+def some_results() -> Results:
+    return Results(
+        schema=SCHEMA,
+        command=["xray-bench"],
+        started="2026-01-01T00:00:00+00:00",
+        seconds=1.5,
+        version="0",
+        options={"rounds": 2},
+        machine=Machine("cpu", ["avx2"], 2, [0, 1], None, 1.0, "Linux", None, "unavailable", 0.5, {}),
+        gmac=2.87,
+        models=[ModelFile(KEY, "a.onnx", "00", 12, 1.25, "")],
+        limits=[LimitRun(0, 90.0, 130.5)],
+    )
+
+
+def test_results_are_read_as_they_were_written(tmp_path):
+    write_results(tmp_path / RESULTS_FILE, some_results())
+    assert read_results(tmp_path) == read_results(tmp_path / RESULTS_FILE) == some_results()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        ("not json", "is no results.json"),
+        ("[]", "is no results.json"),
+        (json.dumps({"schema": SCHEMA + 1}), "measure again"),
+        (json.dumps({"schema": SCHEMA, "command": 3}), "is no results.json"),
+    ],
+)
+def test_what_is_no_results_file_is_refused_by_name(tmp_path, content, message):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=message) as found:
+        read_results(path)
+    assert str(path) in str(found.value)
+
+
+def test_a_finished_piece_is_not_measured_again(tmp_path):
+    asked = []
+
+    def measure() -> LimitRun:
+        asked.append(1)
+        return LimitRun(len(asked), 1.0, 2.0)
+
+    first = Parts(tmp_path, {"rounds": 2}).get("limit/0", LimitRun, measure)
+    again = Parts(tmp_path, {"rounds": 2}).get("limit/0", LimitRun, measure)
+    assert first == again == LimitRun(1, 1.0, 2.0)
+    assert len(asked) == 1
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    Parts(tmp_path, {"rounds": 2})
+    with pytest.raises(DataError, match="holds a run of other models, data or options"):
+        Parts(tmp_path, {"rounds": 3})
+
+
+def test_a_failed_measurement_leaves_no_piece(tmp_path):
+    def fail() -> LimitRun:
+        raise RuntimeError("killed")
+
+    parts = Parts(tmp_path, {})
+    with pytest.raises(RuntimeError):
+        parts.get("limit", LimitRun, fail)
+    assert parts.get("limit", LimitRun, lambda: LimitRun(0, 3.0, 4.0)).float32 == 3.0
+
+
+def test_a_file_is_a_row_in_every_runtime_that_is_installed(tiny_onnx):
+    rows = find_rows([tiny_onnx])
+    assert [row.key.runtime for row in rows] == [
+        one.name for one in find_model(tiny_onnx).runtimes() if one.installed()
+    ]
+    assert rows[0].model.sha256 == find_model(tiny_onnx).digest
+    assert baseline_of(rows[-1].key, [row.key for row in rows]) == rows[0].key
+    assert reference_of(rows[0].key, [row.key for row in rows]) is None
+
+
+def test_two_files_of_one_row_are_refused(tiny_onnx, tmp_path):
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(tiny_onnx.read_bytes())
+    with pytest.raises(DataError, match="give one of them"):
+        find_rows([tiny_onnx, copy])
+
+
+def test_a_keras_file_is_named_by_its_method(tmp_path):
+    path = tmp_path / "mine.keras"
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match="feature_extraction.keras"):
+        find_rows([path])
+
+
+def test_a_keras_file_is_a_row_and_the_reference_of_its_method(tmp_path):
+    path = tmp_path / "fine_tuning.keras"
+    path.write_bytes(b"weights")
+    path.with_suffix(".json").write_text('{"temperature": 0.5, "data_sha256": "ab"}')
+    (row,) = find_rows([tmp_path])
+    assert (row.model.temperature, row.model.data_digest, row.model.size_bytes) == (0.5, "ab", 7)
+    assert reference_of(KEY, [row.key, KEY]) == row.key
