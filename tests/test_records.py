@@ -101,7 +101,7 @@ def test_two_files_of_one_row_are_refused(tiny_onnx, tmp_path):
 def test_a_keras_file_is_named_by_its_method(tmp_path):
     path = tmp_path / "mine.keras"
     path.write_bytes(b"")
-    with pytest.raises(ModelError, match="feature_extraction.keras"):
+    with pytest.raises(ModelError, match=r"feature_extraction\.keras"):
         find_rows([path])
 
 

@@ -46,7 +46,7 @@ def read_results(path: Path) -> Results:
 
 def write_results(path: Path, results: Results) -> None:
     """Write results.json, atomically."""
-    write_text(path, msgspec.json.encode(results))
+    write_text(path, msgspec.json.encode(results).decode())
 
 
 class Parts:
@@ -64,7 +64,7 @@ class Parts:
             raise DataError(
                 f"{out}: holds a run of other models, data or options; give another --out, or delete it"
             )
-        write_text(asked, text.encode())
+        write_text(asked, text)
 
     def get(self, name: str, kind: type[T], measure: Callable[[], T]) -> T:
         """Return the piece of that name as a `kind`; measure it first where it is missing."""
@@ -72,5 +72,5 @@ class Parts:
         if path.exists():
             return msgspec.json.decode(path.read_bytes(), type=kind)
         piece = measure()
-        write_text(path, msgspec.json.encode(piece))
+        write_text(path, msgspec.json.encode(piece).decode())
         return piece
