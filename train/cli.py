@@ -53,6 +53,9 @@ for command in COMMANDS:
     "--side", type=click.IntRange(32), default=96, show_default=True, help="Pixels in the other epochs."
 )
 @click.option(
+    "--batch-size", type=click.IntRange(2), default=64, show_default=True, help="Photographs a step."
+)
+@click.option(
     "--rate", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True, help="Highest rate."
 )
 @click.option("--seed", default=0, show_default=True, help="Of weights, shuffling and augmentation.")
