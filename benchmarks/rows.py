@@ -11,12 +11,11 @@ from typing import Final
 
 from xray_infer.benchmarks.records.schema import ModelFile, RowKey
 from xray_infer.errors import DataError, ModelError
-from xray_infer.manifest import METHODS, read_onnx_manifest, read_tflite_manifest
+from xray_infer.manifest import METHODS, READERS
 from xray_infer.runtimes import RUNTIMES, SUFFIXES, find_model
 
 KERAS: Final = "keras"
 FORMATS: Final = (KERAS, *SUFFIXES.values())
-MANIFESTS: Final = {"onnx": read_onnx_manifest, "tflite": read_tflite_manifest}
 # What the speed of a method's other rows is compared with.
 BASELINE: Final = ("onnx", "fp32", "onnxruntime")
 
@@ -82,7 +81,7 @@ def _rows(path: Path) -> Iterator[Row]:
         yield _keras_row(path)
         return
     model = find_model(path)
-    manifest = MANIFESTS[model.format](path)
+    manifest = READERS[model.format](path)
     default, *others = model.runtimes()
     for runtime in (default, *(one for one in others if one.installed())):
         key = RowKey(manifest.method, model.format, manifest.recipe, runtime.name)
