@@ -23,8 +23,8 @@ class CommandRun:
     peak_mb: float
 
 
-def run_command(command: Sequence[str]) -> CommandRun:
-    """Run one command to its end. Raises DataError when it fails.
+def run_command(command: Sequence[str], *, accepted: Sequence[int] = (0,)) -> CommandRun:
+    """Run one command to its end. Raises DataError when it ends with a status that is not accepted.
 
     The peak is Linux's VmHWM, read every 20 ms: getrusage's ru_maxrss would also count this process's own
     memory, which a child has for a moment before it becomes the command.
@@ -39,7 +39,7 @@ def run_command(command: Sequence[str]) -> CommandRun:
         seconds = time.perf_counter() - started
         errors.seek(0)
         lines = errors.read().strip().splitlines()
-    if process.returncode != 0:
+    if process.returncode not in accepted:
         message = lines[-1] if lines else "no message"
         raise DataError(f"{' '.join(command)} ended with status {process.returncode}: {message}")
     return CommandRun(seconds, peak_mb)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,10 +17,10 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from xray_infer.benchmarks.commands import spread
+from xray_infer.benchmarks.speed.limits import PRODUCT_GMAC, products, rate_of
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.export.densenet import Convolution, DenseNet, Layer, MaxPool
 from xray_infer.export.edge_graph import Pixels
@@ -31,14 +29,11 @@ from xray_infer.export.int8_network import flat, for_int8
 from xray_infer.export.quantize_onnx import QdqOps, plan
 from xray_infer.export.ranges import LayerRanges, collect_ranges, collect_statistics
 from xray_infer.export.reference import extreme_inputs
-from xray_infer.export.to_onnx import IR_VERSION, OPSET, OnnxOps, embed_onnx_manifest, to_onnx
+from xray_infer.export.to_onnx import OnnxOps, embed_onnx_manifest, to_onnx
 from xray_infer.manifest import ModelManifest
 from xray_infer.processors import default_workers
 from xray_infer.runtimes import find_model
 from xray_infer.terminal import Report
-
-SECONDS: Final = 1.0  # of one turn
-PRODUCT: Final = (384, 1024, 512)  # rows, inner, columns: the fastest of a few sizes in both precisions
 
 
 class _PlainOps(OnnxOps):
@@ -211,61 +206,16 @@ def compare_graphs(
                 sessions = model.open_many(workers, runtime=runtime.name)
                 turns[name, runtime.name] = [partial(session.run, image) for session in sessions]
     for kind in ("float32", "int8"):
-        turns[kind, ""] = _products(kind, workers)
+        turns[kind, ""] = products(kind, workers)
     rates: dict[tuple[str, str], list[float]] = {key: [] for key in turns}
     for number in range(rounds + 1):
         report(f"speed: round {number} of {rounds}" if number else "warm-up")
         for key, calls in turns.items():
-            rate = _rate(calls)
+            rate = rate_of(calls)
             if number:
                 rates[key].append(rate)
-    rows, inner, columns = PRODUCT
-    giga = rows * inner * columns / 1e9
-    limits = Limits(*(tuple(giga * rate for rate in rates[kind, ""]) for kind in ("float32", "int8")))
+    limits = Limits(*(tuple(PRODUCT_GMAC * rate for rate in rates[kind, ""]) for kind in ("float32", "int8")))
     return [Speed(*key, tuple(rates[key])) for key in turns if key[1]], limits
-
-
-def _rate(calls: Sequence[Callable[[], object]]) -> float:
-    """Return calls per second, each in a thread of its own, over SECONDS."""
-    started = time.perf_counter()
-
-    def work(call: Callable[[], object]) -> int:
-        done = 0
-        while time.perf_counter() - started < SECONDS:
-            call()
-            done += 1
-        return done
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        done = sum(pool.map(work, calls))
-    return done / (time.perf_counter() - started)
-
-
-def _products(kind: str, workers: int) -> list[Callable[[], object]]:
-    rows, inner, columns = PRODUCT
-    generator = np.random.default_rng(0)
-    left = generator.integers(0, 256, (rows, inner)).astype(np.uint8)
-    right = generator.integers(-127, 128, (inner, columns)).astype(np.int8)
-    types = (TensorProto.UINT8, TensorProto.INT32, "MatMulInteger")
-    if kind == "float32":
-        left, right = left.astype(np.float32), right.astype(np.float32)
-        types = (TensorProto.FLOAT, TensorProto.FLOAT, "MatMul")
-    taken, given, op_type = types
-    graph = helper.make_graph(
-        [helper.make_node(op_type, ["left", "right"], ["product"])],
-        "product",
-        [helper.make_tensor_value_info("left", taken, [rows, inner])],
-        [helper.make_tensor_value_info("product", given, [rows, columns])],
-        [numpy_helper.from_array(right, "right")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    sessions = [
-        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        for _ in range(workers)
-    ]
-    return [partial(session.run, None, {"left": left}) for session in sessions]
 
 
 def graphs_table(speeds: Sequence[Speed], limits: Limits, *, gmac: float) -> str:

@@ -13,10 +13,15 @@ PACKAGES: Final = ("onnxruntime", "openvino", "ai-edge-litert", "tensorflow-cpu"
 SPEED_FLAGS: Final = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
 
-def describe_machine() -> str:
-    """Return processors, the instruction sets that decide int8 speed, and package versions."""
+def speed_flags() -> list[str]:
+    """Return those instruction sets that decide int8 speed which this processor has."""
     cpuinfo = Path("/proc/cpuinfo")
     words = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
-    flags = " ".join(flag for flag in SPEED_FLAGS if flag in words) or platform.machine()
+    return [flag for flag in SPEED_FLAGS if flag in words]
+
+
+def describe_machine() -> str:
+    """Return processors, the instruction sets that decide int8 speed, and package versions."""
+    flags = " ".join(speed_flags()) or platform.machine()
     versions = ", ".join(f"{name} {number}" for name, number in installed_versions(PACKAGES).items())
     return f"{default_workers()} processors ({flags}), {versions}."

@@ -66,11 +66,18 @@ class Parts:
             )
         write_text(asked, text)
 
+    def has(self, name: str) -> bool:
+        """Whether the piece is there already."""
+        return self._path(name).exists()
+
     def get(self, name: str, kind: type[T], measure: Callable[[], T]) -> T:
         """Return the piece of that name as a `kind`; measure it first where it is missing."""
-        path = self.folder / f"{name.replace('/', '_')}.json"
+        path = self._path(name)
         if path.exists():
             return msgspec.json.decode(path.read_bytes(), type=kind)
         piece = measure()
         write_text(path, msgspec.json.encode(piece).decode())
         return piece
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name.replace('/', '_')}.json"

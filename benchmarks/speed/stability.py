@@ -1,0 +1,54 @@
+"""When a measurement of speed should not be trusted, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from xray_infer.benchmarks.records.schema import Machine, ProcessRun, Results
+
+MOST_VARIATION: Final = 0.05  # coefficient of variation of the processes' median latency, or throughput
+MOST_TAIL: Final = 3.0  # p99 over p50 of single queries
+MOST_LOAD: Final = 0.5  # load average a processor, before the run
+MOST_MACHINE: Final = 0.10  # variation of the same matrix product over all processes
+LEAST_QUERIES: Final = 300  # below, the 99th percentile is that of three queries or fewer
+
+
+def warnings_of(runs: Sequence[ProcessRun], machine: Machine) -> Iterator[str]:
+    """Yield what is doubtful about one row's processes, a sentence each."""
+    medians = [float(np.median(run.single_stream_ms)) for run in runs if run.single_stream_ms]
+    rates = [
+        sum(burst.images for burst in run.offline) / sum(burst.seconds for burst in run.offline)
+        for run in runs
+        if run.offline
+    ]
+    for name, values in (("latency", medians), ("throughput", rates)):
+        if len(values) > 1 and variation(values) > MOST_VARIATION:
+            yield f"{name} varies by {variation(values):.0%} between processes: measure on a quiet machine"
+    queries = np.concatenate([run.single_stream_ms for run in runs]) if medians else np.array([])
+    if len(queries):
+        p50, p99 = np.percentile(queries, [50, 99])
+        if p99 > MOST_TAIL * p50:
+            yield f"p99 is {p99 / p50:.1f} times p50: something else ran, or the machine pauses"
+        if len(queries) < LEAST_QUERIES:
+            yield f"p99 of {len(queries)} queries is weak: ask for more by --min-queries"
+
+
+def run_warnings(results: Results) -> Iterator[str]:
+    """Yield what is doubtful about the run as a whole, a sentence each."""
+    load, processors = results.machine.load_before, results.machine.processors
+    if results.processes and load is not None and load > MOST_LOAD * processors:
+        yield f"the load average was {load:.1f} before the run: stop other work and measure again"
+    speeds = [one.product_gmac_s for one in results.processes]
+    if len(speeds) > 1 and variation(speeds) > MOST_MACHINE:
+        yield (
+            f"the machine's own speed varied by {variation(speeds):.0%} during the run: "
+            "trust the ratios to the baseline more than the milliseconds"
+        )
+
+
+def variation(values: Sequence[float]) -> float:
+    """Return the coefficient of variation: standard deviation over mean."""
+    return float(np.std(values, ddof=1) / np.mean(values))

@@ -1,0 +1,62 @@
+"""The way of an image in stages, and the user's whole command, for every exported row over one folder."""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from xray_infer.benchmarks.commands import run_command
+from xray_infer.benchmarks.records.schema import CommandRun, StageRun
+from xray_infer.benchmarks.records.store import Parts
+from xray_infer.benchmarks.rows import KERAS, Row
+from xray_infer.benchmarks.speed.stages import run_stages
+from xray_infer.errors import DataError
+from xray_infer.sources.folder import FileItem, local_source
+from xray_infer.terminal import Report
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the images of a folder as the command would take them. Raises DataError where there are none."""
+    files = [item.path for item in local_source(folder) if isinstance(item, FileItem)]
+    if not files:
+        raise DataError(f"{folder}: no images in it; give --folder one that has some")
+    return files
+
+
+def measure_whole(
+    rows: Sequence[Row], folder: Path, parts: Parts, *, rounds: int, seed: int, report: Report
+) -> tuple[list[StageRun], list[CommandRun]]:
+    """Measure stages and command of each exported row once a round, in an order drawn anew for each.
+
+    Keras rows have no such command, and a row that takes a second an image would take longer than all others
+    together: both are left out.
+    """
+    files = image_files(folder)
+    exported = [row for row in rows if row.key.format != KERAS and row.key.recipe != "int8x16"]
+    stages, commands = [], []
+    for number in range(rounds):
+        order = list(exported)
+        random.Random(f"{seed} {number}").shuffle(order)
+        for place, row in enumerate(order):
+            turn = number * len(order) + place
+            piece = f"{number}/{row.key.name}"
+            if not parts.has(f"command/{piece}"):
+                report(f"round {number + 1} of {rounds}, stages and command: {row.key.name}")
+            passed = partial(run_stages, row, files, number=number, turn=turn)
+            stages.append(parts.get(f"stages/{piece}", StageRun, passed))
+            ran = partial(_command, row, folder, len(files), number, turn)
+            commands.append(parts.get(f"command/{piece}", CommandRun, ran))
+    return stages, commands
+
+
+def _command(row: Row, folder: Path, images: int, number: int, turn: int) -> CommandRun:
+    with tempfile.TemporaryDirectory(prefix="xray-bench-") as scratch:
+        command = [sys.executable, "-m", "xray_infer", str(folder), "--out", str(Path(scratch, "rows.csv"))]
+        command += ["--model", str(row.path), "--runtime", row.key.runtime]
+        # 1 says that some files could not be read, which a folder of real files may well have.
+        done = run_command(command, accepted=(0, 1))
+    return CommandRun(row.key, number, turn, images, done.seconds, done.peak_mb or None)
