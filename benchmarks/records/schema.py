@@ -212,7 +212,15 @@ class Trained:
     """
 
     accuracies: dict[str, dict[str, list[float]]]
-    yardsticks: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A way to guess the class without lungs, and how many of the test images it has right."""
+
+    name: str
+    images: int
+    hits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +239,7 @@ class Results:
     sets: list[ImageSet] = field(default_factory=list)
     answers: list[Answers] = field(default_factory=list)
     probes: list[SourceProbe] = field(default_factory=list)
+    guesses: list[Guess] = field(default_factory=list)
     trained: Trained | None = None
     processes: list[ProcessRun] = field(default_factory=list)
     stages: list[StageRun] = field(default_factory=list)

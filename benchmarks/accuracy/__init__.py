@@ -1,0 +1,1 @@
+"""What every row answers to labelled images, and what follows from it, with intervals and tests."""

@@ -1,0 +1,151 @@
+"""A whole measurement: what is asked for, its pieces one after the other, and results.json.
+
+A killed run goes on with the pieces that are missing, also of a run on an earlier day; `seconds` in the
+results is the time that the last command took.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from xray_infer import __version__
+from xray_infer.atomic import make_folder
+from xray_infer.benchmarks.accuracy.answering import (
+    Images,
+    answer_rows,
+    read_external_images,
+    read_test_images,
+)
+from xray_infer.benchmarks.accuracy.guesses import measure_guesses
+from xray_infer.benchmarks.accuracy.probe import probe_sources
+from xray_infer.benchmarks.accuracy.trained import read_evidence
+from xray_infer.benchmarks.records.schema import SCHEMA, Guess, Machine, Results
+from xray_infer.benchmarks.records.store import RESULTS_FILE, Parts, write_results
+from xray_infer.benchmarks.rows import Row, find_rows
+from xray_infer.benchmarks.speed.limits import densenet121_gmac
+from xray_infer.benchmarks.speed.machine_record import machine_record
+from xray_infer.benchmarks.speed.measuring import SpeedRequest, measure_speed
+from xray_infer.benchmarks.speed.presets import Effort
+from xray_infer.benchmarks.speed.whole import measure_whole
+from xray_infer.terminal import Report
+
+ACCURACY, LATENCY, THROUGHPUT, WHOLE, PEERS = "accuracy", "latency", "throughput", "whole", "peers"
+PIECES: Final = (ACCURACY, LATENCY, THROUGHPUT, WHOLE, PEERS)
+SCENARIO: Final = {LATENCY: "single", THROUGHPUT: "offline"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for. `pieces` are among PIECES; peers take part where there is a `folder`.
+
+    `folder` holds the files for stages, commands and peers, None for the test images' own files.
+    """
+
+    models: tuple[Path, ...]
+    data: Path
+    out: Path
+    effort: Effort
+    pieces: tuple[str, ...] = PIECES
+    folder: Path | None = None
+    external: Path | None = None
+    evidence: Path | None = None
+    seed: int = 0
+    command: tuple[str, ...] = field(default=())
+
+    def options(self) -> dict[str, Any]:
+        """Return what decides the measurement, beside models and data."""
+        return {
+            "pieces": list(self.pieces),
+            "effort": asdict(self.effort),
+            "seed": self.seed,
+            "folder": self.folder and self.folder.name,
+            "external": self.external and self.external.name,
+        }
+
+
+def measure(request: Request, *, report: Report) -> Results:
+    """Measure what is asked for and write results.json. Raises DataError, ModelError, OutputError."""
+    began = time.monotonic()
+    rows = find_rows(request.models)
+    test = read_test_images(request.data)
+    sets = [test, *([read_external_images(request.external)] if request.external else [])]
+    _warn(rows, test, report)
+    make_folder(request.out)
+    parts = Parts(request.out, _identity(request, rows, sets))
+    machine = parts.get("machine", Machine, machine_record)
+    started = parts.get("started", str, lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    found: dict[str, Any] = {}
+    # Speed first: nothing that accuracy leaves in memory or in the machine's heat comes before it.
+    scenarios = tuple(SCENARIO[piece] for piece in request.pieces if piece in SCENARIO)
+    if scenarios:
+        asked = SpeedRequest(request.effort, scenarios, request.seed)
+        found["processes"], found["limits"] = measure_speed(asked, rows, test.inputs, parts, report)
+    if WHOLE in request.pieces:
+        folder = request.folder or _linked(test, parts)
+        found["stages"], found["commands"] = measure_whole(
+            rows, folder, parts, rounds=request.effort.rounds, seed=request.seed, report=report
+        )
+    if PEERS in request.pieces and request.folder:
+        from xray_infer.benchmarks.peers.runner import measure_peers
+
+        found["peers"], found["peer_runs"] = measure_peers(
+            rows, request.folder, parts, rounds=request.effort.rounds, report=report
+        )
+    if ACCURACY in request.pieces:
+        found["sets"] = [one.set for one in sets]
+        found["answers"] = answer_rows(rows, sets, parts, report)
+        found["probes"] = probe_sources(rows, request.data, parts, report)
+        found["guesses"] = parts.get(
+            "guesses",
+            list[Guess],
+            lambda: measure_guesses(request.data, report=report),
+        )
+        found["trained"] = read_evidence(request.evidence) if request.evidence else None
+    results = Results(
+        schema=SCHEMA,
+        command=list(request.command),
+        started=started,
+        seconds=round(time.monotonic() - began, 1),
+        version=__version__,
+        options=request.options(),
+        machine=machine,
+        gmac=densenet121_gmac(),
+        models=[row.model for row in rows],
+        **found,
+    )
+    write_results(request.out / RESULTS_FILE, results)
+    return results
+
+
+def _identity(request: Request, rows: Sequence[Row], sets: Sequence[Images]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "models": {row.key.name: row.model.sha256 for row in rows},
+        "data": {one.set.name: one.set.digest for one in sets},
+        "options": request.options(),
+    }
+
+
+def _warn(rows: Sequence[Row], test: Images, report: Report) -> None:
+    for row in rows:
+        if row.model.data_digest != test.data_digest:
+            report(
+                f"warning: {row.path} was trained on other data or another split; it may know some of "
+                "the test images"
+            )
+
+
+def _linked(test: Images, parts: Parts) -> Path:
+    """Return a folder with links to the test images' own files."""
+    folder = parts.folder / "test_images"
+    make_folder(folder)
+    for path in test.files:
+        link = folder / path.name
+        if not link.exists():
+            link.symlink_to(path.resolve())
+    return folder

@@ -1,0 +1,116 @@
+"""`xray-bench` itself and its parts: run, accuracy, latency, throughput."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from xray_infer.benchmarks.speed.presets import PRESETS
+from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.terminal import one_line_errors, say
+
+# What each sub-command measures; see `run.PIECES`.
+MEASURES: Final = {
+    "run": ("accuracy", "latency", "throughput", "whole", "peers"),
+    "accuracy": ("accuracy",),
+    "latency": ("latency",),
+    "throughput": ("throughput",),
+}
+OUT: Final = "Folder for results.json, results.csv, results.md and results.html; goes on from there."
+FOLDER: Final = "Files for stages, commands and peers.  [default: the test images' own, without peers]"
+
+MODELS_OPTION: Final = click.option(
+    "--models",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Files, folders.  [default: what ships]",
+)
+DATA_OPTION: Final = click.option(
+    "--data", required=True, type=click.Path(path_type=Path), help="Data set; its test split is used."
+)
+SPEED_OPTIONS: Final = (
+    click.option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        default="quick",
+        show_default=True,
+        help="How long: seconds, minutes or hours a row.",
+    ),
+    click.option("--rounds", type=click.IntRange(1), help="Fresh processes a row.  [default: the preset's]"),
+    click.option("--min-seconds", type=click.FloatRange(0), help="A scenario.  [default: the preset's]"),
+    click.option("--min-queries", type=click.IntRange(1), help="A scenario.  [default: the preset's]"),
+)
+ACCURACY_OPTIONS: Final = (
+    click.option("--external", type=click.Path(path_type=Path), help="Labelled images from elsewhere."),
+    click.option("--evidence", type=click.Path(path_type=Path), help="Folder of xray-train evidence."),
+)
+
+
+def _with(command: Callable[..., Any], *options: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _command(name: str, doc: str) -> click.Command:
+    def callback(debug: bool, **options: Any) -> None:
+        with one_line_errors("xray-bench", debug=debug):
+            _measure(name, options)
+
+    options = [
+        MODELS_OPTION,
+        DATA_OPTION,
+        click.option("--out", required=True, type=click.Path(path_type=Path), help=OUT),
+    ]
+    options += SPEED_OPTIONS if name != "accuracy" else ()
+    options += ACCURACY_OPTIONS if name in ("run", "accuracy") else ()
+    if name == "run":
+        options.append(click.option("--folder", type=click.Path(path_type=Path), help=FOLDER))
+    options += [
+        click.option("--seed", type=int, default=0, show_default=True, help="Of orders and resamples."),
+        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+    ]
+    return click.command(name, help=doc)(_with(callback, *options))
+
+
+def _measure(name: str, options: dict[str, Any]) -> None:
+    from xray_infer.errors import extra_for
+
+    with extra_for("xray-bench", "bench"):
+        from xray_infer.benchmarks.report import make_report
+        from xray_infer.benchmarks.run import Request, measure
+    from xray_infer.shipped import MODELS_FOLDER
+
+    effort = PRESETS[options.pop("preset", "quick")]
+    given = {
+        "rounds": options.pop("rounds", None),
+        "seconds": options.pop("min_seconds", None),
+        "queries": options.pop("min_queries", None),
+    }
+    effort = replace(effort, **{field: value for field, value in given.items() if value is not None})
+    if effort.seconds > effort.most_seconds:
+        effort = replace(effort, most_seconds=2 * effort.seconds)
+    models = options.pop("models") or (MODELS_FOLDER,)
+    request = Request(
+        models=models,
+        effort=effort,
+        pieces=MEASURES[name],
+        command=("xray-bench", *sys.argv[1:]),
+        **options,
+    )
+    results = measure(request, report=say)
+    click.echo(make_report(results, request.out))
+    click.echo(f"\n{RESEARCH_NOTICE}")
+
+
+COMMANDS: Final = (
+    _command("run", "Measure accuracy, latency, throughput, stages, whole commands and peers of all MODELS."),
+    _command("accuracy", "Measure what MODELS answer to DATA's test images: no speed."),
+    _command("latency", "Measure one image after the other: MLPerf's SingleStream."),
+    _command("throughput", "Measure as many images as possible side by side: MLPerf's Offline."),
+)
