@@ -1,0 +1,75 @@
+"""What every peer's script shares: the files of the folder, its plain way to read one, and its answers.
+
+OUT.csv has a line an image: name, label, the three probabilities. OUT.csv.json says when the first answer was
+there, by `time.monotonic()`, which is one clock for all processes of the machine, and how many there were.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.preprocess import INPUT_SIDE
+from xray_infer.sources.folder import FileItem, local_source
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the images of a folder, those that xray-infer would take."""
+    return [item.path for item in local_source(folder) if isinstance(item, FileItem)]
+
+
+def read_gray(path: Path) -> NDArray[np.uint8]:
+    """Read an image as most people would with OpenCV: uint8 [224, 224, 1]."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        sys.exit(f"{path}: OpenCV cannot read it")
+    small = cv2.resize(pixels, (INPUT_SIDE, INPUT_SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(small[..., None], dtype=np.uint8)
+
+
+class AnswerFile:
+    """Writes the answers of a script; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream = path.open("w", newline="", encoding="utf-8")
+        self._table = csv.writer(self._stream)
+        self._first: float | None = None
+        self._images = 0
+
+    def add(self, path: Path, probabilities: Any) -> None:
+        """Write one image's answer, three probabilities."""
+        if self._first is None:
+            self._first = time.monotonic()
+        values = np.asarray(probabilities, dtype=float).ravel().tolist()
+        self._table.writerow([path.name, CLASS_NAMES[int(np.argmax(values))], *values])
+        self._images += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+        if error is None:
+            facts = {"first_answer": self._first, "images": self._images}
+            self._path.with_name(f"{self._path.name}.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def run(script: Callable[[Path, list[Path], AnswerFile], None]) -> None:
+    """Run a script on the command line's MODEL FOLDER OUT.csv."""
+    model, folder, out = map(Path, sys.argv[1:4])
+    with AnswerFile(out) as answers:
+        script(model, image_files(folder), answers)

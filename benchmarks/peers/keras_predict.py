@@ -1,0 +1,34 @@
+"""A plain Keras script, as a notebook would have it: `load_img` and `model.predict`, one image at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from xray_infer.benchmarks.peers.answers import AnswerFile, run
+from xray_infer.preprocess import INPUT_SIDE
+
+BATCH = 1
+
+
+def classify(model_path: Path, files: list[Path], answers: AnswerFile, batch: int = BATCH) -> None:
+    """Load each picture with Keras's own loader, bilinear and without antialiasing, and predict."""
+    import keras
+    import numpy as np
+
+    model: Any = keras.saving.load_model(model_path, compile=False)
+    for start in range(0, len(files), batch):
+        some = files[start : start + batch]
+        pictures = [
+            keras.utils.load_img(
+                path, color_mode="grayscale", target_size=(INPUT_SIDE, INPUT_SIDE), interpolation="bilinear"
+            )
+            for path in some
+        ]
+        arrays = np.stack([keras.utils.img_to_array(one, dtype="uint8") for one in pictures])
+        for path, probabilities in zip(some, model.predict(arrays, verbose=0), strict=True):
+            answers.add(path, probabilities)
+
+
+if __name__ == "__main__":
+    run(classify)
