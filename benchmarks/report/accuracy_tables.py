@@ -29,14 +29,25 @@ def accuracy_tables(figures: Figures) -> Iterator[str]:
     )
     yield "### Against the Keras model of the same method"
     yield table(
-        ["row", "same label", "largest dp", "mean dp", "accuracy minus Keras's, points", "McNemar's exact test"],
+        [
+            "row",
+            "same label",
+            "largest dp",
+            "mean dp",
+            "accuracy minus Keras's, points",
+            "McNemar's exact test",
+        ],
         [_against(key, one) for key, one in rows.items() if one.against],
     )
     yield "### Fine-tuning against feature extraction"
     yield table(
         ["row of fine-tuning", "accuracy, difference in points", "McNemar's exact test"],
         [
-            (title(key), _points(one.accuracy_difference, one.difference_interval), difference_words(one.mcnemar))
+            (
+                title(key),
+                _points(one.accuracy_difference, one.difference_interval),
+                difference_words(one.mcnemar),
+            )
             for key, one in figures.methods
         ],
     )
@@ -134,8 +145,8 @@ def guess_share(guess: Guess) -> Share:
 
 def _controls(figures: Figures) -> Iterator[str]:
     yield (
-        "## Shortcuts\n\nThe same model on the test images with all but the border, or the border, black: what it "
-        "has right then it can have right without a lung, or without the edge. Wilson's intervals."
+        "## Shortcuts\n\nThe same model on the test images with all but the border black, or with the border "
+        "black: what it has right then needs no lung, or no edge. Wilson's intervals."
     )
     yield table(
         ["row", "whole image", "border only", "centre only"],
@@ -148,7 +159,10 @@ def _controls(figures: Figures) -> Iterator[str]:
             for key, one in figures.accuracy.items()
         ],
     )
-    yield table(["a guess without lungs", "right"], [(one.name, share(guess_share(one))) for one in figures.results.guesses])
+    yield table(
+        ["a guess without lungs", "right"],
+        [(one.name, share(guess_share(one))) for one in figures.results.guesses],
+    )
     yield from _trained(figures)
     if figures.results.probes:
         yield "### What the pooled features tell of an image's source"
@@ -173,10 +187,15 @@ def _trained(figures: Figures) -> Iterator[str]:
     if trained is None:
         return
     yield (
-        "### Trained anew\n\nBy `xray-train evidence`: other seeds, a split image by image, which leaks, and on "
+        "### Trained anew\n\nBy `xray-train evidence`: other seeds, a split image by image, which leaks, and "
         "borders or centres alone. Test accuracy, mean ± standard deviation over the seeds."
     )
-    kinds = {"group": "group split", "random": "random split (leaks)", "centre": "centres alone", "border": "borders alone"}
+    kinds = {
+        "group": "group split",
+        "random": "random split (leaks)",
+        "centre": "centres alone",
+        "border": "borders alone",
+    }
     yield table(
         ["method", *kinds.values()],
         [
@@ -202,4 +221,10 @@ def _probe(one: SourceProbe) -> Iterator[tuple[str, ...]]:
     for name, (accuracy, majority, images) in one.within_class.items():
         inside = round(accuracy * images)
         named = Share(images, inside, wilson_interval(inside, images))
-        yield SHORT[one.method], f"{images} of {name}", share(named), percent(majority), "the same, within the class"
+        yield (
+            SHORT[one.method],
+            f"{images} of {name}",
+            share(named),
+            percent(majority),
+            "the same, within the class",
+        )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xray_infer.benchmarks.accuracy.figures import Against, RowAccuracy, accuracy_rows, between_methods
+from xray_infer.benchmarks.peers.figures import PeerFigures, peer_figures
 from xray_infer.benchmarks.records.schema import Results, RowKey
 from xray_infer.benchmarks.speed.figures import (
     RowCommand,
@@ -31,7 +32,9 @@ class Figures:
     speed: dict[RowKey, RowSpeed]
     stages: list[RowStages]
     commands: list[RowCommand]
+    peers: list[PeerFigures]
 
+    @property
     def keys(self) -> list[RowKey]:
         """Return the rows in order."""
         return [model.row for model in self.results.models]
@@ -63,6 +66,7 @@ def gather(results: Results) -> Figures:
         speed={one.row: one for one in speed_rows(results)},
         stages=stage_rows(results),
         commands=command_rows(results),
+        peers=peer_figures(results),
     )
 
 

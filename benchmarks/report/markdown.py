@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from xray_infer.benchmarks.records.schema import RowKey
 from xray_infer.benchmarks.report.accuracy_tables import accuracy_tables, guess_share
 from xray_infer.benchmarks.report.cells import estimate, percent, share, table
 from xray_infer.benchmarks.report.gathered import SHORT, Figures
 from xray_infer.benchmarks.report.peer_tables import peer_tables
 from xray_infer.benchmarks.report.speed_tables import speed_tables
-from xray_infer.benchmarks.records.schema import RowKey
 from xray_infer.classes import RESEARCH_NOTICE
 
 HEAD = (
@@ -30,14 +30,19 @@ HEAD = (
 
 
 def readme_table(figures: Figures) -> str:
-    """Return a line a row, and below the guesses without lungs; † marks rows below 99 % of Keras's accuracy."""
-    rows = [_row(figures, key) for key in figures.keys()]
+    """Return a line a row, and below them the guesses without lungs; † marks what fails the 99 % rule."""
+    rows = [_row(figures, key) for key in figures.keys]
     rows += [
-        (one.name, *[""] * 4, share(guess_share(one)), *[""] * (len(HEAD) - 6)) for one in figures.results.guesses
+        (one.name, *[""] * 4, share(guess_share(one)), *[""] * (len(HEAD) - 6))
+        for one in figures.results.guesses
     ]
     used = [place for place, name in enumerate(HEAD) if name == "method" or any(row[place] for row in rows)]
     lines = table([HEAD[place] for place in used], [[row[place] for place in used] for row in rows])
-    failed = "\n\n† below 99 % of its Keras model's accuracy: failed by MLPerf's rule." if figures.failures() else ""
+    failed = (
+        "\n\n† below 99 % of its Keras model's accuracy: failed by MLPerf's rule."
+        if figures.failures()
+        else ""
+    )
     return lines + failed
 
 
@@ -91,6 +96,6 @@ def machine_words(figures: Figures) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in one.versions.items())
     return (
         f"{one.processor}, {one.processors} processors ({' '.join(one.flags)}; affinity "
-        f"{','.join(map(str, one.affinity))}, {quota}{load}), {one.memory_mb / 1024:.0f} GB, {one.system}; governor "
-        f"{one.governor or 'unknown'}; energy {one.energy}. {versions}."
+        f"{','.join(map(str, one.affinity))}, {quota}{load}), {one.memory_mb / 1024:.0f} GB, {one.system}; "
+        f"governor {one.governor or 'unknown'}; energy {one.energy}. {versions}."
     )

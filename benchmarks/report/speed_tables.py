@@ -16,8 +16,8 @@ def effort_words(figures: Figures) -> str:
     effort = figures.results.options.get("effort", {})
     processes = [one.processes for one in figures.speed.values()]
     text = (
-        f"{effort.get('rounds')} rounds of fresh processes, {min(processes)} to {max(processes)} a row; in each "
-        f"process at least {effort.get('seconds')} s and {effort.get('queries')} images a scenario"
+        f"{effort.get('rounds')} rounds of fresh processes, {min(processes)} to {max(processes)} a row; in "
+        f"each process at least {effort.get('seconds')} s and {effort.get('queries')} images a scenario"
     )
     if effort.get("seconds", 0) < 600 or effort.get("queries", 0) < 1024:
         return f"{text}. MLPerf asks for 600 s and 1,024 queries: this is not an MLPerf result."
@@ -31,8 +31,9 @@ def speed_tables(figures: Figures) -> Iterator[str]:
         yield f"## Latency and throughput\n\n{effort_words(figures)}"
     if any(one.p50_ms for one in speed.values()):
         yield (
-            "### SingleStream: one image after the other, all processors\n\nIntervals resample processes. The "
-            f"ratio is to {' '.join(BASELINE)} of the same method, each process beside the two baselines around it."
+            "### SingleStream: one image after the other, all processors\n\nIntervals resample processes. "
+            f"The ratio is to {' '.join(BASELINE)} of the same method, each process beside the two baselines "
+            "around it."
         )
         yield table(
             ["row", "p50, ms", "p90, ms", "p99, ms", "queries", "times as fast (95 %)"],
@@ -51,7 +52,15 @@ def speed_tables(figures: Figures) -> Iterator[str]:
     if any(one.images_per_s for one in speed.values()):
         yield "### Offline: as many as possible side by side"
         yield table(
-            ["row", "batch", "images/s (95 %)", "smallest-largest", "times as fast (95 %)", "of the limit", "J an image"],
+            [
+                "row",
+                "batch",
+                "images/s (95 %)",
+                "smallest-largest",
+                "times as fast (95 %)",
+                "of the limit",
+                "J an image",
+            ],
             [_offline(key, one) for key, one in speed.items()],
         )
         yield _limits(figures)
@@ -72,7 +81,10 @@ def speed_tables(figures: Figures) -> Iterator[str]:
         )
     if figures.stages:
         names = list(figures.stages[0].stages)
-        yield "## From a file to its row, ms an image\n\nOne thread; median of the processes' means (smallest-largest)."
+        yield (
+            "## From a file to its row, ms an image\n\nOne thread; median of the processes' means "
+            "(smallest-largest)."
+        )
         yield table(
             ["row", "images", *names],
             [
@@ -111,7 +123,7 @@ def _limits(figures: Figures) -> str:
         if (limit := limit_images_per_s(recipe, figures.results)) is not None
     ]
     return (
-        f"The limit: {' and '.join(parts)}, if all {figures.results.gmac:.2f} 10^9 multiply-accumulates of the Keras "
-        "model ran at the speed of a large matrix product, measured once a round. Exported graphs average before "
-        "they convolve between blocks and need fewer, so a share can pass 100 %."
+        f"The limit: {' and '.join(parts)}, if all {figures.results.gmac:.2f} 10^9 multiply-accumulates of "
+        "the Keras model ran at the speed of a large matrix product, measured once a round. Exported graphs "
+        "average before they convolve between blocks and need fewer, so a share can pass 100 %."
     )
