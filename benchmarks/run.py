@@ -38,7 +38,7 @@ from xray_infer.terminal import Report
 ACCURACY, LATENCY, THROUGHPUT, WHOLE, PEERS = "accuracy", "latency", "throughput", "whole", "peers"
 PIECES: Final = (ACCURACY, LATENCY, THROUGHPUT, WHOLE, PEERS)
 SCENARIO: Final = {LATENCY: "single", THROUGHPUT: "offline"}
-MOST_WHOLE_ROUNDS: Final = 3  # each takes as long as the folder is large
+MOST_WHOLE_ROUNDS: Final = 2  # each takes as long as the folder is large
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,62 +1,14 @@
-"""xray-bench, on a tiny model: the figures in its table are the ones that were measured."""
+"""xray-bench: whole commands in turn, and what isolation costs."""
 
-import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.commands import CommandRun, compare_commands, table
 from xray_infer.errors import DataError
-from xray_infer.runtimes import find_model
-
-
-def test_formats_writes_one_row_a_model_and_runtime(tiny_onnx, split_tree, tmp_path):
-    out = tmp_path / "bench"
-    arguments = ["--models", tiny_onnx, "--data", split_tree, "--out", out, "--rounds", 2, "--images", 2]
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.stderr
-    written = json.loads((out / "bench.json").read_text())
-    rows = written["results"]
-    readers = [one.name for one in find_model(tiny_onnx).runtimes() if one.installed()]
-    assert [row["runtime"] for row in rows] == readers
-    for row in rows:
-        assert (row["method"], row["format"], row["recipe"]) == ("fine_tuning", "onnx", "fp32")
-        assert row["metrics"]["images"] == np.sum(row["metrics"]["confusion"]) == 3
-        assert [len(samples) for samples in row["latency_ms"]] == [2, 2]
-        assert len(row["images_per_s"]) == 2
-        assert f"{row['metrics']['accuracy']:.2%}" in result.stdout
-    assert "| 1.00 |" in result.stdout  # the ratio of the base to itself
-    assert "not for diagnosis" in result.stdout
-    commonest = written["yardsticks"][0]
-    assert f"| {commonest['name']} | | | | | {commonest['test']['accuracy']:.2%} (" in result.stdout
-
-
-def test_data_without_validation_images_has_no_yardsticks(tiny_onnx, split_tree):
-    manifest = split_tree / "manifest.csv"
-    lines = manifest.read_text().splitlines(keepends=True)
-    manifest.write_text("".join(line for line in lines if ",val," not in line))
-    arguments = ["--models", tiny_onnx, "--data", split_tree, "--rounds", 0]
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.stderr
-    assert "no yardsticks: no val images" in result.stderr
-    assert "commonest" not in result.stdout
-
-
-@pytest.mark.parametrize(
-    ("models", "message"),
-    [("empty", "no .keras, .onnx or .tflite models there"), ("gone.onnx", "cannot read the model file")],
-)
-def test_what_cannot_be_measured_is_one_line(tmp_path, split_tree, monkeypatch, models, message):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    result = CliRunner().invoke(main, ["--models", models, "--data", str(split_tree)])
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")

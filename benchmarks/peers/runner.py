@@ -51,10 +51,11 @@ def measure_peers(
     first_turn: int = 0,
     report: Report,
 ) -> tuple[list[Peer], list[PeerRun]]:
-    """Return every peer with its checks, or the reason why it was skipped, and all runs that count."""
-    files = image_files(folder)
-    if not files:
-        raise DataError(f"{folder}: no images in it")
+    """Return every peer with its checks, or the reason why it was skipped, and all runs that count.
+
+    Raises SourceError for a folder without images.
+    """
+    image_files(folder)  # raises where there are none
     make_folder(parts.folder / "peers")
     peers, ready = [], []
     for kind in PEERS:

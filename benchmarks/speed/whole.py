@@ -15,17 +15,13 @@ from xray_infer.benchmarks.records.schema import CommandRun, StageRun
 from xray_infer.benchmarks.records.store import Parts
 from xray_infer.benchmarks.rows import KERAS, Row
 from xray_infer.benchmarks.speed.stages import run_stages
-from xray_infer.errors import DataError
 from xray_infer.sources.folder import FileItem, local_source
 from xray_infer.terminal import Report
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images of a folder as the command would take them. Raises DataError where there are none."""
-    files = [item.path for item in local_source(folder) if isinstance(item, FileItem)]
-    if not files:
-        raise DataError(f"{folder}: no images in it; give --folder one that has some")
-    return files
+    """Return the images of a folder as the command would take them. Raises SourceError where there are none."""
+    return [item.path for item in local_source(folder) if isinstance(item, FileItem)]
 
 
 @dataclass(frozen=True, slots=True)
