@@ -20,7 +20,7 @@ from xray_infer.terminal import Report
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images of a folder as the command would take them. Raises SourceError where there are none."""
+    """Return the images of a folder as the command takes them. Raises SourceError where there are none."""
     return [item.path for item in local_source(folder) if isinstance(item, FileItem)]
 
 
