@@ -9,6 +9,7 @@ from xray_infer.benchmarks.records.schema import Results
 from xray_infer.benchmarks.report.csv_file import csv_text
 from xray_infer.benchmarks.report.gathered import gather
 from xray_infer.benchmarks.report.markdown import full_tables, readme_table
+from xray_infer.benchmarks.report.page import page
 
 
 def make_report(results: Results, out: Path) -> str:

@@ -75,7 +75,9 @@ def _controls(figures: Figures) -> Figure:
             _dots(panel, [one.controls.get(region) for one in own], place, label=f"{region} only", shift=0.0)
     if guesses:
         _dots(axes[-1], list(guesses.values()), 3, label="guess", shift=0.0)
-    handles = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
+    handles = {
+        label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4, frameon=False)
     axes[-1].set_xlabel("right, %")
     return figure

@@ -49,6 +49,11 @@ def estimate(one: Estimate | None, digits: int = 1) -> str:
     return "" if one is None else number(one.value, digits, one.interval)
 
 
+def ratio(one: Estimate | None) -> str:
+    """Return how many times as fast, with its interval; a slow row keeps two digits that say something."""
+    return "" if one is None else estimate(one, 2 if one.value >= 0.1 else 3)
+
+
 def middle(figures: tuple[float, float, float], digits: int = 1) -> str:
     """Return "median (smallest to largest)"."""
     return number(figures[0], digits, figures[1:])

@@ -17,7 +17,7 @@ Cell = str | int | float | None
 
 def csv_text(figures: Figures) -> str:
     """Return the file's text; a figure that was not measured is empty."""
-    rows = [dict(_cells(figures, place)) for place in range(len(figures.keys()))]
+    rows = [dict(_cells(figures, place)) for place in range(len(figures.keys))]
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     table = csv.DictWriter(text, names, lineterminator="\n")

@@ -24,7 +24,12 @@ VERMILION: Final = "#d55e00"
 GREEN: Final = "#009e73"
 PURPLE: Final = "#b8669a"
 SERIES: Final = (BLUE, VERMILION, GREEN, PURPLE, "#8a7f00")
-RUNTIMES: Final = {"keras": (PURPLE, "D"), "onnxruntime": (BLUE, "o"), "openvino": (GREEN, "^"), "litert": (VERMILION, "s")}
+RUNTIMES: Final = {
+    "keras": (PURPLE, "D"),
+    "onnxruntime": (BLUE, "o"),
+    "openvino": (GREEN, "^"),
+    "litert": (VERMILION, "s"),
+}
 MARKERS: Final = ("o", "s", "^", "D", "v")
 
 INK: Final = "#010203"

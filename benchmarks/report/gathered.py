@@ -32,6 +32,7 @@ class Figures:
     stages: list[RowStages]
     commands: list[RowCommand]
 
+    @property
     def keys(self) -> list[RowKey]:
         """Return the rows in order."""
         return [model.row for model in self.results.models]

@@ -65,6 +65,4 @@ def _neighbours(spot: Sequence[float], spots: Sequence[Sequence[float]]) -> int:
 
 
 def _within(box: Bbox, outer: Bbox) -> bool:
-    return bool(
-        outer.x0 <= box.x0 and box.x1 <= outer.x1 and outer.y0 <= box.y0 and box.y1 <= outer.y1
-    )
+    return bool(outer.x0 <= box.x0 and box.x1 <= outer.x1 and outer.y0 <= box.y0 and box.y1 <= outer.y1)

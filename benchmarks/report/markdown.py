@@ -9,7 +9,7 @@ from xray_infer.benchmarks.report.accuracy_tables import accuracy_tables
 from xray_infer.benchmarks.report.gathered import Figures
 from xray_infer.benchmarks.report.peer_tables import peer_tables
 from xray_infer.benchmarks.report.shortcut_tables import shortcut_tables
-from xray_infer.benchmarks.report.speed_tables import speed_tables
+from xray_infer.benchmarks.report.speed_tables import speed_tables, way_tables
 from xray_infer.benchmarks.report.summary import doubts, legend, machine_table, run_words, summary_table
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.train.report.document import Block, Heading, Paragraph, Table, to_markdown
@@ -35,7 +35,7 @@ def _blocks(figures: Figures) -> Iterator[Block]:
     yield summary_table(figures)
     yield legend(figures)
     yield from chain(accuracy_tables(figures), shortcut_tables(figures))
-    yield from chain(speed_tables(figures), peer_tables(figures))
+    yield from chain(speed_tables(figures), way_tables(figures), peer_tables(figures))
     yield Heading(2, "Machine")
     yield machine_table(figures.results)
 

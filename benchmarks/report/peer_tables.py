@@ -20,8 +20,8 @@ class PeerSpeed:
     name: str
     runs: int
     images: int
-    whole: tuple[float, float, float]
-    steady: tuple[float, float, float]
+    images_per_s: tuple[float, float, float]
+    steady_images_per_s: tuple[float, float, float]
     start_s: tuple[float, float, float]
     peak_mb: float | None
 
@@ -37,8 +37,8 @@ def peer_speeds(results: Results) -> list[PeerSpeed]:
                 name=name,
                 runs=len(runs),
                 images=runs[0].images,
-                whole=_middle([run.images / run.seconds for run in runs]),
-                steady=_middle([run.steady_images_per_s for run in runs]),
+                images_per_s=_middle([run.images / run.seconds for run in runs]),
+                steady_images_per_s=_middle([run.steady_images_per_s for run in runs]),
                 start_s=_middle([run.start_s for run in runs]),
                 peak_mb=float(np.median(peaks)) if peaks else None,
             )
@@ -75,8 +75,8 @@ def peer_tables(figures: Figures) -> Iterator[Block]:
                 one.name,
                 str(one.runs),
                 str(one.images),
-                middle(one.whole),
-                middle(one.steady),
+                middle(one.images_per_s),
+                middle(one.steady_images_per_s),
                 middle(one.start_s, 2),
                 number(one.peak_mb, 0),
             )

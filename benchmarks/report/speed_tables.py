@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xray_infer.benchmarks.records.schema import RowKey
-from xray_infer.benchmarks.report.cells import estimate, middle, number, percent
+from xray_infer.benchmarks.report.cells import estimate, middle, number, percent, ratio
 from xray_infer.benchmarks.report.gathered import Figures, title
 from xray_infer.benchmarks.rows import BASELINE
 from xray_infer.benchmarks.speed.figures import RowSpeed, limit_images_per_s
@@ -17,8 +17,8 @@ def effort_words(figures: Figures) -> str:
     effort = figures.results.options.get("effort", {})
     processes = [one.processes for one in figures.speed.values()]
     text = (
-        f"{effort.get('rounds')} rounds of fresh processes, {min(processes)} to {max(processes)} a row; in each "
-        f"process at least {effort.get('seconds')} s and {effort.get('queries')} images a scenario"
+        f"{effort.get('rounds')} rounds of fresh processes, {min(processes)} to {max(processes)} a row; in "
+        f"each process at least {effort.get('seconds')} s and {effort.get('queries')} images a scenario"
     )
     if effort.get("seconds", 0) < 600 or effort.get("queries", 0) < 1024:
         return f"{text}. MLPerf asks for 600 s and 1,024 queries: this is not an MLPerf result."
@@ -32,8 +32,8 @@ def speed_tables(figures: Figures) -> Iterator[Block]:
         yield Heading(2, "Latency and throughput")
         yield Paragraph(effort_words(figures))
         yield Paragraph(
-            f"Intervals resample processes. Times as fast is beside {' '.join(BASELINE)} of the same method: each "
-            "process beside the two baselines around it."
+            f"Intervals resample processes. Times as fast is beside {' '.join(BASELINE)} of the same method: "
+            "each process beside the two baselines around it."
         )
         yield Table(
             "SingleStream: one image after the other, all processors",
@@ -69,15 +69,15 @@ def speed_tables(figures: Figures) -> Iterator[Block]:
             for key, one in speed.items()
         ],
     )
-    yield from _ways(figures)
 
 
-def _ways(figures: Figures) -> Iterator[Block]:
+def way_tables(figures: Figures) -> Iterator[Block]:
+    """Yield headings and tables of stages and of the whole command."""
     if figures.stages:
         names = list(dict.fromkeys(name for one in figures.stages for name in one.stages))
         yield Heading(2, "From a file to its row")
         yield Table(
-            "Milliseconds an image in each stage, one thread: median of the processes' means (smallest to largest)",
+            "Milliseconds an image in each stage, one thread: median of the processes (smallest to largest)",
             ("row", "images", *names),
             [
                 (
@@ -107,7 +107,7 @@ def _single(key: RowKey, one: RowSpeed) -> tuple[str, ...]:
         estimate(one.p90_ms),
         estimate(one.p99_ms),
         str(one.queries),
-        estimate(one.latency_ratio, 2),
+        ratio(one.latency_ratio),
     )
 
 
@@ -118,7 +118,7 @@ def _offline(key: RowKey, one: RowSpeed) -> tuple[str, ...]:
         str(one.batch or ""),
         estimate(one.images_per_s),
         f"{low:.1f} to {high:.1f}",
-        estimate(one.ratio, 2),
+        ratio(one.ratio),
         percent(one.limit_share),
         "unavailable" if one.energy_j_per_image is None else number(one.energy_j_per_image, 2),
     )
@@ -131,7 +131,7 @@ def _limits(figures: Figures) -> str:
         if (limit := limit_images_per_s(recipe, figures.results)) is not None
     ]
     return (
-        f"The limit: {' and '.join(parts)}, if all {figures.results.gmac:.2f} 10^9 multiply-accumulates of the Keras "
-        "model ran at the speed of a large matrix product, measured once a round. Exported graphs average before "
-        "they convolve between blocks and need fewer, so a share can pass 100 %."
+        f"The limit: {' and '.join(parts)}, if {figures.results.gmac:.2f} 10^9 multiply-accumulates of the "
+        "Keras model ran at the speed of a large matrix product, measured once a round. Exported graphs "
+        "average before they convolve between blocks and need fewer, so a share can pass 100 %."
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from xray_infer.benchmarks.records.schema import Results, RowKey
-from xray_infer.benchmarks.report.cells import estimate, guess_share, percent, share
+from xray_infer.benchmarks.report.cells import guess_share, percent, ratio, share
 from xray_infer.benchmarks.report.gathered import SHORT, Figures, title
 from xray_infer.benchmarks.rows import BASELINE
 from xray_infer.train.report.document import Block, Paragraph, Table
@@ -31,7 +31,7 @@ HEAD: Final = (
 
 def summary_table(figures: Figures) -> Table:
     """Return a line a row, below them the guesses without lungs; columns that nothing fills are left out."""
-    rows = [_row(figures, key) for key in figures.keys()]
+    rows = [_row(figures, key) for key in figures.keys]
     blank = ("",) * len(HEAD)
     for guess in figures.results.guesses:
         rows.append((f"guess: {guess.name}", *blank[1:5], share(guess_share(guess)), *blank[6:]))
@@ -46,8 +46,8 @@ def legend(figures: Figures) -> Paragraph:
     parts = []
     if figures.accuracy:
         parts.append(
-            "Accuracy of the test split, its interval over patients and look-alike series (Wilson's for guesses). "
-            "Border only: the same model with all but the image's border black. As Keras: the same label as "
+            "Accuracy of the test split, its interval over patients and look-alike series (Wilson's for "
+            "guesses). Border only: with all but the border black. As Keras: the same label as "
             "the Keras model of the method."
         )
     if figures.speed:
@@ -79,7 +79,7 @@ def _row(figures: Figures, key: RowKey) -> tuple[str, ...]:
         percent(accuracy.against.agreement.value) if accuracy and accuracy.against else "",
         latency,
         f"{speed.images_per_s.value:.1f}" if speed and speed.images_per_s else "",
-        estimate(speed.ratio or speed.latency_ratio, 2) if speed else "",
+        ratio(speed.ratio or speed.latency_ratio) if speed else "",
         f"{100 * speed.limit_share:.0f} %" if speed and speed.limit_share is not None else "",
     )
 
@@ -90,8 +90,8 @@ def doubts(figures: Figures) -> Iterator[Block]:
         one = figures.accuracy[key]
         reference = one.against and figures.accuracy[one.against.other].metrics.accuracy
         yield Paragraph(
-            f"Failed: {title(key)} has {percent(one.metrics.accuracy)} right, below 99 % of its Keras model's "
-            f"{percent(reference)}.",
+            f"Failed: {title(key)} has {percent(one.metrics.accuracy)} right, below 99 % of its Keras "
+            f"model's {percent(reference)}.",
             strong=True,
         )
     for sentence in figures.warnings():
