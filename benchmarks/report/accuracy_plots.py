@@ -46,8 +46,8 @@ def shortcut_plots(figures: Figures) -> Iterator[Plot]:
         yield drawn(
             partial(_controls, figures),
             caption="Accuracy on the whole image and on parts of it, beside guesses without lungs",
-            alt="Accuracy of each row on the whole image, the centre and the border, with Wilson's intervals, "
-            "and of guesses without lungs; the table below has the figures.",
+            alt="Accuracy of each row on the whole image, the centre and the border, with Wilson's "
+            "intervals, and of guesses without lungs; the table below has the figures.",
         )
     if source_names(figures):
         yield drawn(
@@ -121,7 +121,7 @@ def _wrapped(text: str, width: int = 22) -> str:
 def row_plots(figures: Figures, key: RowKey) -> Iterator[Plot]:
     """Yield reliability diagram, confusion matrix and ROC curves of a row."""
     one = figures.accuracy[key]
-    name = f"{SHORT[key.method]}, {key.recipe}, {key.runtime}"
+    name = short(key)
     hits = ", ".join(
         f"{one.metrics.confusion[place][place]} of {one.metrics.classes[label].support} {label}"
         for place, label in enumerate(CLASS_NAMES)

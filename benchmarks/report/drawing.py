@@ -16,6 +16,7 @@ from typing import Any, Final
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from xray_infer.benchmarks.records.schema import RowKey
 
@@ -113,6 +114,17 @@ def row_panels(groups: dict[str, list[str]], *, each: float = 0.19) -> tuple[Fig
         one.set_ylim(len(labels) - 0.4, -0.6)
         one.grid(axis="y", visible=False)
     return figure, axes
+
+
+def logarithmic(axes: list[Axes]) -> None:
+    """Scale panels that share x by powers, with plain numbers; a wider range shows fewer of them."""
+    for one in axes:
+        one.set_xscale("log")
+    low, high = axes[0].get_xlim()
+    steps = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
+    axes[0].xaxis.set_major_locator(LogLocator(subs=steps))
+    axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes[0].xaxis.set_minor_formatter(NullFormatter())
 
 
 def short(key: RowKey) -> str:

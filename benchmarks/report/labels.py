@@ -14,6 +14,7 @@ from xray_infer.benchmarks.report.drawing import INK, QUIET
 
 DISTANCES: Final = (9, 14, 20, 28, 38, 50, 64, 80, 100, 124)  # from the point, in points of 1/72 inch
 ANGLES: Final = 24
+ROOM: Final = 2  # pixels around a label
 CLEAR: Final = 5  # points around a marker that a label keeps off
 
 
@@ -43,7 +44,7 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], texts: Seque
                 fontsize=7,
                 color=INK,
             )
-            box = label.get_window_extent()
+            box = label.get_window_extent().padded(ROOM)
             if _within(box, inside) and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 if max(abs(across), abs(up)) > DISTANCES[0]:

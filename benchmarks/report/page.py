@@ -21,13 +21,22 @@ from xray_infer.benchmarks.report.peer_tables import peer_tables
 from xray_infer.benchmarks.report.shortcut_tables import shortcut_tables
 from xray_infer.benchmarks.report.speed_plots import peer_plots, speed_plots, stage_plots
 from xray_infer.benchmarks.report.speed_tables import speed_tables, way_tables
-from xray_infer.benchmarks.report.summary import doubts, legend, machine_table, run_words, summary_table
+from xray_infer.benchmarks.report.summary import (
+    ALL_ROWS,
+    doubts,
+    legend,
+    machine_table,
+    run_words,
+    summary_table,
+)
 from xray_infer.benchmarks.report.trade_off import trade_off_plots
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.train.report.document import Block, Heading, Paragraph, Table
 
 Part: TypeAlias = Block | Plot
 TITLE: Final = "xray-bench"
+LONG: Final = 12  # rows
+SHORT_CELL: Final = 24  # letters
 _PAGE: Final = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -94,37 +103,43 @@ def after_heading(blocks: Iterator[Block], plots: Iterator[Plot]) -> Iterator[Pa
 def _html(part: Part) -> str:
     match part:
         case Heading(level, text):
-            return f"<h{level}>{html.escape(text)}</h{level}>"
+            return f"<h{level}>{_escaped(text)}</h{level}>"
         case Paragraph(text, strong):
             mark = f' class="{"failed" if text.startswith("Failed") else "doubt"}"' if strong else ""
-            return f"<p{mark}>{html.escape(text)}</p>"
+            return f"<p{mark}>{_escaped(text)}</p>"
         case Plot(data, alt, caption):
             return (
-                f'<figure><img src="{data}" alt="{html.escape(alt)}">'
-                f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+                f'<figure><img src="{data}" alt="{_escaped(alt)}">'
+                f"<figcaption>{_escaped(caption)}</figcaption></figure>"
             )
         case Table():
-            return _table(part)
+            # Behind the first table and its plots, long ones are for who looks for a row.
+            return _table(part, folded=len(part.rows) > LONG and not part.caption.startswith(ALL_ROWS))
     raise TypeError(f"{type(part).__name__} has no place on this page")
 
 
-def _table(table: Table) -> str:
-    heads = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.head)
+def _table(table: Table, *, folded: bool) -> str:
+    heads = "".join(f'<th scope="col">{_escaped(cell)}</th>' for cell in table.head)
     rows = "\n".join(map(_row, table.rows))
-    caption = html.escape(table.caption)
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}">\n<table>\n'
-        f"<caption>{caption}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n"
-        "</table>\n</div>"
-    )
+    caption = _escaped(table.caption)
+    inner = f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
+    region = f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}">\n<table>\n'
+    if folded:
+        return f"<details><summary>{caption}</summary>\n{region}{inner}\n</details>"
+    return f"{region}<caption><span>{caption}</span></caption>\n{inner}"
 
 
 def _row(cells: Sequence[str]) -> str:
-    first, *others = map(html.escape, cells)
+    first, *others = map(_escaped, cells)
     return f'<tr><th scope="row">{first}</th>{"".join(map(_cell, others))}</tr>'
 
 
 def _cell(text: str) -> str:
     """Keep a short figure with its interval in one line; longer text may break."""
-    figure = re.fullmatch(r"[-+]?[\d.].{0,40}", text) is not None and "," not in text
-    return f'<td class="figure">{text}</td>' if figure else f"<td>{text}</td>"
+    short = len(text) <= SHORT_CELL or re.fullmatch(r"[-+\d.][^;:]{0,40}", text) is not None
+    return f'<td class="short">{text}</td>' if short else f"<td>{text}</td>"
+
+
+def _escaped(text: str) -> str:
+    """Escape, and keep a figure and its unit in one line."""
+    return re.sub(r"(?<=\d) (?=%|ms\b|MB\b)", "\u00a0", html.escape(text))

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from xray_infer.benchmarks.records.schema import RowKey
 from xray_infer.benchmarks.report.drawing import (
@@ -18,6 +16,7 @@ from xray_infer.benchmarks.report.drawing import (
     SERIES,
     Plot,
     drawn,
+    logarithmic,
     row_panels,
     short,
 )
@@ -32,14 +31,14 @@ def speed_plots(figures: Figures) -> Iterator[Plot]:
     if any(one.p50_ms for one in figures.speed.values()):
         yield drawn(
             partial(_latencies, figures),
-            caption="Latency of single queries, all processes: box from p25 to p75 with p50, line from p1 to p99",
-            alt="Box plots of the latency of single queries, a line a row; the table below has p50, p90, p99.",
+            caption="Latency of single queries: p50 in a box from p25 to p75, line from p1 to p99",
+            alt="Box plots of the latency of single queries, a line a row; a table below has percentiles.",
         )
     if any(one.ratio or one.latency_ratio for one in figures.speed.values()):
         yield drawn(
             partial(_forest, figures),
             caption="Times as fast as the method's baseline, with 95 % intervals over processes",
-            alt="Forest plot of each row's speed beside its baseline's; the tables below have the figures.",
+            alt="Forest plot of each row's speed beside its baseline's; tables below have the figures.",
         )
 
 
@@ -49,7 +48,7 @@ def stage_plots(figures: Figures) -> Iterator[Plot]:
         yield drawn(
             partial(_stages, figures),
             caption="Milliseconds an image from a file to its row, by stage, one thread",
-            alt="Stacked bars of the milliseconds in each stage, a bar a row; the table below has the figures.",
+            alt="Stacked bars of the milliseconds in each stage, a bar a row; a table below has the figures.",
         )
 
 
@@ -58,8 +57,8 @@ def peer_plots(figures: Figures) -> Iterator[Plot]:
     if peer_speeds(figures.results):
         yield drawn(
             partial(_peers, figures),
-            caption="Images per second of whole programs: median, and line from the slowest to the fastest run",
-            alt="Images per second of each program with its start and after it; the table below has the figures.",
+            caption="Images per second of whole programs: median, line from the slowest run to the fastest",
+            alt="Images per second of each program with its start and after it; a table has the figures.",
         )
 
 
@@ -95,7 +94,7 @@ def _latencies(figures: Figures) -> Figure:
                 whiskerprops={"color": colour},
                 capprops={"color": colour},
             )
-    _logarithmic(axes)
+    logarithmic(axes)
     axes[-1].set_xlabel("ms (fewer is better)")
     return figure
 
@@ -112,7 +111,7 @@ def _forest(figures: Figures) -> Figure:
             if bounds:
                 panel.plot(bounds, (place, place), color=colour, linewidth=1.4)
             panel.plot(value, place, marker, color=colour, markersize=4.5)
-    _logarithmic(axes)
+    logarithmic(axes)
     axes[-1].set_xlabel("times as fast as the baseline (more is better)")
     return figure
 
@@ -167,14 +166,3 @@ def _peers(figures: Figures) -> Figure:
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
     axes.set_xlabel("images/s (more is better)")
     return figure
-
-
-def _logarithmic(axes: list[Axes]) -> None:
-    """Scale by powers, with plain numbers; a wider range shows fewer of them."""
-    for one in axes:
-        one.set_xscale("log")
-    low, high = axes[0].get_xlim()
-    steps = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
-    axes[0].xaxis.set_major_locator(LogLocator(subs=steps))
-    axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes[0].xaxis.set_minor_formatter(NullFormatter())

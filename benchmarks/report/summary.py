@@ -13,6 +13,7 @@ from xray_infer.benchmarks.rows import BASELINE
 from xray_infer.train.report.document import Block, Paragraph, Table
 
 MARK: Final = "†"
+ALL_ROWS: Final = "All rows"
 HEAD: Final = (
     "method",
     "format",
@@ -37,7 +38,7 @@ def summary_table(figures: Figures) -> Table:
         rows.append((f"guess: {guess.name}", *blank[1:5], share(guess_share(guess)), *blank[6:]))
     used = [place for place, name in enumerate(HEAD) if any(row[place] for row in rows)]
     images = next((one.images for one in figures.accuracy.values()), None)
-    caption = "All rows" if images is None else f"All rows, {images} test images"
+    caption = ALL_ROWS if images is None else f"{ALL_ROWS}, {images} test images"
     return Table(caption, [HEAD[place] for place in used], [[row[place] for place in used] for row in rows])
 
 

@@ -7,12 +7,13 @@ from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from xray_infer.benchmarks.records.schema import RowKey
-from xray_infer.benchmarks.report.drawing import INK, RUNTIMES, WIDTH, Plot, drawn, panels, short
+from xray_infer.benchmarks.report.drawing import INK, RUNTIMES, Plot, drawn, logarithmic, panels, short
 from xray_infer.benchmarks.report.gathered import SHORT, Figures
 from xray_infer.benchmarks.report.labels import label_points
+
+FAR = 6  # times the median latency: a row beyond would press the others together
 
 
 def trade_off_plots(figures: Figures) -> Iterator[Plot]:
@@ -20,13 +21,21 @@ def trade_off_plots(figures: Figures) -> Iterator[Plot]:
     for method, name in SHORT.items():
         rows = [key for key in figures.accuracy if key.method == method and _has_latency(figures, key)]
         if rows:
+            middle = float(np.median([_latency(figures, key) for key in rows]))
+            slow = [key for key in rows if _latency(figures, key) > FAR * middle]
+            rows = [key for key in rows if key not in slow]
             best = ", ".join(short(key) for key in pareto(figures, rows))
             yield drawn(
                 partial(_trade_off, figures, rows),
-                caption=f"Accuracy against the median latency of one image, {name}",
-                alt=f"Accuracy against median latency of the rows of {name}. No other row is both as fast and "
+                caption=f"Accuracy against p50 latency, {name}, 95 % intervals{_left_out(figures, slow)}",
+                alt=f"Accuracy against p50 latency of the rows of {name}. No other row is both as fast and "
                 f"as accurate as: {best}.",
             )
+
+
+def _left_out(figures: Figures, rows: Sequence[RowKey]) -> str:
+    names = (f"{short(key)} ({_latency(figures, key):.0f} ms)" for key in rows)
+    return f"; too far right to be shown: {', '.join(names)}" if rows else ""
 
 
 def pareto(figures: Figures, rows: Sequence[RowKey]) -> list[RowKey]:
@@ -53,8 +62,7 @@ def _latency(figures: Figures, key: RowKey) -> float:
 
 
 def _trade_off(figures: Figures, rows: Sequence[RowKey]) -> Figure:
-    figure, (axes,) = panels([3.6], [""], width=WIDTH + 0.6)
-    axes.set_xscale("log")
+    figure, (axes,) = panels([3.9], [""])
     points = []
     for key in rows:
         accuracy, estimate = figures.accuracy[key], figures.speed[key].p50_ms
@@ -76,9 +84,8 @@ def _trade_off(figures: Figures, rows: Sequence[RowKey]) -> Figure:
         axes.plot([], [], marker, color=colour, label=runtime)
     axes.plot([], [], "--", color=INK, label="not beaten in both")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    axes.margins(x=0.22, y=0.06)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.25, y=0.06)
+    logarithmic([axes])
     axes.set(xlabel="p50 latency of one image, ms (fewer is better)", ylabel="accuracy, %")
     label_points(axes, points, [key.recipe for key in rows])
     return figure
