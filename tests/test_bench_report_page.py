@@ -2,6 +2,7 @@
 
 import base64
 import re
+from functools import cache
 from html.parser import HTMLParser
 
 import pytest
@@ -9,10 +10,10 @@ from bench_results import accuracy_only, made_up, single_row, speed_only
 from browser import chromium, found_browser
 from test_page_form import contrast
 
-from xray_infer.benchmarks.report import make_report
+from xray_infer.benchmarks.report import make_report, write_report
 from xray_infer.benchmarks.report.accuracy_plots import chosen_rows
 from xray_infer.benchmarks.report.drawing import RUNTIMES, SERIES
-from xray_infer.benchmarks.report.gathered import gather, title
+from xray_infer.benchmarks.report.gathered import Figures, gather, title
 from xray_infer.benchmarks.report.trade_off import pareto
 from xray_infer.classes import RESEARCH_NOTICE
 
@@ -22,6 +23,11 @@ CHANGES = {
     "speed": speed_only,
     "one row": single_row,
 }
+
+
+@cache
+def figures_of(name: str) -> Figures:
+    return gather(CHANGES[name](made_up()))
 
 
 class Page(HTMLParser):
@@ -45,17 +51,17 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module", params=CHANGES)
 def made(request, tmp_path_factory):
-    results = CHANGES[request.param](made_up())
+    figures = figures_of(request.param)
     out = tmp_path_factory.mktemp("report")
-    make_report(results, out)
-    return results, out / "results.html"
+    write_report(figures, out)
+    return figures, out / "results.html"
 
 
 def test_the_page_holds_every_row(made):
-    results, path = made
+    figures, path = made
     page = Page(path.read_text())
     rows = [cells for cells in page.text.split("All rows", 1)[1].splitlines() if cells.strip()]
-    for model in results.models:
+    for model in figures.results.models:
         assert any(model.row.recipe in row and model.row.runtime in row for row in rows)
         assert title(model.row) in page.text
 
@@ -83,10 +89,10 @@ def test_every_picture_says_what_it_shows(made):
 
 
 def test_notice_and_warnings_come_before_any_figure(made):
-    results, path = made
+    figures, path = made
     text = Page(path.read_text().split("<main>")[1]).text
     assert text.index(RESEARCH_NOTICE) < text.index("All rows")
-    for sentence in gather(results).warnings():
+    for sentence in figures.warnings():
         assert text.replace("\u00a0", " ").index(sentence) < text.index("All rows")
 
 
@@ -106,13 +112,13 @@ def test_equal_results_give_equal_pages(tmp_path):
 
 
 def test_curves_are_of_the_reference_and_the_fastest_row():
-    rows = chosen_rows(gather(made_up()))
+    rows = chosen_rows(figures_of("all"))
     assert [key.recipe for key in rows] == ["fp32", "int8-static"] * 2
     assert [key.runtime for key in rows] == ["keras", "openvino"] * 2
 
 
 def test_no_row_is_faster_and_more_accurate_than_one_of_the_line():
-    figures = gather(made_up())
+    figures = figures_of("all")
     rows = [key for key in figures.accuracy if key.method == "fine_tuning"]
 
     def place(key):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def _sources(figures: Figures) -> Figure:
     return figure
 
 
-def _dots(axes: Axes, shares: list[Share | None], place: int, *, label: str, shift: float) -> None:
+def _dots(axes: Axes, shares: Sequence[Share | None], place: int, *, label: str, shift: float) -> None:
     """Draw proportions with their intervals, one a line; one that is missing leaves its line empty."""
     known = [(line + shift, one) for line, one in enumerate(shares) if one is not None]
     if not known:

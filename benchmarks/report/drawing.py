@@ -78,7 +78,7 @@ class Plot:
 def drawn(make: Callable[[], Figure], *, caption: str, alt: str) -> Plot:
     """Make a figure in the page's colours and return it as SVG."""
     target = io.StringIO()
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(_SETTINGS):  # type: ignore[arg-type]  # wants literal names
         make().savefig(target, format="svg", metadata={"Date": None, "Creator": None})
     svg = target.getvalue()
     for colour, name in _NAMES.items():

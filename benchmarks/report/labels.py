@@ -7,8 +7,10 @@ from itertools import product
 from math import cos, pi, sin
 from typing import Final
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from xray_infer.benchmarks.report.drawing import INK, QUIET
 
@@ -21,7 +23,7 @@ CLEAR: Final = 5  # points around a marker that a label keeps off
 def label_points(axes: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str]) -> None:
     """Label points, given in data coordinates, after everything else was drawn.
 
-    The nearest free place wins, the most crowded points first served last; a label without a free place
+    The nearest free place wins, and points with few neighbours are served first. A label without a free place
     is left out, so the caller says elsewhere what the points are.
     """
     figure = axes.figure
@@ -49,7 +51,7 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], texts: Seque
                 taken.append(box)
                 if max(abs(across), abs(up)) > DISTANCES[0]:
                     start = (spot[0] + across * scale, spot[1] + up * scale)
-                    ends = axes.transData.inverted().transform([spot, start])
+                    ends = axes.transData.inverted().transform(np.array([spot, start]))
                     axes.plot(*ends.T, color=QUIET, linewidth=0.5, zorder=1, scalex=False, scaley=False)
                 break
             label.remove()
@@ -61,7 +63,7 @@ def _offsets() -> Iterator[tuple[float, float]]:
         yield distance * cos(angle), distance * sin(angle)
 
 
-def _neighbours(spot: Sequence[float], spots: Sequence[Sequence[float]]) -> int:
+def _neighbours(spot: NDArray[np.float64], spots: Sequence[NDArray[np.float64]]) -> int:
     return sum(abs(spot[0] - x) < 40 and abs(spot[1] - y) < 15 for x, y in spots)
 
 

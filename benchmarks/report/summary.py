@@ -89,7 +89,7 @@ def doubts(figures: Figures) -> Iterator[Block]:
     """Yield what failed and what is doubtful, a paragraph each."""
     for key in figures.failures():
         one = figures.accuracy[key]
-        reference = one.against and figures.accuracy[one.against.other].metrics.accuracy
+        reference = figures.accuracy[one.against.other].metrics.accuracy if one.against else None
         yield Paragraph(
             f"Failed: {title(key)} has {percent(one.metrics.accuracy)} right, below 99 % of its Keras "
             f"model's {percent(reference)}.",
