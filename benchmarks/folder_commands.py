@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -11,33 +9,6 @@ import click
 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import one_line_errors, say
-
-
-@click.command("peers")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--keras", "model", required=True, type=click.Path(path_type=Path), help="The .keras file.")
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="After one warm-up.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def peers_command(folder: Path, model: Path, rounds: int, debug: bool) -> None:
-    """Compare the folder command with a plain Keras script on the same FOLDER, as whole processes."""
-    with one_line_errors("xray-bench", debug=debug):
-        from xray_infer.benchmarks.commands import compare_commands, table
-        from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.sources.folder import local_source
-
-        files = len(list(local_source(folder)))
-        with tempfile.TemporaryDirectory() as scratch:
-            out = str(Path(scratch, "results.csv"))
-            infer = [sys.executable, "-m", "xray_infer", str(folder), "--out", out, "--format"]
-            plain = [sys.executable, "-m", "xray_infer.benchmarks.plain_keras", str(model), str(folder), out]
-            commands = {
-                "xray-infer --format onnx": [*infer, "onnx"],
-                "xray-infer --format tflite": [*infer, "tflite"],
-                "plain Keras script": plain,
-            }
-            runs = compare_commands(commands, rounds=rounds, report=say)
-        click.echo(table(runs, files=files))
-        click.echo(f"\n{files} files, {rounds} interleaved rounds, start-up included. {describe_machine()}")
 
 
 @click.command("isolation")
@@ -169,7 +140,6 @@ def reduced_command(folder: Path, model: Path | None, rounds: int, debug: bool) 
 
 
 COMMANDS: Final = (
-    peers_command,
     isolation_command,
     pipeline_command,
     heatmap_command,

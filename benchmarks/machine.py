@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,10 @@ def speed_flags() -> list[str]:
 
 def describe_machine() -> str:
     """Return processors, the instruction sets that decide int8 speed, and package versions."""
-    flags = " ".join(speed_flags()) or platform.machine()
-    versions = ", ".join(f"{name} {number}" for name, number in installed_versions(PACKAGES).items())
-    return f"{default_workers()} processors ({flags}), {versions}."
+    return describe(default_workers(), speed_flags(), installed_versions(PACKAGES))
+
+
+def describe(processors: int, flags: Sequence[str], versions: Mapping[str, str]) -> str:
+    """Return the same of any machine."""
+    words = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return f"{processors} processors ({' '.join(flags) or platform.machine()}), {words}."

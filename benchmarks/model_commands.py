@@ -9,75 +9,8 @@ from typing import Any, Final
 
 import click
 
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import one_line_errors, say
-
-
-@click.command("formats")
-@click.option(
-    "--models", required=True, multiple=True, type=click.Path(path_type=Path), help="Files, folders."
-)
-@click.option(
-    "--data", required=True, type=click.Path(path_type=Path), help="Data set; its test split is used."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for bench.md and bench.json.")
-@click.option(
-    "--recipes",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File for what xray-export --list-recipes says of the fine-tuned model.",
-)
-@click.option(
-    "--rounds", type=click.IntRange(0), default=5, show_default=True, help="Of speed; 0: accuracy only."
-)
-@click.option("--images", type=click.IntRange(1), default=32, show_default=True, help="Images a round.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def formats_command(
-    models: tuple[Path, ...],
-    data: Path,
-    out: Path | None,
-    recipes: Path | None,
-    debug: bool,
-    **speed: int,
-) -> None:
-    """Compare every method and format: accuracy on the test split, latency and throughput."""
-    with one_line_errors("xray-bench", debug=debug):
-        from xray_infer.atomic import make_folder, write_json, write_text
-        from xray_infer.benchmarks.contenders import measure_yardsticks, open_contenders, read_test_set
-        from xray_infer.benchmarks.formats import compare, confusion_tables, recipe_figures, table
-        from xray_infer.benchmarks.machine import describe_machine
-
-        test = read_test_set(data)
-        contenders = open_contenders(models)
-        for one in contenders:
-            if one.data_digest != test.data_digest:
-                say(
-                    f"warning: {one.path} was trained on other data or another split; it may know some images"
-                )
-        yardsticks = measure_yardsticks(data, report=say)
-        results = compare(contenders, test, report=say, **speed)
-        machine = describe_machine()
-        page = "\n\n".join(
-            [
-                f"{len(test.labels)} test images. {RESEARCH_NOTICE}",
-                table(results, yardsticks),
-                confusion_tables(results, CLASS_NAMES),
-                f"{speed['rounds']} interleaved rounds of {speed['images']} images; "
-                f"Keras rows call model.predict. {machine}",
-            ]
-        )
-        click.echo(page)
-        if recipes:
-            method = "fine_tuning"
-            figures = recipe_figures(results, method)
-            heading = {"method": method, "images": len(test.labels), "machine": machine}
-            write_json(recipes, {**heading, "recipes": figures})
-        if out:
-            make_folder(out)
-            write_text(out / "bench.md", page + "\n")
-            record = {"results": results, "yardsticks": yardsticks}
-            write_json(
-                out / "bench.json", {name: [one.to_dict() for one in found] for name, found in record.items()}
-            )
 
 
 @click.command("graphs")
@@ -282,7 +215,6 @@ def training_command(
 
 
 COMMANDS: Final = (
-    formats_command,
     graphs_command,
     rounding_command,
     rejection_command,

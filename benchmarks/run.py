@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,25 +32,27 @@ from xray_infer.benchmarks.speed.limits import densenet121_gmac
 from xray_infer.benchmarks.speed.machine_record import machine_record
 from xray_infer.benchmarks.speed.measuring import SpeedRequest, measure_speed
 from xray_infer.benchmarks.speed.presets import Effort
-from xray_infer.benchmarks.speed.whole import measure_whole
+from xray_infer.benchmarks.speed.whole import WholeRequest, measure_whole
 from xray_infer.terminal import Report
 
 ACCURACY, LATENCY, THROUGHPUT, WHOLE, PEERS = "accuracy", "latency", "throughput", "whole", "peers"
 PIECES: Final = (ACCURACY, LATENCY, THROUGHPUT, WHOLE, PEERS)
 SCENARIO: Final = {LATENCY: "single", THROUGHPUT: "offline"}
+MOST_WHOLE_ROUNDS: Final = 3  # each takes as long as the folder is large
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked for. `pieces` are among PIECES; peers take part where there is a `folder`.
 
-    `folder` holds the files for stages, commands and peers, None for the test images' own files.
+    `folder` holds the files for stages, commands and peers, None for the test images' own files. Peers alone
+    need no `data`.
     """
 
     models: tuple[Path, ...]
-    data: Path
     out: Path
     effort: Effort
+    data: Path | None = None
     pieces: tuple[str, ...] = PIECES
     folder: Path | None = None
     external: Path | None = None
@@ -72,40 +75,23 @@ def measure(request: Request, *, report: Report) -> Results:
     """Measure what is asked for and write results.json. Raises DataError, ModelError, OutputError."""
     began = time.monotonic()
     rows = find_rows(request.models)
-    test = read_test_images(request.data)
-    sets = [test, *([read_external_images(request.external)] if request.external else [])]
-    _warn(rows, test, report)
+    sets = _read_sets(request)
+    for test in sets[:1]:
+        _warn(rows, test, report)
     make_folder(request.out)
     parts = Parts(request.out, _identity(request, rows, sets))
     machine = parts.get("machine", Machine, machine_record)
     started = parts.get("started", str, lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     found: dict[str, Any] = {}
-    # Speed first: nothing that accuracy leaves in memory or in the machine's heat comes before it.
-    scenarios = tuple(SCENARIO[piece] for piece in request.pieces if piece in SCENARIO)
-    if scenarios:
-        asked = SpeedRequest(request.effort, scenarios, request.seed)
-        found["processes"], found["limits"] = measure_speed(asked, rows, test.inputs, parts, report)
-    if WHOLE in request.pieces:
-        folder = request.folder or _linked(test, parts)
-        found["stages"], found["commands"] = measure_whole(
-            rows, folder, parts, rounds=request.effort.rounds, seed=request.seed, report=report
-        )
-    if PEERS in request.pieces and request.folder:
-        from xray_infer.benchmarks.peers.runner import measure_peers
-
-        found["peers"], found["peer_runs"] = measure_peers(
-            rows, request.folder, parts, rounds=request.effort.rounds, report=report
-        )
-    if ACCURACY in request.pieces:
+    if ACCURACY in request.pieces and request.data:
         found["sets"] = [one.set for one in sets]
         found["answers"] = answer_rows(rows, sets, parts, report)
         found["probes"] = probe_sources(rows, request.data, parts, report)
         found["guesses"] = parts.get(
-            "guesses",
-            list[Guess],
-            lambda: measure_guesses(request.data, report=report),
+            "guesses", list[Guess], partial(measure_guesses, request.data, report=report)
         )
         found["trained"] = read_evidence(request.evidence) if request.evidence else None
+    found |= _measure_speed(request, rows, sets, parts, report)
     results = Results(
         schema=SCHEMA,
         command=list(request.command),
@@ -120,6 +106,38 @@ def measure(request: Request, *, report: Report) -> Results:
     )
     write_results(request.out / RESULTS_FILE, results)
     return results
+
+
+def _read_sets(request: Request) -> list[Images]:
+    """Return the test images first, then those from elsewhere."""
+    sets = [read_test_images(request.data)] if request.data else []
+    return [*sets, *([read_external_images(request.external)] if request.external else [])]
+
+
+def _measure_speed(
+    request: Request, rows: Sequence[Row], sets: Sequence[Images], parts: Parts, report: Report
+) -> dict[str, Any]:
+    """Measure what is timed. Turns count on from one piece to the next: they say what ran beside what."""
+    found: dict[str, Any] = {}
+    turn = 0
+    scenarios = tuple(SCENARIO[piece] for piece in request.pieces if piece in SCENARIO)
+    if scenarios:
+        asked = SpeedRequest(request.effort, scenarios, request.seed)
+        found["processes"], found["limits"] = measure_speed(asked, rows, sets[0].inputs, parts, report)
+        turn = len(found["processes"])
+    if WHOLE in request.pieces:
+        folder = request.folder or _linked(sets[0], parts)
+        rounds = min(request.effort.rounds, MOST_WHOLE_ROUNDS)
+        asked_whole = WholeRequest(rounds, request.seed, turn)
+        found["stages"], found["commands"] = measure_whole(asked_whole, rows, folder, parts, report)
+        turn += len(found["stages"]) + len(found["commands"])
+    if PEERS in request.pieces and request.folder:
+        from xray_infer.benchmarks.peers.runner import measure_peers
+
+        found["peers"], found["peer_runs"] = measure_peers(
+            rows, request.folder, parts, rounds=request.effort.rounds, first_turn=turn, report=report
+        )
+    return found
 
 
 def _identity(request: Request, rows: Sequence[Row], sets: Sequence[Images]) -> dict[str, Any]:

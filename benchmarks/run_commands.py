@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from xray_infer.benchmarks.speed.presets import PRESETS
+from xray_infer.benchmarks.speed.presets import PRESETS, Effort
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import one_line_errors, say
 
@@ -22,6 +22,7 @@ MEASURES: Final = {
     "throughput": ("throughput",),
 }
 OUT: Final = "Folder for results.json, results.csv, results.md and results.html; goes on from there."
+SKIP: Final = "Leave this out; may be given several times."
 FOLDER: Final = "Files for stages, commands and peers.  [default: the test images' own, without peers]"
 
 MODELS_OPTION: Final = click.option(
@@ -60,7 +61,8 @@ def _with(command: Callable[..., Any], *options: Callable[..., Any]) -> Callable
 def _command(name: str, doc: str) -> click.Command:
     def callback(debug: bool, **options: Any) -> None:
         with one_line_errors("xray-bench", debug=debug):
-            _measure(name, options)
+            skipped = options.pop("skip", ())
+            measure_pieces(tuple(piece for piece in MEASURES[name] if piece not in skipped), options)
 
     options = [
         MODELS_OPTION,
@@ -71,14 +73,19 @@ def _command(name: str, doc: str) -> click.Command:
     options += ACCURACY_OPTIONS if name in ("run", "accuracy") else ()
     if name == "run":
         options.append(click.option("--folder", type=click.Path(path_type=Path), help=FOLDER))
+        options.append(click.option("--skip", multiple=True, type=click.Choice(MEASURES[name]), help=SKIP))
     options += [
         click.option("--seed", type=int, default=0, show_default=True, help="Of orders and resamples."),
         click.option("--debug", is_flag=True, help="Show the traceback of an error."),
     ]
-    return click.command(name, help=doc)(_with(callback, *options))
+    return click.command(name, help=doc, epilog=RESEARCH_NOTICE)(_with(callback, *options))
 
 
-def _measure(name: str, options: dict[str, Any]) -> None:
+def measure_pieces(pieces: tuple[str, ...], options: dict[str, Any]) -> None:
+    """Measure some of `run.PIECES`, write the results and the report, and print the short table.
+
+    `options` are those of a command line: what `Request` holds, and those of SPEED_OPTIONS.
+    """
     from xray_infer.errors import extra_for
 
     with extra_for("xray-bench", "bench"):
@@ -86,6 +93,20 @@ def _measure(name: str, options: dict[str, Any]) -> None:
         from xray_infer.benchmarks.run import Request, measure
     from xray_infer.shipped import MODELS_FOLDER
 
+    models = options.pop("models") or (MODELS_FOLDER,)
+    request = Request(
+        models=models,
+        effort=_effort(options),
+        pieces=pieces,
+        command=("xray-bench", *sys.argv[1:]),
+        **options,
+    )
+    click.echo(make_report(measure(request, report=say), request.out))
+    click.echo(f"\n{RESEARCH_NOTICE}")
+
+
+def _effort(options: dict[str, Any]) -> Effort:
+    """Take the options of effort out of a command line's, and return what they ask for."""
     effort = PRESETS[options.pop("preset", "quick")]
     given = {
         "rounds": options.pop("rounds", None),
@@ -93,19 +114,7 @@ def _measure(name: str, options: dict[str, Any]) -> None:
         "queries": options.pop("min_queries", None),
     }
     effort = replace(effort, **{field: value for field, value in given.items() if value is not None})
-    if effort.seconds > effort.most_seconds:
-        effort = replace(effort, most_seconds=2 * effort.seconds)
-    models = options.pop("models") or (MODELS_FOLDER,)
-    request = Request(
-        models=models,
-        effort=effort,
-        pieces=MEASURES[name],
-        command=("xray-bench", *sys.argv[1:]),
-        **options,
-    )
-    results = measure(request, report=say)
-    click.echo(make_report(results, request.out))
-    click.echo(f"\n{RESEARCH_NOTICE}")
+    return replace(effort, most_seconds=max(effort.most_seconds, 2 * effort.seconds))
 
 
 COMMANDS: Final = (

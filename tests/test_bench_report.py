@@ -17,8 +17,8 @@ from xray_infer.benchmarks.report.csv_file import csv_text
 from xray_infer.benchmarks.report.gathered import gather, title
 from xray_infer.benchmarks.report.markdown import full_tables, readme_table
 from xray_infer.benchmarks.report.readme import BEGIN, END, put_table
-from xray_infer.benchmarks.report.recipes import measured_recipes
-from xray_infer.benchmarks.report.summary import MARK
+from xray_infer.benchmarks.report.recipes import recipe_figures
+from xray_infer.benchmarks.report.summary import MARK, doubts
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 
@@ -138,7 +138,7 @@ def test_a_readme_without_marks_stays_and_the_error_says_what_to_do(tmp_path, te
 
 
 def test_recipes_have_the_form_that_xray_export_reads(figures):
-    found = measured_recipes(figures)
+    found = recipe_figures(figures)
     assert found["images"] == IMAGES
     assert [(one["format"], one["recipe"], one["runtime"]) for one in found["recipes"]] == [
         (one, recipe, runtime)
@@ -159,7 +159,7 @@ def test_recipes_have_the_form_that_xray_export_reads(figures):
 
 def test_recipes_need_a_keras_model():
     with pytest.raises(DataError, match=r"fine_tuning\.keras"):
-        measured_recipes(gather(single_row(made_up())))
+        recipe_figures(gather(single_row(made_up())))
 
 
 def test_the_command_writes_all_files_and_the_readme(tmp_path, results_file):
@@ -188,3 +188,14 @@ def test_the_command_module_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_doubt_that_holds_of_most_rows_is_said_once():
+    """Baselines ran more often, so their p99 is of more queries."""
+    (weak,) = [sentence for sentence in doubts(figures_of(speed_only)) if "is weak" in sentence]
+    bases = "; ".join(
+        f"{method}, onnx fp32 in onnxruntime" for method in ("feature extraction", "fine-tuning")
+    )
+    assert weak == f"all rows but {bases}: p99 of 140 queries is weak: ask for more by --min-queries"
+    one = gather(single_row(made_up()))
+    assert any(sentence.startswith(f"{title(one.keys[0])}: p99 of 70") for sentence in doubts(one))

@@ -14,6 +14,7 @@ from xray_infer.benchmarks.report import make_report, write_report
 from xray_infer.benchmarks.report.accuracy_plots import chosen_rows
 from xray_infer.benchmarks.report.drawing import RUNTIMES, SERIES
 from xray_infer.benchmarks.report.gathered import Figures, gather, title
+from xray_infer.benchmarks.report.summary import doubts
 from xray_infer.benchmarks.report.trade_off import pareto
 from xray_infer.classes import RESEARCH_NOTICE
 
@@ -92,7 +93,7 @@ def test_notice_and_warnings_come_before_any_figure(made):
     figures, path = made
     text = Page(path.read_text().split("<main>")[1]).text
     assert text.index(RESEARCH_NOTICE) < text.index("All rows")
-    for sentence in figures.warnings():
+    for sentence in doubts(figures):
         assert text.replace("\u00a0", " ").index(sentence) < text.index("All rows")
 
 

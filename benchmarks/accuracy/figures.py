@@ -131,7 +131,7 @@ def _row(  # noqa: PLR0913 - all that is known of one row
     metrics = measure(labels, probabilities)
     once = np.ones((1, len(labels)))
     # Logarithms of probabilities are logits but for a constant, which softmax takes away.
-    logits = np.log(np.clip(at_temperature(probabilities, 1 / temperature), 1e-12, None))
+    logits = np.log(np.clip(at_temperature(probabilities.astype(np.float32), 1 / temperature), 1e-12, None))
     against = None if beside is None else compare_rows(beside[0], probabilities, beside[1], labels, weights)
     passes = None
     if beside is not None:

@@ -18,6 +18,4 @@ def measure_guesses(data: Path, *, report: Report) -> list[Guess]:
     except (DataError, MissingExtraError) as error:
         report(f"no yardsticks: {error}")
         return []
-    return [
-        Guess(one.name, one.test.images, round(one.test.accuracy * one.test.images)) for one in found
-    ]
+    return [Guess(one.name, one.test.images, round(one.test.accuracy * one.test.images)) for one in found]

@@ -9,6 +9,8 @@ from typing import Any
 
 from xray_infer.benchmarks.peers.answers import AnswerFile, read_gray, run
 
+ALIVE: list[Any] = []
+
 
 def classify(model_path: Path, files: list[Path], answers: AnswerFile) -> None:
     """Decode in threads, infer in OpenVINO's own queue; answers come in the order that they are ready."""
@@ -18,6 +20,8 @@ def classify(model_path: Path, files: list[Path], answers: AnswerFile) -> None:
     compiled = core.compile_model(str(model_path), "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
     output = compiled.output("probabilities")
     queue = openvino.AsyncInferQueue(compiled)
+    # A thread of OpenVINO that lets go of the last reference would wait for itself, and abort the process.
+    ALIVE.extend((core, compiled, queue))
 
     def keep(request: Any, path: Path) -> None:
         answers.add(path, request.get_tensor(output).data.copy())

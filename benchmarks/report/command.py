@@ -10,7 +10,7 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import one_line_errors, say
 
 
-@click.command("report")
+@click.command("report", epilog=RESEARCH_NOTICE)
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -31,7 +31,7 @@ def report_command(results: Path, out: Path, readme: Path | None, recipes: Path 
             from xray_infer.benchmarks.report import write_report
             from xray_infer.benchmarks.report.gathered import gather
             from xray_infer.benchmarks.report.readme import put_table
-            from xray_infer.benchmarks.report.recipes import measured_recipes
+            from xray_infer.benchmarks.report.recipes import recipe_figures
         from xray_infer.atomic import write_json
 
         figures = gather(read_results(results))
@@ -41,6 +41,6 @@ def report_command(results: Path, out: Path, readme: Path | None, recipes: Path 
             put_table(readme, f"{table}\n\n{RESEARCH_NOTICE}")
             say(f"wrote the table into {readme}")
         if recipes is not None:
-            write_json(recipes, measured_recipes(figures))
+            write_json(recipes, recipe_figures(figures))
             say(f"wrote {recipes}")
         click.echo(f"{table}\n\n{RESEARCH_NOTICE}")

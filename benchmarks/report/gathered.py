@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xray_infer.benchmarks.accuracy.figures import Against, RowAccuracy, accuracy_rows, between_methods
+from xray_infer.benchmarks.peers.figures import PeerFigures, peer_figures
 from xray_infer.benchmarks.records.schema import Results, RowKey
 from xray_infer.benchmarks.speed.figures import (
     RowCommand,
@@ -15,7 +15,6 @@ from xray_infer.benchmarks.speed.figures import (
     speed_rows,
     stage_rows,
 )
-from xray_infer.benchmarks.speed.stability import run_warnings
 
 SHORT: dict[str, str] = {"feature_extraction": "feature extraction", "fine_tuning": "fine-tuning"}
 
@@ -31,6 +30,7 @@ class Figures:
     speed: dict[RowKey, RowSpeed]
     stages: list[RowStages]
     commands: list[RowCommand]
+    peers: list[PeerFigures]
 
     @property
     def keys(self) -> list[RowKey]:
@@ -45,13 +45,6 @@ class Figures:
         """Return the rows whose accuracy is below 99 % of their reference's."""
         return [key for key, one in self.accuracy.items() if one.passes_99 is False]
 
-    def warnings(self) -> Iterator[str]:
-        """Yield all that is doubtful, the run's first, a sentence each."""
-        yield from run_warnings(self.results)
-        for key, one in self.speed.items():
-            for sentence in one.warnings:
-                yield f"{title(key)}: {sentence}"
-
 
 def gather(results: Results) -> Figures:
     """Work out all figures of a run."""
@@ -64,6 +57,7 @@ def gather(results: Results) -> Figures:
         speed={one.row: one for one in speed_rows(results)},
         stages=stage_rows(results),
         commands=command_rows(results),
+        peers=peer_figures(results),
     )
 
 

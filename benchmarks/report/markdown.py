@@ -10,7 +10,14 @@ from xray_infer.benchmarks.report.gathered import Figures
 from xray_infer.benchmarks.report.peer_tables import peer_tables
 from xray_infer.benchmarks.report.shortcut_tables import shortcut_tables
 from xray_infer.benchmarks.report.speed_tables import speed_tables, way_tables
-from xray_infer.benchmarks.report.summary import doubts, legend, machine_table, run_words, summary_table
+from xray_infer.benchmarks.report.summary import (
+    doubts,
+    failures,
+    legend,
+    machine_table,
+    run_words,
+    summary_table,
+)
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.train.report.document import Block, Heading, Paragraph, Table, to_markdown
 
@@ -31,7 +38,8 @@ def _blocks(figures: Figures) -> Iterator[Block]:
     yield Heading(1, "xray-bench")
     yield Paragraph(RESEARCH_NOTICE, strong=True)
     yield Paragraph(run_words(figures.results))
-    yield from doubts(figures)
+    yield from failures(figures)
+    yield from (Paragraph(f"Doubtful: {sentence}.", strong=True) for sentence in doubts(figures))
     yield summary_table(figures)
     yield legend(figures)
     yield from chain(accuracy_tables(figures), shortcut_tables(figures))

@@ -24,6 +24,7 @@ from xray_infer.benchmarks.report.speed_tables import speed_tables, way_tables
 from xray_infer.benchmarks.report.summary import (
     ALL_ROWS,
     doubts,
+    failures,
     legend,
     machine_table,
     run_words,
@@ -35,7 +36,8 @@ from xray_infer.train.report.document import Block, Heading, Paragraph, Table
 
 Part: TypeAlias = Block | Plot
 TITLE: Final = "xray-bench"
-LONG: Final = 12  # rows
+LONG: Final = 12  # rows of a table
+MANY: Final = 8  # doubts
 SHORT_CELL: Final = 24  # letters
 _PAGE: Final = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -67,11 +69,23 @@ def page(figures: Figures) -> str:
         inner = [_html(one) for one in run]
         body += ['<div class="plots">', *inner, "</div>"] if plots else inner
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    body.insert(0, _doubts(figures))
     return _PAGE.substitute(title=TITLE, style=style, notice=RESEARCH_NOTICE, body="\n".join(body))
 
 
+def _doubts(figures: Figures) -> str:
+    """Return what failed and what is doubtful; many doubts are folded behind their number."""
+    found = doubts(figures)
+    items = "\n".join(f"<li>{_escaped(sentence)}</li>" for sentence in found)
+    state = " open" if len(found) <= MANY else ""
+    lines = [_html(one) for one in failures(figures)]
+    if found:
+        head = f"Doubtful: {len(found)} reason{'s' if len(found) > 1 else ''}"
+        lines.append(f'<details class="doubt"{state}><summary>{head}</summary>\n<ul>{items}</ul></details>')
+    return "\n".join(lines)
+
+
 def _parts(figures: Figures) -> Iterator[Part]:
-    yield from doubts(figures)
     yield Paragraph(run_words(figures.results))
     yield from trade_off_plots(figures)
     yield summary_table(figures)
@@ -105,7 +119,7 @@ def _html(part: Part) -> str:
         case Heading(level, text):
             return f"<h{level}>{_escaped(text)}</h{level}>"
         case Paragraph(text, strong):
-            mark = f' class="{"failed" if text.startswith("Failed") else "doubt"}"' if strong else ""
+            mark = ' class="failed"' if strong else ""
             return f"<p{mark}>{_escaped(text)}</p>"
         case Plot(data, alt, caption):
             return (

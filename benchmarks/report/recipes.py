@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from xray_infer.benchmarks.records.schema import Machine
+from xray_infer.benchmarks.machine import describe
 from xray_infer.benchmarks.report.gathered import Figures
 from xray_infer.benchmarks.rows import KERAS
 from xray_infer.errors import DataError
@@ -12,7 +12,7 @@ from xray_infer.errors import DataError
 METHOD: Final = "fine_tuning"
 
 
-def measured_recipes(figures: Figures) -> dict[str, Any]:
+def recipe_figures(figures: Figures) -> dict[str, Any]:
     """Return fine-tuning's exported files, each in its default runtime, which comes first among its rows.
 
     Raises DataError where the run lacks such a file or its agreement with the Keras model.
@@ -41,15 +41,10 @@ def measured_recipes(figures: Figures) -> dict[str, Any]:
         }
     if not rows:
         raise DataError(f"the run has no exported file of {METHOD}; give some among --models")
+    machine = figures.results.machine
     return {
         "method": METHOD,
         "images": images,
-        "machine": machine_words(figures.results.machine),
+        "machine": describe(machine.processors, machine.flags, machine.versions),
         "recipes": list(rows.values()),
     }
-
-
-def machine_words(machine: Machine) -> str:
-    """Say in a sentence what it ran on."""
-    versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
-    return f"{machine.processors} processors ({' '.join(machine.flags)}), {versions}."

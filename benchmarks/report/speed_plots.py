@@ -21,7 +21,6 @@ from xray_infer.benchmarks.report.drawing import (
     short,
 )
 from xray_infer.benchmarks.report.gathered import SHORT, Figures
-from xray_infer.benchmarks.report.peer_tables import peer_speeds
 
 HATCHES = ("", "///", "...", "xxx", "|||")
 
@@ -54,7 +53,7 @@ def stage_plots(figures: Figures) -> Iterator[Plot]:
 
 def peer_plots(figures: Figures) -> Iterator[Plot]:
     """Yield the plot of whole programs, where peers ran."""
-    if peer_speeds(figures.results):
+    if figures.peers:
         yield drawn(
             partial(_peers, figures),
             caption="Images per second of whole programs: median, line from the slowest run to the fastest",
@@ -146,9 +145,8 @@ def _stages(figures: Figures) -> Figure:
 
 
 def _peers(figures: Figures) -> Figure:
-    speeds = peer_speeds(figures.results)
-    figure, (axes,) = row_panels({"": [one.name for one in speeds]}, each=0.36)
-    for place, one in enumerate(speeds):
+    figure, (axes,) = row_panels({"": [one.name for one in figures.peers]}, each=0.36)
+    for place, one in enumerate(figures.peers):
         parts = ((one.images_per_s, "with the start"), (one.steady_images_per_s, "after it"))
         for number, ((value, low, high), name) in enumerate(parts):
             line = place + 0.36 * (number - 0.5)

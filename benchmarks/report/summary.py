@@ -10,7 +10,8 @@ from xray_infer.benchmarks.records.schema import Results, RowKey
 from xray_infer.benchmarks.report.cells import guess_share, percent, ratio, share
 from xray_infer.benchmarks.report.gathered import SHORT, Figures, title
 from xray_infer.benchmarks.rows import BASELINE
-from xray_infer.train.report.document import Block, Paragraph, Table
+from xray_infer.benchmarks.speed.stability import run_warnings
+from xray_infer.train.report.document import Paragraph, Table
 
 MARK: Final = "†"
 ALL_ROWS: Final = "All rows"
@@ -85,8 +86,8 @@ def _row(figures: Figures, key: RowKey) -> tuple[str, ...]:
     )
 
 
-def doubts(figures: Figures) -> Iterator[Block]:
-    """Yield what failed and what is doubtful, a paragraph each."""
+def failures(figures: Figures) -> Iterator[Paragraph]:
+    """Yield what failed, a paragraph a row."""
     for key in figures.failures():
         one = figures.accuracy[key]
         reference = figures.accuracy[one.against.other].metrics.accuracy if one.against else None
@@ -95,8 +96,23 @@ def doubts(figures: Figures) -> Iterator[Block]:
             f"model's {percent(reference)}.",
             strong=True,
         )
-    for sentence in figures.warnings():
-        yield Paragraph(f"Doubtful: {sentence}.", strong=True)
+
+
+def doubts(figures: Figures) -> list[str]:
+    """Return what is doubtful, the run's first; a sentence that holds of several rows names them all."""
+    rows: dict[str, list[str]] = {}
+    for key, one in figures.speed.items():
+        for sentence in one.warnings:
+            rows.setdefault(sentence, []).append(title(key))
+    found = list(run_warnings(figures.results))
+    every = [title(key) for key in figures.speed]
+    for sentence, names in rows.items():
+        others = [name for name in every if name not in names]
+        whose = "; ".join(names)
+        if len(names) > max(2, len(others)):
+            whose = "all rows" + (f" but {'; '.join(others)}" if others else "")
+        found.append(f"{whose}: {sentence}")
+    return found
 
 
 def run_words(results: Results) -> str:

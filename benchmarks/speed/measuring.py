@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +56,8 @@ def measure_speed(
         row.key: _best_batch(request, row, path, parts, report) if OFFLINE in request.scenarios else 1
         for row in rows
     }
-    processes, limits = [], []
+    processes: list[ProcessRun] = []
+    limits: list[LimitRun] = []
     turns = plan(list(by_key), rounds=request.effort.rounds, seed=request.seed)
     for turn in turns:
         if len(limits) == turn.round:
@@ -67,7 +69,7 @@ def measure_speed(
                 f"round {turn.round + 1} of {request.effort.rounds}, {turn.turn + 1} of {len(turns)}: "
                 f"{turn.row.name}"
             )
-        processes.append(parts.get(name, ProcessRun, lambda asked=asked: run_worker(asked)))
+        processes.append(parts.get(name, ProcessRun, partial(run_worker, asked)))
     return processes, limits
 
 

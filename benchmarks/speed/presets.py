@@ -36,6 +36,6 @@ class Effort:
 
 PRESETS: Final[Mapping[str, Effort]] = {
     "quick": Effort(rounds=2, seconds=0.4, queries=16, most_seconds=4),
-    "full": Effort(rounds=5, seconds=1.5, queries=64, most_seconds=12),
+    "full": Effort(rounds=5, seconds=1.0, queries=64, most_seconds=12),
     "mlperf": Effort(rounds=3, seconds=600, queries=1024, most_seconds=1800),
 }

@@ -6,6 +6,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -27,28 +28,38 @@ def image_files(folder: Path) -> list[Path]:
     return files
 
 
+@dataclass(frozen=True, slots=True)
+class WholeRequest:
+    """How many rounds, the seed of their order, and the turn that the first process has in the run."""
+
+    rounds: int
+    seed: int
+    first_turn: int
+
+
 def measure_whole(
-    rows: Sequence[Row], folder: Path, parts: Parts, *, rounds: int, seed: int, report: Report
+    request: WholeRequest, rows: Sequence[Row], folder: Path, parts: Parts, report: Report
 ) -> tuple[list[StageRun], list[CommandRun]]:
     """Measure stages and command of each exported row once a round, in an order drawn anew for each.
 
-    Keras rows have no such command, and a row that takes a second an image would take longer than all others
+    Keras rows have no such command, and int8x16, at a second an image, would take longer than all others
     together: both are left out.
     """
     files = image_files(folder)
     exported = [row for row in rows if row.key.format != KERAS and row.key.recipe != "int8x16"]
-    stages, commands = [], []
-    for number in range(rounds):
+    stages: list[StageRun] = []
+    commands: list[CommandRun] = []
+    for number in range(request.rounds):
         order = list(exported)
-        random.Random(f"{seed} {number}").shuffle(order)
-        for place, row in enumerate(order):
-            turn = number * len(order) + place
+        random.Random(f"{request.seed} {number}").shuffle(order)
+        for row in order:
+            turn = request.first_turn + len(stages) + len(commands)
             piece = f"{number}/{row.key.name}"
             if not parts.has(f"command/{piece}"):
-                report(f"round {number + 1} of {rounds}, stages and command: {row.key.name}")
+                report(f"round {number + 1} of {request.rounds}, stages and command: {row.key.name}")
             passed = partial(run_stages, row, files, number=number, turn=turn)
             stages.append(parts.get(f"stages/{piece}", StageRun, passed))
-            ran = partial(_command, row, folder, len(files), number, turn)
+            ran = partial(_command, row, folder, len(files), number, turn + 1)
             commands.append(parts.get(f"command/{piece}", CommandRun, ran))
     return stages, commands
 

@@ -1,0 +1,130 @@
+"""Who is compared; a new peer is one script and one line in `PEERS`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from xray_infer.benchmarks.rows import KERAS, Row
+
+SCRIPTS: Final = "xray_infer.benchmarks.peers"
+METHOD: Final = "fine_tuning"
+OURS: Final = "xray-infer"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerKind:
+    """A peer: its script (empty for our own command), the format and recipe that it runs, its packages.
+
+    `made` says what is made of the file first: "torch" a copy of its weights for PyTorch, "nncf" int8.
+    """
+
+    name: str
+    what: str
+    script: str
+    format: str
+    recipe: str
+    packages: tuple[str, ...] = ()
+    made: str = ""
+
+    @property
+    def module(self) -> str:
+        """The script as a module."""
+        return f"{SCRIPTS}.{self.script}"
+
+    def row(self, rows: Sequence[Row]) -> Row | None:
+        """Return the row whose file it runs, in the format's default runtime."""
+        for row in rows:
+            if (row.key.method, row.key.format, row.key.recipe) == (METHOD, self.format, self.recipe):
+                return row
+        return None
+
+    def obstacle(self, rows: Sequence[Row]) -> str:
+        """Say why it cannot run here, "" if it can."""
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            return f"{', '.join(missing)} not installed"
+        if self.row(rows) is None:
+            return f"no {METHOD} {self.format} {self.recipe} among --models"
+        return ""
+
+
+SHIPPED: Final = f"{OURS}, int8"  # whose speed the others are held against
+# In the order in which they run; the first one's answers are the standard for the others.
+PEERS: Final = (
+    PeerKind(f"{OURS}, fp32", "the command with ONNX fp32", "", "onnx", "fp32"),
+    PeerKind(f"{OURS}, int8", "the command as it ships: ONNX int8-static", "", "onnx", "int8-static"),
+    PeerKind(
+        f"{OURS}, TFLite int8",
+        "the command, --format tflite",
+        "",
+        "tflite",
+        "int8-static",
+        ("ai_edge_litert",),
+    ),
+    PeerKind(
+        "Keras, one at a time", "load_img and model.predict", "keras_predict", KERAS, "fp32", ("keras",)
+    ),
+    PeerKind(
+        "Keras, batches of 32", "load_img and model.predict", "keras_batches", KERAS, "fp32", ("keras",)
+    ),
+    PeerKind(
+        "timm, PyTorch",
+        "densenet121, DataLoader with workers, channels last",
+        "timm_densenet",
+        KERAS,
+        "fp32",
+        ("torch", "timm", "keras"),
+        made="torch",
+    ),
+    PeerKind(
+        "TorchXRayVision, PyTorch",
+        "its DenseNet for one channel, DataLoader with workers",
+        "torchxrayvision_densenet",
+        KERAS,
+        "fp32",
+        ("torch", "torchxrayvision", "keras"),
+        made="torch",
+    ),
+    PeerKind(
+        "OpenVINO, fp32",
+        "throughput hint, asynchronous requests, decoding in threads",
+        "openvino_best",
+        "onnx",
+        "fp32",
+        ("openvino",),
+    ),
+    PeerKind(
+        "OpenVINO, our int8",
+        "the same with our int8-static file",
+        "openvino_best",
+        "onnx",
+        "int8-static",
+        ("openvino",),
+    ),
+    PeerKind(
+        "OpenVINO, its own int8",
+        "the same with what NNCF makes of our fp32 file",
+        "openvino_best",
+        "onnx",
+        "fp32",
+        ("openvino", "nncf"),
+        made="nncf",
+    ),
+    PeerKind(
+        "ONNX Runtime in a loop",
+        "session defaults, OpenCV",
+        "onnxruntime_loop",
+        "onnx",
+        "fp32",
+        ("onnxruntime",),
+    ),
+    PeerKind(
+        "LiteRT in a loop", "all processors, OpenCV", "litert_loop", "tflite", "fp32", ("ai_edge_litert",)
+    ),
+    PeerKind(
+        "LiteRT in a loop, int8", "the same", "litert_loop", "tflite", "int8-static", ("ai_edge_litert",)
+    ),
+)
