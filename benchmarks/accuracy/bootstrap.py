@@ -6,6 +6,7 @@ differences between rows are paired, resample by resample. An image without a gr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
@@ -35,7 +36,8 @@ def group_weights(groups: Sequence[str], *, resamples: int = RESAMPLES, seed: in
 
 def interval(figures: Floats) -> Interval:
     """Return the 95 % percentile interval of a figure's resamples; those that are no number are left out."""
-    low, high = np.nanpercentile(figures, [2.5, 97.5])
+    known = figures[~np.isnan(figures)]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (math.nan, math.nan)
     return float(low), float(high)
 
 
@@ -76,7 +78,9 @@ def macro_auroc(weights: Floats, labels: Labels, probabilities: Floats) -> Float
     areas = [
         _auroc(weights, labels == label, probabilities[:, label]) for label in range(probabilities.shape[1])
     ]
-    return np.asarray(np.nanmean(areas, axis=0))
+    known = ~np.isnan(areas)
+    sums, counts = np.where(known, areas, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0)
 
 
 def _auroc(weights: Floats, positive: NDArray[np.bool_], scores: Floats) -> Floats:
