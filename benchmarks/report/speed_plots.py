@@ -33,7 +33,8 @@ def speed_plots(figures: Figures) -> Iterator[Plot]:
             caption="Latency of single queries: p50 in a box from p25 to p75, line from p1 to p99",
             alt="Box plots of the latency of single queries, a line a row; a table below has percentiles.",
         )
-    if any(one.ratio or one.latency_ratio for one in figures.speed.values()):
+    ratios = (one.ratio or one.latency_ratio for one in figures.speed.values())
+    if any(ratio and ratio.value != 1 for ratio in ratios):  # a baseline alone is 1 by definition
         yield drawn(
             partial(_forest, figures),
             caption="Times as fast as the method's baseline, with 95 % intervals over processes",
