@@ -26,5 +26,6 @@ setup(
         "xray_infer": ["py.typed", "models/*"],
         "xray_infer.report": ["page.*"],
         "xray_infer.export": ["measured.json"],
+        "xray_infer.benchmarks.report": ["page.css"],
     },
 )

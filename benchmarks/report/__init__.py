@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from xray_infer.atomic import make_folder, write_text
-from xray_infer.benchmarks.records.schema import Results
-from xray_infer.benchmarks.report.csv_file import csv_text
-from xray_infer.benchmarks.report.gathered import gather
-from xray_infer.benchmarks.report.markdown import full_tables, readme_table
-from xray_infer.benchmarks.report.page import page
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xray_infer.benchmarks.records.schema import Results
+    from xray_infer.benchmarks.report.gathered import Figures
+
+# Functions import what they need: the command module of this package is loaded by `xray-bench --help`.
 
 
 def make_report(results: Results, out: Path) -> str:
     """Write results.csv, results.md and results.html into a folder, and return the short table."""
-    figures = gather(results)
+    from xray_infer.benchmarks.report.gathered import gather
+
+    return write_report(gather(results), out)
+
+
+def write_report(figures: Figures, out: Path) -> str:
+    """Write the files of a run's figures, as `make_report` does. Raises OutputError."""
+    from xray_infer.atomic import make_folder, write_text
+    from xray_infer.benchmarks.report.csv_file import csv_text
+    from xray_infer.benchmarks.report.markdown import full_tables, readme_table
+    from xray_infer.benchmarks.report.page import page
+
     make_folder(out)
     write_text(out / "results.csv", csv_text(figures))
     write_text(out / "results.md", full_tables(figures))

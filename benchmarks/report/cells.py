@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from xray_infer.benchmarks.accuracy.figures import Share
+from xray_infer.benchmarks.records.schema import Guess
 from xray_infer.benchmarks.speed.figures import Estimate
-from xray_infer.train.metrics import Interval
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table; empty without rows."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    if not lines:
-        return ""
-    return "\n".join(["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *lines])
+from xray_infer.train.metrics import Interval, wilson_interval
 
 
 def percent(value: float | None, interval: Interval | None = None) -> str:
@@ -25,9 +16,24 @@ def percent(value: float | None, interval: Interval | None = None) -> str:
     return text if interval is None else f"{text} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
+def points(value: float, interval: Interval) -> str:
+    """Return a difference of shares in percentage points, "-1.2 (-2.9 to +0.3)"."""
+    return f"{100 * value:+.1f} ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})"
+
+
 def share(one: Share | None) -> str:
     """Return a proportion with Wilson's interval."""
     return "" if one is None else percent(one.value, one.interval)
+
+
+def share_of(hits: int, images: int) -> Share:
+    """Return a proportion."""
+    return Share(images, hits, wilson_interval(hits, images))
+
+
+def guess_share(guess: Guess) -> Share:
+    """Return a guess's accuracy."""
+    return share_of(guess.hits, guess.images)
 
 
 def number(value: float | None, digits: int = 3, interval: Interval | None = None) -> str:
@@ -43,7 +49,11 @@ def estimate(one: Estimate | None, digits: int = 1) -> str:
     return "" if one is None else number(one.value, digits, one.interval)
 
 
+def ratio(one: Estimate | None) -> str:
+    """Return how many times as fast, with its interval; a slow row keeps two digits that say something."""
+    return "" if one is None else estimate(one, 2 if one.value >= 0.1 else 3)
+
+
 def middle(figures: tuple[float, float, float], digits: int = 1) -> str:
-    """Return "median (min-max)"."""
-    value, low, high = figures
-    return f"{value:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+    """Return "median (smallest to largest)"."""
+    return number(figures[0], digits, figures[1:])

@@ -1,4 +1,4 @@
-"""The command `xray-bench report`."""
+"""`xray-bench report`: tables, page and README from a results.json, without measuring anything."""
 
 from __future__ import annotations
 
@@ -7,35 +7,40 @@ from pathlib import Path
 import click
 
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.errors import extra_for
-from xray_infer.terminal import one_line_errors
+from xray_infer.terminal import one_line_errors, say
 
 
 @click.command("report", epilog=RESEARCH_NOTICE)
 @click.argument("results", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
-@click.option("--readme", type=click.Path(path_type=Path), help="File whose table is replaced.")
-@click.option("--recipes", type=click.Path(path_type=Path), help="File for what --list-recipes says.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for results.csv, results.md and results.html.",
+)
+@click.option("--readme", type=click.Path(path_type=Path), help="Replace the table between its marks.")
+@click.option("--recipes", type=click.Path(path_type=Path), help="Write what xray-export says of its files.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def report_command(results: Path, out: Path, readme: Path | None, recipes: Path | None, debug: bool) -> None:
-    """Make results.csv, results.md and results.html from RESULTS, a results.json or its folder.
-
-    Nothing is measured. --readme puts the short table into a README; --recipes writes the figures that
-    `xray-export --list-recipes` shows of fine-tuning's files.
-    """
+    """Make tables and page of RESULTS, a results.json or the folder that has one."""
     with one_line_errors("xray-bench", debug=debug):
-        with extra_for("xray-bench report", "bench"):
-            from xray_infer.benchmarks.report import make_report
-        from xray_infer.atomic import write_json
-        from xray_infer.benchmarks.records.store import read_results
-        from xray_infer.benchmarks.report.readme import put_table
-        from xray_infer.benchmarks.report.recipes import recipe_figures
+        from xray_infer.errors import extra_for
 
-        found = read_results(results)
-        table = make_report(found, out)
-        if readme:
-            put_table(readme, table)
-        if recipes:
-            write_json(recipes, recipe_figures(found))
-        click.echo(table)
-        click.echo(f"\n{RESEARCH_NOTICE}")
+        with extra_for("xray-bench", "bench"):
+            from xray_infer.benchmarks.records.store import read_results
+            from xray_infer.benchmarks.report import write_report
+            from xray_infer.benchmarks.report.gathered import gather
+            from xray_infer.benchmarks.report.readme import put_table
+            from xray_infer.benchmarks.report.recipes import recipe_figures
+        from xray_infer.atomic import write_json
+
+        figures = gather(read_results(results))
+        table = write_report(figures, out)
+        say(f"wrote results.csv, results.md and results.html into {out}")
+        if readme is not None:
+            put_table(readme, f"{table}\n\n{RESEARCH_NOTICE}")
+            say(f"wrote the table into {readme}")
+        if recipes is not None:
+            write_json(recipes, recipe_figures(figures))
+            say(f"wrote {recipes}")
+        click.echo(f"{table}\n\n{RESEARCH_NOTICE}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xray_infer.benchmarks.accuracy.figures import Against, RowAccuracy, accuracy_rows, between_methods
@@ -16,7 +15,6 @@ from xray_infer.benchmarks.speed.figures import (
     speed_rows,
     stage_rows,
 )
-from xray_infer.benchmarks.speed.stability import run_warnings
 
 SHORT: dict[str, str] = {"feature_extraction": "feature extraction", "fine_tuning": "fine-tuning"}
 
@@ -46,13 +44,6 @@ class Figures:
     def failures(self) -> list[RowKey]:
         """Return the rows whose accuracy is below 99 % of their reference's."""
         return [key for key, one in self.accuracy.items() if one.passes_99 is False]
-
-    def warnings(self) -> Iterator[str]:
-        """Yield all that is doubtful, the run's first, a sentence each."""
-        yield from run_warnings(self.results)
-        for key, one in self.speed.items():
-            for sentence in one.warnings:
-                yield f"{title(key)}: {sentence}"
 
 
 def gather(results: Results) -> Figures:

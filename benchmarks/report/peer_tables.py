@@ -1,62 +1,64 @@
-"""The tables of peers, as Markdown."""
+"""The tables of other people's programs beside this one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from xray_infer.benchmarks.peers.registry import SHIPPED
-from xray_infer.benchmarks.report.cells import estimate, middle, number, table
+from xray_infer.benchmarks.report.cells import middle, number, ratio
 from xray_infer.benchmarks.report.gathered import Figures
+from xray_infer.train.report.document import Block, Heading, Paragraph, Table
 
 
-def peer_tables(figures: Figures) -> Iterator[str]:
+def peer_tables(figures: Figures) -> Iterator[Block]:
     """Yield heading and tables, where peers took part."""
-    if not figures.results.peers:
+    peers = figures.results.peers
+    if not peers:
         return
-    what = {peer.name: peer for peer in figures.results.peers}
+    yield Heading(2, "Peers")
     if figures.peers:
         first = figures.peers[0]
-        yield (
-            f"## Peers\n\n{first.images} files, {first.runs} interleaved rounds after one that does not "
-            "count, each run a fresh process; medians (smallest-largest). Last two columns: how many times "
-            f"as fast {SHIPPED} is, round by round (95 %); below 1 the peer is faster. Memory is that of all "
-            "its processes."
+        yield Paragraph(
+            f"{first.images} files, {first.runs} interleaved rounds after one that does not count, each run "
+            f"a fresh process. The last two columns say how many times as fast {SHIPPED} is, round by round, "
+            "with 95 % intervals; below 1 the peer is faster. Memory is that of all its processes."
         )
-        yield table(
-            [
-                "peer",
-                "images/s with start-up",
-                "after the first answer",
-                "start, s",
-                "peak memory, MB",
-                "ours, with start-up",
-                "ours, after the first answer",
-            ],
-            [
-                (
-                    one.name,
-                    middle(one.images_per_s),
-                    middle(one.steady_images_per_s),
-                    middle(one.start_s, 2),
-                    number(one.peak_mb, 0),
-                    estimate(one.ours, 2),
-                    estimate(one.ours_steady, 2),
-                )
-                for one in figures.peers
-            ],
-        )
-    yield "### What they are, and whether they do equal work"
-    yield table(
-        ["peer", "what", "version", "checked"],
+    yield Table(
+        "Speed of whole programs, median (smallest to largest)",
+        (
+            "program",
+            "images/s with the start",
+            "images/s after the first answer",
+            "start, s",
+            "peak memory, MB",
+            "ours, with the start",
+            "ours, after the first answer",
+        ),
+        [
+            (
+                one.name,
+                middle(one.images_per_s),
+                middle(one.steady_images_per_s),
+                middle(one.start_s, 2),
+                number(one.peak_mb, 0),
+                ratio(one.ours),
+                ratio(one.ours_steady),
+            )
+            for one in figures.peers
+        ],
+    )
+    yield Table(
+        "What the programs are, and whether they do equal work",
+        ("program", "what", "version", "checked"),
         [
             (
                 one.name,
                 one.what,
                 one.version,
-                f"skipped: {one.skipped}"
+                f"did not run: {one.skipped}"
                 if one.skipped
-                else "; ".join(f"{k}: {v}" for k, v in one.checks.items()),
+                else "; ".join(f"{name}: {found}" for name, found in one.checks.items()),
             )
-            for one in what.values()
+            for one in peers
         ],
     )

@@ -24,8 +24,10 @@ def between_marks(text: str, path: Path) -> tuple[str, str, str]:
 def put_table(path: Path, table: str) -> None:
     """Replace what stands between the marks of a file; the rest stays byte for byte."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()  # not as text: line ends stay what they are
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not text in UTF-8; save it so") from error
     before, _, after = between_marks(text, path)
     write_text(path, f"{before}\n{table}\n{after}")

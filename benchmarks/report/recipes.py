@@ -1,28 +1,35 @@
-"""What `xray-export --list-recipes` says of the files: the figures of fine-tuning, in default runtimes."""
+"""What `xray-export --list-recipes` says of its files: measured.json, from a run of xray-bench."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from xray_infer.benchmarks.machine import describe
-from xray_infer.benchmarks.records.schema import Results
-from xray_infer.benchmarks.report.gathered import gather
+from xray_infer.benchmarks.report.gathered import Figures
 from xray_infer.benchmarks.rows import KERAS
+from xray_infer.errors import DataError
 
 METHOD: Final = "fine_tuning"
 
 
-def recipe_figures(results: Results) -> dict[str, Any]:
-    """Return one entry a format and recipe, as JSON types."""
-    figures = gather(results)
+def recipe_figures(figures: Figures) -> dict[str, Any]:
+    """Return fine-tuning's exported files, each in its default runtime, which comes first among its rows.
+
+    Raises DataError where the run lacks such a file or its agreement with the Keras model.
+    """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for model in results.models:
+    images = 0
+    for model in figures.results.models:
         key = model.row
-        accuracy, speed = figures.accuracy.get(key), figures.speed.get(key)
         if key.method != METHOD or key.format == KERAS or (key.format, key.recipe) in rows:
             continue
+        accuracy, speed = figures.accuracy.get(key), figures.speed.get(key)
         if accuracy is None or accuracy.against is None:
-            continue
+            raise DataError(
+                f"{key.name}: the run has no agreement with {METHOD}.keras; give that file among --models "
+                "and measure accuracy"
+            )
+        images = accuracy.images
         rows[key.format, key.recipe] = {
             "format": key.format,
             "recipe": key.recipe,
@@ -32,8 +39,9 @@ def recipe_figures(results: Results) -> dict[str, Any]:
             "max_dp": accuracy.against.max_dp,
             "ratio": speed.ratio.value if speed and speed.ratio else None,
         }
-    images = next((one.images for one in figures.accuracy.values()), 0)
-    machine = results.machine
+    if not rows:
+        raise DataError(f"the run has no exported file of {METHOD}; give some among --models")
+    machine = figures.results.machine
     return {
         "method": METHOD,
         "images": images,

@@ -1,14 +1,15 @@
-"""The tables of speed, as Markdown."""
+"""The tables of speed: latency, throughput, start, stages, the whole command."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from xray_infer.benchmarks.records.schema import RowKey
-from xray_infer.benchmarks.report.cells import estimate, middle, number, percent, table
+from xray_infer.benchmarks.report.cells import estimate, middle, number, percent, ratio
 from xray_infer.benchmarks.report.gathered import Figures, title
 from xray_infer.benchmarks.rows import BASELINE
 from xray_infer.benchmarks.speed.figures import RowSpeed, limit_images_per_s
+from xray_infer.train.report.document import Block, Heading, Paragraph, Table
 
 
 def effort_words(figures: Figures) -> str:
@@ -24,83 +25,90 @@ def effort_words(figures: Figures) -> str:
     return f"{text}."
 
 
-def speed_tables(figures: Figures) -> Iterator[str]:
+def speed_tables(figures: Figures) -> Iterator[Block]:
     """Yield headings and tables, as many as there are figures for."""
     speed = figures.speed
     if speed:
-        yield f"## Latency and throughput\n\n{effort_words(figures)}"
-    if any(one.p50_ms for one in speed.values()):
-        yield (
-            "### SingleStream: one image after the other, all processors\n\nIntervals resample processes. "
-            f"The ratio is to {' '.join(BASELINE)} of the same method, each process beside the two baselines "
-            "around it."
+        yield Heading(2, "Latency and throughput")
+        yield Paragraph(effort_words(figures))
+        yield Paragraph(
+            f"Intervals resample processes. Times as fast is beside {' '.join(BASELINE)} of the same method: "
+            "each process beside the two baselines around it."
         )
-        yield table(
-            ["row", "p50, ms", "p90, ms", "p99, ms", "queries", "times as fast (95 %)"],
-            [
-                (
-                    title(key),
-                    estimate(one.p50_ms),
-                    estimate(one.p90_ms),
-                    estimate(one.p99_ms),
-                    str(one.queries),
-                    estimate(one.latency_ratio, 2),
-                )
-                for key, one in speed.items()
-            ],
+        yield Table(
+            "SingleStream: one image after the other, all processors",
+            ("row", "p50, ms", "p90, ms", "p99, ms", "queries", "times as fast (95 %)"),
+            [_single(key, one) for key, one in speed.items() if one.p50_ms],
         )
-    if any(one.images_per_s for one in speed.values()):
-        yield "### Offline: as many as possible side by side"
-        yield table(
-            [
+        yield Table(
+            "Offline: as many as possible side by side",
+            (
                 "row",
                 "batch",
                 "images/s (95 %)",
-                "smallest-largest",
+                "range",
                 "times as fast (95 %)",
                 "of the limit",
                 "J an image",
-            ],
-            [_offline(key, one) for key, one in speed.items()],
+            ),
+            [_offline(key, one) for key, one in speed.items() if one.images_per_s],
         )
-        yield _limits(figures)
-    if speed:
-        yield "### Files and start"
-        yield table(
-            ["row", "MB", "load, s", "first answer of a new process, s", "peak memory with one session, MB"],
+    if figures.results.limits:
+        yield Paragraph(_limits(figures))
+    yield Table(
+        "Files and start",
+        ("row", "MB", "load, s", "first answer of a new process, s", "peak memory with one session, MB"),
+        [
+            (
+                title(key),
+                f"{figures.megabytes(key):.1f}",
+                number(one.load_s, 2),
+                number(one.first_result_s, 2),
+                number(one.peak_mb, 0),
+            )
+            for key, one in speed.items()
+        ],
+    )
+
+
+def way_tables(figures: Figures) -> Iterator[Block]:
+    """Yield headings and tables of stages and of the whole command."""
+    if figures.stages:
+        names = list(dict.fromkeys(name for one in figures.stages for name in one.stages))
+        yield Heading(2, "From a file to its row")
+        yield Table(
+            "Milliseconds an image in each stage, one thread: median of the processes (smallest to largest)",
+            ("row", "images", *names),
             [
                 (
-                    title(key),
-                    f"{figures.megabytes(key):.1f}",
-                    number(one.load_s, 2),
-                    number(one.first_result_s, 2),
-                    number(one.peak_mb, 0),
+                    title(one.row),
+                    str(one.images),
+                    *(middle(one.stages[name]) if name in one.stages else "" for name in names),
                 )
-                for key, one in speed.items()
-            ],
-        )
-    if figures.stages:
-        names = list(figures.stages[0].stages)
-        yield (
-            "## From a file to its row, ms an image\n\nOne thread; median of the processes' means "
-            "(smallest-largest)."
-        )
-        yield table(
-            ["row", "images", *names],
-            [
-                (title(one.row), str(one.images), *(middle(one.stages[name]) for name in names))
                 for one in figures.stages
             ],
         )
     if figures.commands:
-        yield "## The whole command, start-up included"
-        yield table(
-            ["row", "images", "images/s, median (min-max)", "peak memory, MB"],
+        yield Heading(2, "The whole command")
+        yield Table(
+            "xray-infer over a folder, start-up included: median (smallest to largest)",
+            ("row", "images", "images/s", "peak memory, MB"),
             [
                 (title(one.row), str(one.images), middle(one.images_per_s), number(one.peak_mb, 0))
                 for one in figures.commands
             ],
         )
+
+
+def _single(key: RowKey, one: RowSpeed) -> tuple[str, ...]:
+    return (
+        title(key),
+        estimate(one.p50_ms),
+        estimate(one.p90_ms),
+        estimate(one.p99_ms),
+        str(one.queries),
+        ratio(one.latency_ratio),
+    )
 
 
 def _offline(key: RowKey, one: RowSpeed) -> tuple[str, ...]:
@@ -109,8 +117,8 @@ def _offline(key: RowKey, one: RowSpeed) -> tuple[str, ...]:
         title(key),
         str(one.batch or ""),
         estimate(one.images_per_s),
-        f"{low:.1f}-{high:.1f}",
-        estimate(one.ratio, 2),
+        f"{low:.1f} to {high:.1f}",
+        ratio(one.ratio),
         percent(one.limit_share),
         "unavailable" if one.energy_j_per_image is None else number(one.energy_j_per_image, 2),
     )
@@ -123,7 +131,7 @@ def _limits(figures: Figures) -> str:
         if (limit := limit_images_per_s(recipe, figures.results)) is not None
     ]
     return (
-        f"The limit: {' and '.join(parts)}, if all {figures.results.gmac:.2f} 10^9 multiply-accumulates of "
-        "the Keras model ran at the speed of a large matrix product, measured once a round. Exported graphs "
+        f"The limit: {' and '.join(parts)}, if {figures.results.gmac:.2f} 10^9 multiply-accumulates of the "
+        "Keras model ran at the speed of a large matrix product, measured once a round. Exported graphs "
         "average before they convolve between blocks and need fewer, so a share can pass 100 %."
     )
