@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from xray_infer.atomic import write_atomically
+from xray_infer.runtimes.ov import import_openvino
 
 
 def quantize(model: Path, out: Path, images: np.ndarray) -> None:
     """Write an OpenVINO IR; the ranges are those of images uint8 [N, 224, 224, 1]."""
+    openvino = import_openvino()
     import nncf
-    import openvino
 
     network = openvino.Core().read_model(str(model))
     calibration = nncf.Dataset([image[None] for image in images])

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from xray_infer.benchmarks.peers.answers import AnswerFile, read_gray, run
+from xray_infer.runtimes.ov import import_openvino
 
 ALIVE: list[Any] = []
 
 
 def classify(model_path: Path, files: list[Path], answers: AnswerFile) -> None:
     """Decode in threads, infer in OpenVINO's own queue; answers come in the order that they are ready."""
-    import openvino
-
+    openvino = import_openvino()
     core = openvino.Core()
     compiled = core.compile_model(str(model_path), "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
     output = compiled.output("probabilities")
