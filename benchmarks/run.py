@@ -23,6 +23,7 @@ from xray_infer.benchmarks.accuracy.answering import (
     read_test_images,
 )
 from xray_infer.benchmarks.accuracy.guesses import measure_guesses
+from xray_infer.benchmarks.accuracy.kept import kept_answers
 from xray_infer.benchmarks.accuracy.probe import probe_sources
 from xray_infer.benchmarks.accuracy.trained import read_evidence
 from xray_infer.benchmarks.records.schema import SCHEMA, Guess, Machine, Results
@@ -33,6 +34,7 @@ from xray_infer.benchmarks.speed.machine_record import machine_record
 from xray_infer.benchmarks.speed.measuring import SpeedRequest, measure_speed
 from xray_infer.benchmarks.speed.presets import Effort
 from xray_infer.benchmarks.speed.whole import WholeRequest, measure_whole
+from xray_infer.manifest import METHODS
 from xray_infer.terminal import Report
 
 ACCURACY, LATENCY, THROUGHPUT, WHOLE, PEERS = "accuracy", "latency", "throughput", "whole", "peers"
@@ -83,9 +85,14 @@ def measure(request: Request, *, report: Report) -> Results:
     machine = parts.get("machine", Machine, machine_record)
     started = parts.get("started", str, lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     found: dict[str, Any] = {}
+    models = [row.model for row in rows]
     if ACCURACY in request.pieces and request.data:
+        kept = list(kept_answers(rows, sets[0], report))
+        models = sorted(
+            [*(model for model, _ in kept), *models], key=lambda one: METHODS.index(one.row.method)
+        )
         found["sets"] = [one.set for one in sets]
-        found["answers"] = answer_rows(rows, sets, parts, report)
+        found["answers"] = [answers for _, answers in kept] + answer_rows(rows, sets, parts, report)
         found["probes"] = probe_sources(rows, request.data, parts, report)
         found["guesses"] = parts.get(
             "guesses", list[Guess], partial(measure_guesses, request.data, report=report)
@@ -101,7 +108,7 @@ def measure(request: Request, *, report: Report) -> Results:
         options=request.options(),
         machine=machine,
         gmac=densenet121_gmac(),
-        models=[row.model for row in rows],
+        models=models,
         **found,
     )
     write_results(request.out / RESULTS_FILE, results)

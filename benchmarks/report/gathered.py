@@ -37,9 +37,10 @@ class Figures:
         """Return the rows in order."""
         return [model.row for model in self.results.models]
 
-    def megabytes(self, key: RowKey) -> float:
-        """Return a file's size in units of 10**6 bytes."""
-        return next(one.size_bytes for one in self.results.models if one.row == key) / 1e6
+    def megabytes(self, key: RowKey) -> str:
+        """Return a file's size in units of 10**6 bytes, "" for a row that has answers and no file."""
+        size = next(one.size_bytes for one in self.results.models if one.row == key)
+        return f"{size / 1e6:.1f}" if size else ""
 
     def failures(self) -> list[RowKey]:
         """Return the rows whose accuracy is below 99 % of their reference's."""

@@ -61,7 +61,7 @@ def speed_tables(figures: Figures) -> Iterator[Block]:
         [
             (
                 title(key),
-                f"{figures.megabytes(key):.1f}",
+                figures.megabytes(key),
                 number(one.load_s, 2),
                 number(one.first_result_s, 2),
                 number(one.peak_mb, 0),

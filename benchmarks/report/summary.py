@@ -75,7 +75,7 @@ def _row(figures: Figures, key: RowKey) -> tuple[str, ...]:
         key.format,
         key.recipe,
         key.runtime,
-        f"{figures.megabytes(key):.1f}",
+        figures.megabytes(key),
         percent(accuracy.metrics.accuracy, accuracy.intervals["accuracy"]) if accuracy else "",
         percent(accuracy.controls["border"].value) if accuracy and "border" in accuracy.controls else "",
         percent(accuracy.against.agreement.value) if accuracy and accuracy.against else "",
