@@ -1,0 +1,50 @@
+"""What was measured for the README: the committed results, and that the README says what they say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from xray_infer.benchmarks.records.schema import Results
+from xray_infer.benchmarks.records.store import read_results
+from xray_infer.benchmarks.report.gathered import gather
+from xray_infer.benchmarks.report.markdown import full_tables, readme_table
+from xray_infer.benchmarks.report.readme import between_marks
+from xray_infer.manifest import METHODS
+
+REPOSITORY = Path(__file__).parent.parent
+RESULTS = REPOSITORY / "benchmarks" / "results"
+
+
+@pytest.fixture(scope="module")
+def found() -> Results:
+    return read_results(RESULTS / "full")
+
+
+def test_the_readme_and_the_tables_are_made_from_the_committed_results(found):
+    figures = gather(found)
+    readme = REPOSITORY / "README.md"
+    _, between, _ = between_marks(readme.read_text(encoding="utf-8"), readme)
+    assert between.strip() == readme_table(figures).strip()
+    assert (RESULTS / "full" / "results.md").read_text(encoding="utf-8") == full_tables(figures)
+
+
+def test_the_committed_results_are_whole(found):
+    rows = [model.row for model in found.models]
+    assert {row.method for row in rows} == set(METHODS)
+    assert {row.format for row in rows} == {"keras", "onnx", "tflite"}
+    rounds = found.options["effort"]["rounds"]
+    for row in rows:
+        processes = [one for one in found.processes if one.row == row]
+        assert {one.round for one in processes} == set(range(rounds)), row.name
+        regions = {one.region for one in found.answers if one.row == row}
+        assert regions == {"all", "border", "centre"}, row.name
+    assert len(found.limits) == rounds
+    assert len(found.sets[0].labels) == 337
+
+
+def test_no_path_of_the_machine_stands_in_the_results():
+    for path in RESULTS.rglob("*"):
+        if path.suffix in (".json", ".md", ".csv"):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"(?<![\w.<])/(?:[\w.-]+/)+[\w.-]+", text), path
