@@ -73,9 +73,9 @@ class Answers:
 class SourceProbe:
     """What the pooled features of a method's backbone tell of an image's source.
 
-    `classifier` is the probe in a sentence; `accuracy` and `majority` (always the commonest source) are of
-    `images` test images from `sources`, fitted on the training split; `within_class` repeats it inside one
-    class, where the disease can't give the source away: class name to (accuracy, majority, images).
+    `classifier` is the probe in a sentence. `truth` and `predicted` are the sources of the test images, by a
+    probe that was fitted on the training split. `within_class` repeats it inside one class, where the disease
+    can't give the source away: class name to (accuracy, share of the commonest source, images).
     """
 
     method: str
@@ -102,8 +102,9 @@ class ProcessRun:
 
     `round` counts from 0, `turn` is the place in the whole run, so that the baselines before and after can
     be found. `load_s` opens the file, `first_result_s` is from the start of the process to the first answer.
-    `single_stream_ms` and `offline` come after the warm-up. `instability` is said by the process, "" where
-    nothing was noticed.
+    `single_stream_ms` and `offline` come after the warm-up. `peak_mb` is read between the two, with one
+    session open; `energy_j` is that of Offline and of its `energy_images`; `product_gmac_s` is a matrix
+    product's speed at the end; `context_switches` are involuntary ones.
     """
 
     row: RowKey
