@@ -40,13 +40,13 @@ from xray_infer.terminal import Report
 ACCURACY, LATENCY, THROUGHPUT, WHOLE, PEERS = "accuracy", "latency", "throughput", "whole", "peers"
 PIECES: Final = (ACCURACY, LATENCY, THROUGHPUT, WHOLE, PEERS)
 SCENARIO: Final = {LATENCY: "single", THROUGHPUT: "offline"}
-MOST_WHOLE_ROUNDS: Final = 2  # each takes as long as the folder is large
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked for. `pieces` are among PIECES; peers take part where there is a `folder`.
 
+    `whole_rounds` is of stages and whole commands, a round of which takes as long as the folder is large.
     `folder` holds the files for stages, commands and peers, None for the test images' own files. Peers alone
     need no `data`.
     """
@@ -59,6 +59,7 @@ class Request:
     folder: Path | None = None
     external: Path | None = None
     evidence: Path | None = None
+    whole_rounds: int = 2
     seed: int = 0
     command: tuple[str, ...] = field(default=())
 
@@ -67,6 +68,7 @@ class Request:
         return {
             "pieces": list(self.pieces),
             "effort": asdict(self.effort),
+            "whole_rounds": self.whole_rounds,
             "seed": self.seed,
             "folder": self.folder and self.folder.name,
             "external": self.external and self.external.name,
@@ -134,8 +136,7 @@ def _measure_speed(
         turn = len(found["processes"])
     if WHOLE in request.pieces:
         folder = request.folder or _linked(sets[0], parts)
-        rounds = min(request.effort.rounds, MOST_WHOLE_ROUNDS)
-        asked_whole = WholeRequest(rounds, request.seed, turn)
+        asked_whole = WholeRequest(request.whole_rounds, request.seed, turn)
         found["stages"], found["commands"] = measure_whole(asked_whole, rows, folder, parts, report)
         turn += len(found["stages"]) + len(found["commands"])
     if PEERS in request.pieces and request.folder:

@@ -73,6 +73,15 @@ def _command(name: str, doc: str) -> click.Command:
     options += ACCURACY_OPTIONS if name in ("run", "accuracy") else ()
     if name == "run":
         options.append(click.option("--folder", type=click.Path(path_type=Path), help=FOLDER))
+        options.append(
+            click.option(
+                "--whole-rounds",
+                type=click.IntRange(1),
+                default=2,
+                show_default=True,
+                help="Of stages and whole commands.",
+            )
+        )
         options.append(click.option("--skip", multiple=True, type=click.Choice(MEASURES[name]), help=SKIP))
     options += [
         click.option("--seed", type=int, default=0, show_default=True, help="Of orders and resamples."),
