@@ -22,7 +22,9 @@ def quantize(model: Path, out: Path, images: np.ndarray) -> None:
     import nncf
 
     whole = openvino.Core().read_model(str(model))
-    network = openvino.Model([whole.output(OUTPUT_NAMES[0])], whole.get_parameters(), whole.get_friendly_name())
+    network = openvino.Model(
+        [whole.output(OUTPUT_NAMES[0])], whole.get_parameters(), whole.get_friendly_name()
+    )
     calibration = nncf.Dataset([image[None] for image in images])
     quantized = nncf.quantize(network, calibration, subset_size=len(images))
 

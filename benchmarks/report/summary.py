@@ -99,20 +99,23 @@ def failures(figures: Figures) -> Iterator[Paragraph]:
 
 
 def doubts(figures: Figures) -> list[str]:
-    """Return what is doubtful, the run's first; a sentence that holds of several rows names them all."""
-    rows: dict[str, list[str]] = {}
+    """Return what is doubtful, the run's first; a reason stands once, with its rows and their figures."""
+    found: dict[str, dict[str, str]] = {}
     for key, one in figures.speed.items():
-        for sentence in one.warnings:
-            rows.setdefault(sentence, []).append(title(key))
-    found = list(run_warnings(figures.results))
+        for doubt in one.doubts:
+            found.setdefault(doubt.reason, {})[title(key)] = doubt.figure
+    sentences = list(run_warnings(figures.results))
     every = [title(key) for key in figures.speed]
-    for sentence, names in rows.items():
-        others = [name for name in every if name not in names]
-        whose = "; ".join(names)
-        if len(names) > max(2, len(others)):
-            whose = "all rows" + (f" but {'; '.join(others)}" if others else "")
-        found.append(f"{whose}: {sentence}")
-    return found
+    for reason, rows in found.items():
+        others = [name for name in every if name not in rows]
+        same = len(set(rows.values())) == 1
+        if same and len(rows) > max(2, len(others)):
+            whose = f"all rows ({next(iter(rows.values()))})"
+            whose += f" but {'; '.join(others)}" if others else ""
+        else:
+            whose = "; ".join(f"{name} ({figure})" for name, figure in rows.items())
+        sentences.append(f"{reason}: {whose}")
+    return sentences
 
 
 def run_words(results: Results) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats  # type: ignore[import-untyped]
 
 from xray_infer.benchmarks.records.schema import CommandRun, ProcessRun, Results, RowKey
-from xray_infer.benchmarks.speed.stability import warnings_of
+from xray_infer.benchmarks.speed.stability import Doubt, doubts_of
 from xray_infer.train.metrics import Interval
 
 RESAMPLES: Final = 2000
@@ -58,7 +58,7 @@ class RowSpeed:
     first_result_s: float
     peak_mb: float | None
     energy_j_per_image: float | None
-    warnings: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _row(key: RowKey, results: Results) -> RowSpeed:
         first_result_s=float(np.median([one.first_result_s for one in mine])),
         peak_mb=float(np.median(peaks)) if peaks else None,
         energy_j_per_image=sum(measured) / images if len(measured) == len(energy) and images else None,
-        warnings=tuple(warnings_of(mine, results.machine)),
+        doubts=tuple(doubts_of(mine)),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from xray_infer.benchmarks.records.schema import Machine, ProcessRun, Results
+from xray_infer.benchmarks.records.schema import ProcessRun, Results
 
 MOST_VARIATION: Final = 0.05  # coefficient of variation of the processes' median latency, or throughput
 MOST_TAIL: Final = 3.0  # p99 over p50 of single queries
@@ -16,8 +17,16 @@ MOST_MACHINE: Final = 0.10  # variation of the same matrix product over all proc
 LEAST_QUERIES: Final = 300  # below, the 99th percentile is that of three queries or fewer
 
 
-def warnings_of(runs: Sequence[ProcessRun], machine: Machine) -> Iterator[str]:
-    """Yield what is doubtful about one row's processes, a sentence each."""
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is doubtful about a row: the reason, the same words for every row, and the row's own figure."""
+
+    reason: str
+    figure: str
+
+
+def doubts_of(runs: Sequence[ProcessRun]) -> Iterator[Doubt]:
+    """Yield what is doubtful about one row's processes."""
     medians = [float(np.median(run.single_stream_ms)) for run in runs if run.single_stream_ms]
     rates = [
         sum(burst.images for burst in run.offline) / sum(burst.seconds for burst in run.offline)
@@ -26,14 +35,24 @@ def warnings_of(runs: Sequence[ProcessRun], machine: Machine) -> Iterator[str]:
     ]
     for name, values in (("latency", medians), ("throughput", rates)):
         if len(values) > 1 and variation(values) > MOST_VARIATION:
-            yield f"{name} varies by {variation(values):.0%} between processes: measure on a quiet machine"
+            yield Doubt(
+                f"{name} varies by more than {MOST_VARIATION:.0%} between processes, so measure on a quiet "
+                "machine",
+                f"{variation(values):.0%}",
+            )
     queries = np.concatenate([run.single_stream_ms for run in runs]) if medians else np.array([])
     if len(queries):
         p50, p99 = np.percentile(queries, [50, 99])
         if p99 > MOST_TAIL * p50:
-            yield f"p99 is {p99 / p50:.1f} times p50: something else ran, or the machine pauses"
+            yield Doubt(
+                f"p99 is more than {MOST_TAIL:g} times p50, so something else ran or the machine pauses",
+                f"{p99 / p50:.1f} times",
+            )
         if len(queries) < LEAST_QUERIES:
-            yield f"p99 of {len(queries)} queries is weak: ask for more by --min-queries"
+            yield Doubt(
+                f"p99 is of fewer than {LEAST_QUERIES} queries, so ask for more by --min-queries",
+                f"{len(queries)}",
+            )
 
 
 def run_warnings(results: Results) -> Iterator[str]:
