@@ -111,7 +111,6 @@ def measure_pieces(pieces: tuple[str, ...], options: dict[str, Any]) -> None:
         **options,
     )
     click.echo(make_report(measure(request, report=say), request.out))
-    click.echo(f"\n{RESEARCH_NOTICE}")
 
 
 def _effort(options: dict[str, Any]) -> Effort:

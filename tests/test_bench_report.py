@@ -15,7 +15,7 @@ from xray_infer.benchmarks.records.store import write_results
 from xray_infer.benchmarks.report.command import report_command
 from xray_infer.benchmarks.report.csv_file import csv_text
 from xray_infer.benchmarks.report.gathered import gather, title
-from xray_infer.benchmarks.report.markdown import full_tables, readme_table
+from xray_infer.benchmarks.report.markdown import full_tables, short_tables
 from xray_infer.benchmarks.report.readme import BEGIN, END, put_table
 from xray_infer.benchmarks.report.recipes import recipe_figures
 from xray_infer.benchmarks.report.summary import MARK, doubts
@@ -67,7 +67,8 @@ def test_csv_has_a_line_a_row_and_reads_back_to_the_same_figures(figures):
 
 
 def test_the_short_table_has_a_line_a_row_and_a_guess_and_marks_what_fails(figures):
-    head, *lines = table_lines(readme_table(figures))
+    text = short_tables(figures)
+    head, *lines = table_lines(text[: text.index("Accuracy of the test split")])
     assert len(lines) == len(figures.keys) + len(figures.results.guesses)
     assert {len(line) for line in lines} == {len(head)}
     marked = {tuple(line[:4]) for line in lines if MARK in line[0]}
@@ -77,11 +78,20 @@ def test_the_short_table_has_a_line_a_row_and_a_guess_and_marks_what_fails(figur
     assert len(marked) == len(failed)
 
 
+def test_the_short_tables_hold_the_speed_of_peers_and_the_notice(figures):
+    text = short_tables(figures)
+    head, *lines = table_lines(text[text.index("Speed of whole programs") :])
+    assert [line[0] for line in lines] == [one.name for one in figures.peers]
+    assert {len(line) for line in lines} == {len(head)}
+    assert text.endswith(RESEARCH_NOTICE)
+    assert "Speed of whole programs" not in short_tables(figures_of(accuracy_only))
+
+
 def test_columns_that_nothing_fills_are_left_out():
-    head, *_ = table_lines(readme_table(figures_of(accuracy_only)))
+    head, *_ = table_lines(short_tables(figures_of(accuracy_only)))
     assert "accuracy (95 %)" in head
     assert "images/s" not in head
-    head, *_ = table_lines(readme_table(figures_of(speed_only)))
+    head, *_ = table_lines(short_tables(figures_of(speed_only)))
     assert "p50 / p99, ms" in head
     assert "accuracy (95 %)" not in head
 

@@ -8,7 +8,7 @@ import pytest
 from xray_infer.benchmarks.records.schema import Results
 from xray_infer.benchmarks.records.store import read_results
 from xray_infer.benchmarks.report.gathered import gather
-from xray_infer.benchmarks.report.markdown import full_tables, readme_table
+from xray_infer.benchmarks.report.markdown import full_tables, short_tables
 from xray_infer.benchmarks.report.readme import between_marks
 from xray_infer.manifest import METHODS
 
@@ -25,7 +25,7 @@ def test_the_readme_and_the_tables_are_made_from_the_committed_results(found):
     figures = gather(found)
     readme = REPOSITORY / "README.md"
     _, between, _ = between_marks(readme.read_text(encoding="utf-8"), readme)
-    assert between.strip() == readme_table(figures).strip()
+    assert between.strip() == short_tables(figures).strip()
     assert (RESULTS / "full" / "results.md").read_text(encoding="utf-8") == full_tables(figures)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def make_report(results: Results, out: Path) -> str:
-    """Write results.csv, results.md and results.html into a folder, and return the short table."""
+    """Write results.csv, results.md and results.html into a folder, and return the short tables."""
     from xray_infer.benchmarks.report.gathered import gather
 
     return write_report(gather(results), out)
@@ -24,11 +24,11 @@ def write_report(figures: Figures, out: Path) -> str:
     """Write the files of a run's figures, as `make_report` does. Raises OutputError."""
     from xray_infer.atomic import make_folder, write_text
     from xray_infer.benchmarks.report.csv_file import csv_text
-    from xray_infer.benchmarks.report.markdown import full_tables, readme_table
+    from xray_infer.benchmarks.report.markdown import full_tables, short_tables
     from xray_infer.benchmarks.report.page import page
 
     make_folder(out)
     write_text(out / "results.csv", csv_text(figures))
     write_text(out / "results.md", full_tables(figures))
     write_text(out / "results.html", page(figures))
-    return readme_table(figures)
+    return short_tables(figures)

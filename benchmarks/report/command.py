@@ -38,9 +38,9 @@ def report_command(results: Path, out: Path, readme: Path | None, recipes: Path 
         table = write_report(figures, out)
         say(f"wrote results.csv, results.md and results.html into {out}")
         if readme is not None:
-            put_table(readme, f"{table}\n\n{RESEARCH_NOTICE}")
+            put_table(readme, table)
             say(f"wrote the table into {readme}")
         if recipes is not None:
             write_json(recipes, recipe_figures(figures))
             say(f"wrote {recipes}")
-        click.echo(f"{table}\n\n{RESEARCH_NOTICE}")
+        click.echo(table)

@@ -1,4 +1,4 @@
-"""results.md, and the short table that the README includes."""
+"""results.md, and the short tables that the README includes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import chain
 
 from xray_infer.benchmarks.report.accuracy_tables import accuracy_tables
 from xray_infer.benchmarks.report.gathered import Figures
-from xray_infer.benchmarks.report.peer_tables import peer_tables
+from xray_infer.benchmarks.report.peer_tables import peer_speed, peer_tables
 from xray_infer.benchmarks.report.shortcut_tables import shortcut_tables
 from xray_infer.benchmarks.report.speed_tables import speed_tables, way_tables
 from xray_infer.benchmarks.report.summary import (
@@ -22,11 +22,19 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.train.report.document import Block, Heading, Paragraph, Table, to_markdown
 
 
-def readme_table(figures: Figures) -> str:
-    """Return the short table with what its columns mean and what it ran on."""
+def short_tables(figures: Figures) -> str:
+    """Return the table of all rows and that of the peers' speed, what columns mean and what it ran on."""
+    return to_markdown(filled(_short(figures))).strip()
+
+
+def _short(figures: Figures) -> Iterator[Block]:
+    if figures.accuracy or figures.speed:
+        yield summary_table(figures)
+        yield legend(figures)
+    yield from peer_speed(figures)
     machine = figures.results.machine
-    ran = f"{machine.processor}, {machine.processors} processors ({' '.join(machine.flags)})."
-    return to_markdown([summary_table(figures), legend(figures), Paragraph(ran)]).strip()
+    yield Paragraph(f"{machine.processor}, {machine.processors} processors ({' '.join(machine.flags)}).")
+    yield Paragraph(RESEARCH_NOTICE)
 
 
 def full_tables(figures: Figures) -> str:

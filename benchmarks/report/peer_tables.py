@@ -12,17 +12,37 @@ from xray_infer.train.report.document import Block, Heading, Paragraph, Table
 
 def peer_tables(figures: Figures) -> Iterator[Block]:
     """Yield heading and tables, where peers took part."""
-    peers = figures.results.peers
-    if not peers:
+    if not figures.results.peers:
         return
     yield Heading(2, "Peers")
-    if figures.peers:
-        first = figures.peers[0]
-        yield Paragraph(
-            f"{first.images} files, {first.runs} interleaved rounds after one that does not count, each run "
-            f"a fresh process. The last two columns say how many times as fast {SHIPPED} is, round by round, "
-            "with 95 % intervals; below 1 the peer is faster. Memory is that of all its processes."
-        )
+    yield from peer_speed(figures)
+    yield Table(
+        "What the programs are, and whether they do equal work",
+        ("program", "what", "version", "checked"),
+        [
+            (
+                one.name,
+                one.what,
+                one.version,
+                f"did not run: {one.skipped}"
+                if one.skipped
+                else "; ".join(f"{name}: {found}" for name, found in one.checks.items()),
+            )
+            for one in figures.results.peers
+        ],
+    )
+
+
+def peer_speed(figures: Figures) -> Iterator[Block]:
+    """Yield the table of speeds and what its columns mean, where peers ran."""
+    if not figures.peers:
+        return
+    first = figures.peers[0]
+    yield Paragraph(
+        f"{first.images} files, {first.runs} interleaved rounds after one that does not count, each run a "
+        f"fresh process. The last two columns say how many times as fast {SHIPPED} is, round by round, with "
+        "95 % intervals; below 1 the peer is faster. Memory is that of all its processes."
+    )
     yield Table(
         "Speed of whole programs, median (smallest to largest)",
         (
@@ -45,20 +65,5 @@ def peer_tables(figures: Figures) -> Iterator[Block]:
                 ratio(one.ours_steady),
             )
             for one in figures.peers
-        ],
-    )
-    yield Table(
-        "What the programs are, and whether they do equal work",
-        ("program", "what", "version", "checked"),
-        [
-            (
-                one.name,
-                one.what,
-                one.version,
-                f"did not run: {one.skipped}"
-                if one.skipped
-                else "; ".join(f"{name}: {found}" for name, found in one.checks.items()),
-            )
-            for one in peers
         ],
     )
