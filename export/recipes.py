@@ -91,7 +91,7 @@ def tflite_fp16(source: Source) -> Made:
 def tflite_int8_dynamic(source: Source) -> Made:
     """Convolutions but the first: weights s8 per channel, each activation scaled as it comes.
 
-    Needs no calibration. For trying int8 without data: close to fp32, slower than int8-static.
+    Needs no calibration. For trying int8 without data: close to fp32, nearly as fast as int8-static.
     """
     from xray_infer.export.quantize_tflite import to_int8_dynamic
 
