@@ -1,6 +1,8 @@
 """What was measured for the README: the committed results, and that the README says what they say."""
 
+import json
 import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from xray_infer.benchmarks.records.store import read_results
 from xray_infer.benchmarks.report.gathered import gather
 from xray_infer.benchmarks.report.markdown import full_tables, short_tables
 from xray_infer.benchmarks.report.readme import between_marks
+from xray_infer.benchmarks.report.recipes import recipe_figures
 from xray_infer.manifest import METHODS
 
 REPOSITORY = Path(__file__).parent.parent
@@ -27,6 +30,12 @@ def test_the_readme_and_the_tables_are_made_from_the_committed_results(found):
     _, between, _ = between_marks(readme.read_text(encoding="utf-8"), readme)
     assert between.strip() == short_tables(figures).strip()
     assert (RESULTS / "full" / "results.md").read_text(encoding="utf-8") == full_tables(figures)
+
+
+def test_what_the_exporter_says_of_its_recipes_is_from_the_committed_results(found):
+    measured = json.loads(resources.files("xray_infer.export").joinpath("measured.json").read_text())
+    assert measured["recipes"]
+    assert measured == json.loads(json.dumps(recipe_figures(gather(found))))
 
 
 def test_the_committed_results_are_whole(found):
