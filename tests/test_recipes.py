@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shutil
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
