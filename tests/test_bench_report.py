@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -200,13 +201,30 @@ def test_the_command_module_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_doubt_that_holds_of_most_rows_is_said_once():
+def test_a_doubt_that_holds_of_many_rows_is_said_once_and_names_the_worst():
     """Baselines ran more often, so their p99 is of more queries."""
-    (weak,) = [sentence for sentence in doubts(figures_of(speed_only)) if "queries" in sentence]
-    bases = "; ".join(
-        f"{method}, onnx fp32 in onnxruntime" for method in ("feature extraction", "fine-tuning")
-    )
-    assert weak.endswith(f"ask for more by --min-queries: all rows (140) but {bases}")
+    found = figures_of(speed_only)
+    (weak,) = [sentence for sentence in doubts(found) if "queries" in sentence]
+    assert f"--min-queries: {len(found.speed) - 2} of {len(found.speed)} rows, the worst " in weak
+    assert weak.count("(140)") == 3
     one = gather(single_row(made_up()))
     (sentence,) = [sentence for sentence in doubts(one) if "queries" in sentence]
     assert sentence.endswith(f": {title(one.keys[0])} (70)")
+
+
+def test_the_worst_rows_are_named_first():
+    results = speed_only(made_up())
+    rows = [model.row for model in results.models][:5]
+    slowed = {row: 1.2 + 0.2 * place for place, row in enumerate(rows)}
+    processes = [
+        replace(one, single_stream_ms=[ms * slowed[one.row] for ms in one.single_stream_ms])
+        if one.round == 0 and one.row in slowed
+        else one
+        for one in results.processes
+    ]
+    found = doubts(gather(replace(results, processes=processes)))
+    (restless,) = [sentence for sentence in found if sentence.startswith("latency varies")]
+    assert f"5 of {len(results.models)} rows, the worst {title(rows[4])} (" in restless
+    places = [restless.index(title(row)) for row in (rows[4], rows[3], rows[2])]
+    assert places == sorted(places)
+    assert title(rows[0]) not in restless

@@ -10,11 +10,12 @@ from xray_infer.benchmarks.records.schema import Results, RowKey
 from xray_infer.benchmarks.report.cells import guess_share, percent, ratio, share
 from xray_infer.benchmarks.report.gathered import SHORT, Figures, title
 from xray_infer.benchmarks.rows import BASELINE
-from xray_infer.benchmarks.speed.stability import run_warnings
+from xray_infer.benchmarks.speed.stability import Doubt, run_warnings
 from xray_infer.train.report.document import Paragraph, Table
 
 MARK: Final = "†"
 ALL_ROWS: Final = "All rows"
+MOST_NAMED: Final = 3  # rows in a doubt
 HEAD: Final = (
     "method",
     "format",
@@ -99,22 +100,21 @@ def failures(figures: Figures) -> Iterator[Paragraph]:
 
 
 def doubts(figures: Figures) -> list[str]:
-    """Return what is doubtful, the run's first; a reason stands once, with its rows and their figures."""
-    found: dict[str, dict[str, str]] = {}
+    """Return what is doubtful, the run's first; a reason stands once, with its rows and their figures.
+
+    Of many rows the worst are named; the tables have each row's range.
+    """
+    found: dict[str, list[tuple[Doubt, str]]] = {}
     for key, one in figures.speed.items():
         for doubt in one.doubts:
-            found.setdefault(doubt.reason, {})[title(key)] = doubt.figure
+            found.setdefault(doubt.reason, []).append((doubt, title(key)))
     sentences = list(run_warnings(figures.results))
-    every = [title(key) for key in figures.speed]
     for reason, rows in found.items():
-        others = [name for name in every if name not in rows]
-        same = len(set(rows.values())) == 1
-        if same and len(rows) > max(2, len(others)):
-            whose = f"all rows ({next(iter(rows.values()))})"
-            whose += f" but {'; '.join(others)}" if others else ""
-        else:
-            whose = "; ".join(f"{name} ({figure})" for name, figure in rows.items())
-        sentences.append(f"{reason}: {whose}")
+        rows.sort(key=lambda row: -row[0].degree)
+        named = "; ".join(f"{name} ({doubt.figure})" for doubt, name in rows[:MOST_NAMED])
+        if len(rows) > MOST_NAMED:
+            named = f"{len(rows)} of {len(figures.speed)} rows, the worst {named}"
+        sentences.append(f"{reason}: {named}")
     return sentences
 
 

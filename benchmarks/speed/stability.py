@@ -19,10 +19,14 @@ LEAST_QUERIES: Final = 300  # below, the 99th percentile is that of three querie
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What is doubtful about a row: the reason, the same words for every row, and the row's own figure."""
+    """What is doubtful about a row: the reason, the same words for every row, and the row's own figure.
+
+    The worse, the larger is `degree`.
+    """
 
     reason: str
     figure: str
+    degree: float
 
 
 def doubts_of(runs: Sequence[ProcessRun]) -> Iterator[Doubt]:
@@ -39,6 +43,7 @@ def doubts_of(runs: Sequence[ProcessRun]) -> Iterator[Doubt]:
                 f"{name} varies by more than {MOST_VARIATION:.0%} between processes, so measure on a quiet "
                 "machine",
                 f"{variation(values):.0%}",
+                variation(values),
             )
     queries = np.concatenate([run.single_stream_ms for run in runs]) if medians else np.array([])
     if len(queries):
@@ -47,11 +52,13 @@ def doubts_of(runs: Sequence[ProcessRun]) -> Iterator[Doubt]:
             yield Doubt(
                 f"p99 is more than {MOST_TAIL:g} times p50, so something else ran or the machine pauses",
                 f"{p99 / p50:.1f} times",
+                p99 / p50,
             )
         if len(queries) < LEAST_QUERIES:
             yield Doubt(
                 f"p99 is of fewer than {LEAST_QUERIES} queries, so ask for more by --min-queries",
                 f"{len(queries)}",
+                -len(queries),
             )
 
 
