@@ -32,6 +32,12 @@ def test_the_readme_and_the_tables_are_made_from_the_committed_results(found):
     assert (RESULTS / "full" / "results.md").read_text(encoding="utf-8") == full_tables(figures)
 
 
+@pytest.mark.parametrize("folder", ["earlier", "shipped"])
+def test_the_other_tables_are_made_from_their_results(folder):
+    figures = gather(read_results(RESULTS / folder))
+    assert (RESULTS / folder / "results.md").read_text(encoding="utf-8") == full_tables(figures)
+
+
 def test_what_the_exporter_says_of_its_recipes_is_from_the_committed_results(found):
     measured = json.loads(resources.files("xray_infer.export").joinpath("measured.json").read_text())
     assert measured["recipes"]
