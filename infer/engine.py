@@ -23,10 +23,11 @@ from xray_infer.closing import Closing
 from xray_infer.errors import ImageError, ReadError, RejectedError
 from xray_infer.isolation import IsolatedPrepare
 from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.manifest import ModelManifest
 from xray_infer.prepare import Prepare, Prepared, prepare
 from xray_infer.processors import default_workers
 from xray_infer.results import ERROR, REJECTED, Row, RowMaker, Rules
-from xray_infer.runtimes import Model, ModelOutput, Session
+from xray_infer.runtimes import CPU, Model, ModelOutput, Session
 from xray_infer.sources import Item
 
 IN_FLIGHT: Final = 4
@@ -84,6 +85,8 @@ OnClassified = Callable[[Classified], None]  # called in a worker's thread, seve
 class EngineOptions:
     """How to run; nothing here but `limits`, `ood_threshold`, `min_confidence` and `isolate_s` changes a row.
 
+    `device`, one of DEVICES, changes how the runtime rounds, as another runtime does.
+
     `workers` (default: one a processor) sessions of `threads` threads each, `batch_size` images a pass.
     `ood_threshold` is by default the model file's own; infinity accepts everything. With `isolate_s`, each
     worker decodes in a process of its own, for at most so many seconds a file.
@@ -96,6 +99,7 @@ class EngineOptions:
     ood_threshold: float | None = None
     min_confidence: float = 0.0
     isolate_s: float | None = None
+    device: str = CPU
 
 
 class StageSeconds:
@@ -133,13 +137,11 @@ class Engine(Closing):
         self.options = options
         self.workers = options.workers or default_workers()
         self.seconds = StageSeconds()
-        sessions = model.open_many(self.workers, threads=options.threads, runtime=runtime)
+        sessions = model.open_many(
+            self.workers, threads=options.threads, runtime=runtime, device=options.device
+        )
         self.manifest = sessions[0].manifest
-        threshold = options.ood_threshold
-        if threshold is None:
-            threshold = self.manifest.ood_threshold
-        rules = Rules(threshold, options.min_confidence)
-        self.maker = RowMaker(self.manifest.name, model.digest, sessions[0].runtime, rules)
+        self.maker = row_maker(self.manifest, model.digest, sessions[0].runtime, options)
         self._open = ExitStack()
         self._free = deque(self._worker(session, on_classified) for session in sessions)
         self._own = threading.local()
@@ -192,6 +194,12 @@ class Engine(Closing):
         """End the workers, after what they are at."""
         self._pool.shutdown(cancel_futures=True)
         self._open.close()
+
+
+def row_maker(manifest: ModelManifest, digest: str, runtime: str, options: EngineOptions) -> RowMaker:
+    """Return what makes the rows of a model file of this SHA-256 in the runtime of this name."""
+    threshold = manifest.ood_threshold if options.ood_threshold is None else options.ood_threshold
+    return RowMaker(manifest.name, digest, runtime, Rules(threshold, options.min_confidence))
 
 
 def classify(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.preprocess import PREPROCESSING_VERSION
@@ -40,6 +40,28 @@ DECIMALS: Final = 6
 MOST_REASON: Final = 300  # characters: a damaged file may bring its own text
 
 
+Cells = Mapping[str, str | float | int | None]
+
+
+class Tabular(Protocol):
+    """What a writer writes: a row that was made here, or one that was read from another file of results."""
+
+    def values(self) -> Cells:
+        """Return the row by column, in the order of COLUMNS; numbers with six decimals, None where absent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row as a file of results holds it."""
+
+    cells: Cells
+
+    def values(self) -> Cells:
+        """See `Tabular.values`."""
+        return self.cells
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One input's result.
@@ -72,8 +94,8 @@ class Row:
         """The largest probability, None when there are none."""
         return max(self.probabilities, default=None)
 
-    def values(self) -> dict[str, str | float | int | None]:
-        """Return the row by column, in the order of COLUMNS; numbers with six decimals, None where absent."""
+    def values(self) -> Cells:
+        """See `Tabular.values`."""
         chances = self.probabilities or (None,) * len(CLASS_NAMES)
         return {
             "path": self.path,

@@ -126,9 +126,9 @@ def test_a_stamp_is_the_stores_own_mark(store):
     ],
 )
 def test_marks_of_other_stores(info, expected):
-    from xray_infer.sources.remote import _mark
+    from xray_infer.object_store import mark
 
-    assert _mark(info) == expected
+    assert mark(info) == expected
 
 
 def test_limits_hold_whatever_the_listing_says(store):

@@ -90,3 +90,31 @@ def test_no_credentials_or_no_server_is_one_line(bucket, monkeypatch):
     with pytest.raises(SourceError, match=r"^s3://films/export: cannot be opened: ") as caught:
         names("s3://films/export")
     assert "\n" not in str(caught.value)
+
+
+def test_two_slashes_in_a_row_are_a_folder_without_a_name(bucket):
+    bucket.call_s3("put_object", Bucket="films", Key="odd/st1//c.png", Body=PNG)
+    bucket.call_s3("put_object", Bucket="films", Key="odd//d.png", Body=PNG)
+    outside = "ImageError: its name leads outside the source, so it is not read; nothing was unpacked to disk"
+    assert rows("s3://films/odd") == [("/d.png", outside), ("st1//c.png", PNG)]
+
+
+def test_a_listing_in_many_pages_is_that_of_one(bucket, monkeypatch):
+    """Folders and files come in one order, also where a page ends between them."""
+    keys = [f"{stem}{tail}" for stem in ("a", "a-", "a0", "ü", "z") for tail in ("/x.png", ".png", "/y/z.png")]
+    for key in keys:
+        bucket.pipe(f"films/pages/{key}", PNG)
+    whole = names("s3://films/pages")
+    assert whole == sorted(keys)
+    asked = []
+    call = type(bucket).call_s3
+
+    def in_small_pages(files, method, **options):
+        asked.append(options)
+        return call(files, method, **options, **({"MaxKeys": 2} if method == "list_objects_v2" else {}))
+
+    monkeypatch.setattr(type(bucket), "call_s3", in_small_pages)
+    source = open_source("s3://films/pages", limits=DEFAULT_LIMITS)
+    first = next(iter(source))
+    assert (first.name, len(asked)) == (whole[0], 1)  # and not the whole listing first
+    assert [item.name for item in source] == whole

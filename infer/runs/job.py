@@ -8,7 +8,6 @@ journal, and the same run goes on from it.
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import sys
 import time
@@ -17,30 +16,24 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import cv2
-
-import xray_infer
 from xray_infer.artifacts import Artifact, Tells
 from xray_infer.engine import Engine, Outcome, Task
 from xray_infer.errors import OutputError
-from xray_infer.preprocess import PREPROCESSING_VERSION
-from xray_infer.results import OK, ROW_SCHEMA, Row
-from xray_infer.runs.journal import Fingerprint, Journal
+from xray_infer.results import OK, Row
+from xray_infer.runs.fingerprint import Fingerprint, fingerprint_of
+from xray_infer.runs.journal import Journal
 from xray_infer.runs.progress import Progress
 from xray_infer.runs.record import Course, run_record, write_record
 from xray_infer.runs.stopping import Stop
 from xray_infer.runs.summary import Summary
 from xray_infer.sources import Item, Source
-from xray_infer.versions import installed_versions
 from xray_infer.writers import Writer, find_writer
 from xray_infer.writers.jsonl_file import to_line
 
 if TYPE_CHECKING:
     from xray_infer.report.page import Page
-
-DICOM_DECODERS: Final = ("pydicom", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pyjpegls")
 
 
 @dataclass(slots=True)
@@ -68,27 +61,7 @@ class Job:
 
     def fingerprint(self) -> Fingerprint:
         """Return everything that the rows depend on, but the inputs themselves."""
-        options, rules = self.engine.options, self.engine.maker.rules
-        limits = options.limits
-        return {
-            "source": self.source.location,
-            "model_sha256": self.engine.maker.model_sha256,
-            "runtime": self.engine.maker.runtime,
-            "xray_infer": xray_infer.__version__,
-            # With another decoder, or one that was missing, a file may give other pixels, or any at all.
-            "decoders": {"opencv": cv2.__version__, **installed_versions(DICOM_DECODERS)},
-            "preprocessing_version": PREPROCESSING_VERSION,
-            "row_schema": ROW_SCHEMA,
-            # JSON has no infinity.
-            "ood_threshold": "never" if rules.ood_threshold == math.inf else rules.ood_threshold,
-            "min_confidence": rules.min_confidence,
-            "isolate_s": options.isolate_s,
-            # Float sums round otherwise in other company: the seventh digit.
-            "batch_size": options.batch_size,
-            "threads": options.threads,
-            **{name: getattr(limits, name) for name in limits.__slots__},
-            **{name: fact for one in self.artifacts for name, fact in one.facts().items()},
-        }
+        return fingerprint_of(self.engine.maker, self.engine.options, self.source.location, self.artifacts)
 
     def to_file(self, out: Path, *, restart: bool) -> None:
         """Classify into a file. Raises OutputError; the rows so far are safe in the journal then."""
@@ -144,10 +117,11 @@ class Job:
             finished=self.finished,
             reused=self.reused,
             skipped=self.source.skipped,
-            write_s=self.write_s,
+            workers=self.engine.workers,
+            stage_s={**self.engine.seconds.totals(), "write": self.write_s},
             beside={name: fact for one in self._tellers() for name, fact in one.record().items()},
         )
-        return run_record(out, self.engine, fingerprint, course, self.summary)
+        return run_record(out.name, self.engine.manifest, fingerprint, course, self.summary)
 
     def to_stream(self, stream: TextIO) -> None:
         """Classify to JSON Lines on a stream, each row at once; nothing is kept to resume from."""

@@ -24,7 +24,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -34,13 +34,12 @@ from xray_infer.atomic import refusal
 from xray_infer.closing import Closing
 from xray_infer.errors import OutputError
 from xray_infer.results import Row, RowMaker
+from xray_infer.runs.fingerprint import Fingerprint, differences
 
 JOURNAL_VERSION: Final = 1
 SUFFIX: Final = ".journal"
 SECONDS_BETWEEN_SYNCS: Final = 1.0
 _LOCKED_BYTE: Final = 1 << 62  # far behind the end
-
-Fingerprint = Mapping[str, Any]
 
 
 class Journal(Closing):
@@ -185,13 +184,9 @@ class Journal(Closing):
             raise OutputError(f"{self.path}: not a journal of xray-infer; remove it, or {go_on}") from error
         if version != JOURNAL_VERSION:
             raise OutputError(f"{self.path}: a journal of another version of xray-infer; {go_on}")
-        wanted = json.loads(json.dumps(dict(fingerprint)))
-        different = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
+        different = differences(found, fingerprint)
         if different:
-            differences = "; ".join(
-                f"{key} was {found.get(key)!r}, is {wanted.get(key)!r}" for key in different
-            )
-            raise OutputError(f"{self.path}: an unfinished run of another kind: {differences}; {go_on}")
+            raise OutputError(f"{self.path}: an unfinished run of another kind: {different}; {go_on}")
 
     def close(self) -> None:
         """Close and unlock the file, and keep it."""

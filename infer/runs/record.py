@@ -14,10 +14,10 @@ from typing import Any, Final
 import xray_infer
 from xray_infer.atomic import write_json
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.engine import Engine
+from xray_infer.manifest import ModelManifest
 from xray_infer.processors import allowed_processors, processor_name, processor_quota
 from xray_infer.results import ROW_SCHEMA
-from xray_infer.runs.journal import Fingerprint
+from xray_infer.runs.fingerprint import Fingerprint
 from xray_infer.runs.summary import Summary
 from xray_infer.versions import installed_versions
 
@@ -33,14 +33,16 @@ PACKAGES: Final = (
     "highdicom",
     "pyarrow",
     "fsspec",
+    "s3fs",
+    "ray",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a run went. Times are in UTC; `write_s` are the seconds that the rows took to write.
+    """How a run went. Times are in UTC; `stage_s` are seconds by stage, all workers together.
 
-    `beside` is what the artifacts have to say.
+    `beside` is what else there is to say, by name.
     """
 
     started: datetime
@@ -48,14 +50,15 @@ class Course:
     finished: bool
     reused: int
     skipped: int
-    write_s: float
+    workers: int
+    stage_s: Mapping[str, float]
     beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_record(
-    out: Path, engine: Engine, fingerprint: Fingerprint, course: Course, summary: Summary
+    results: str, manifest: ModelManifest, fingerprint: Fingerprint, course: Course, summary: Summary
 ) -> dict[str, Any]:
-    """Return the record of a run so far, for JSON."""
+    """Return the record of a run so far, for JSON. `results` names what holds the rows."""
     seconds = (course.ended - course.started).total_seconds()
     return {
         "record_schema": RECORD_SCHEMA,
@@ -63,23 +66,20 @@ def run_record(
         "notice": RESEARCH_NOTICE,
         "xray_infer": xray_infer.__version__,
         "finished": course.finished,
-        "results": out.name,
+        "results": results,
         "what_rows_depend_on": dict(fingerprint),
-        "workers": engine.workers,
+        "workers": course.workers,
         "model": {
-            "name": engine.manifest.name,
-            "version": engine.manifest.version,
-            "method": engine.manifest.method,
-            "recipe": engine.manifest.recipe,
-            "format": engine.manifest.format,
-            "sha256": engine.maker.model_sha256,
-            "intended_use": engine.manifest.intended_use,
+            "name": manifest.name,
+            "version": manifest.version,
+            "method": manifest.method,
+            "recipe": manifest.recipe,
+            "format": manifest.format,
+            "sha256": fingerprint["model_sha256"],
+            "intended_use": manifest.intended_use,
         },
         "counts": {
-            "images": summary.total,
-            "by_status": dict(summary.statuses),
-            "by_label": dict(summary.labels),
-            "by_reason": {status: dict(reasons) for status, reasons in summary.reasons.items()},
+            **summary.counts(),
             "reused_from_an_earlier_run": course.reused,
             "skipped_other_files": course.skipped,
         },
@@ -90,8 +90,7 @@ def run_record(
             "seconds": round(seconds, 3),
             "images_per_s": round((summary.total - course.reused) / max(seconds, 1e-9), 2),
             "seconds_by_stage_over_all_workers": {
-                stage: round(total, 6)
-                for stage, total in {**engine.seconds.totals(), "write": course.write_s}.items()
+                stage: round(total, 6) for stage, total in course.stage_s.items()
             },
         },
         "peak_memory_mb": peak_memory_mb(),

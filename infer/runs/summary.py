@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.results import ERROR, OK, REJECTED, UNCERTAIN, Row
@@ -31,8 +31,28 @@ class Summary:
         if row.status == OK:
             self.labels[row.label] += 1
             return
-        reasons, reason = self.reasons[row.status], MEASURE.sub("...", row.reason)
-        reasons[reason if reason in reasons or len(reasons) < MOST_REASONS else OTHER_REASON] += 1
+        self._add_reason(row.status, MEASURE.sub("...", row.reason), 1)
+
+    def _add_reason(self, status: str, reason: str, count: int) -> None:
+        reasons = self.reasons[status]
+        reasons[reason if reason in reasons or len(reasons) < MOST_REASONS else OTHER_REASON] += count
+
+    def counts(self) -> dict[str, Any]:
+        """Return all counts, for JSON."""
+        return {
+            "images": self.total,
+            "by_status": dict(self.statuses),
+            "by_label": dict(self.labels),
+            "by_reason": {status: dict(reasons) for status, reasons in self.reasons.items()},
+        }
+
+    def join(self, counts: Mapping[str, Any]) -> None:
+        """Add what another summary's `counts` returned."""
+        self.statuses.update(counts["by_status"])
+        self.labels.update(counts["by_label"])
+        for status, reasons in counts["by_reason"].items():
+            for reason, count in reasons.items():
+                self._add_reason(status, reason, count)
 
     @property
     def total(self) -> int:

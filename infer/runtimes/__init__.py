@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 from xray_infer.errors import ModelError
 from xray_infer.manifest import ModelManifest
 
+CPU: Final = "cpu"
+CUDA: Final = "cuda"
+DEVICES: Final = (CPU, CUDA)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
@@ -64,14 +68,16 @@ class Session(Protocol):
 class Runtime:
     """A way of running a model file.
 
-    `module` has `open_sessions(path, threads=..., count=...)`; `format` is the one that it reads; `packages`
-    are the distributions that it can use, the first preferred.
+    `module` has `open_sessions(path, threads=..., count=...)`, with `device=...` where it has more `devices`
+    than the CPU, and `runtime_name(device)`, a session's `runtime` without one; `format` is the one that it
+    reads; `packages` are the distributions that it can use, the first preferred.
     """
 
     name: str
     module: str
     format: str
     packages: tuple[str, ...]
+    devices: tuple[str, ...] = (CPU,)
 
     def installed(self) -> str:
         """Return the package that would be used and its version, empty when there is none; loads nothing."""
@@ -87,7 +93,9 @@ class Runtime:
 RUNTIMES: Final[Mapping[str, Runtime]] = {
     one.name: one
     for one in (
-        Runtime("onnxruntime", "xray_infer.runtimes.ort", "onnx", ("onnxruntime", "onnxruntime-gpu")),
+        Runtime(
+            "onnxruntime", "xray_infer.runtimes.ort", "onnx", ("onnxruntime", "onnxruntime-gpu"), DEVICES
+        ),
         Runtime("litert", "xray_infer.runtimes.litert", "tflite", ("ai-edge-litert", "tflite-runtime")),
         Runtime("openvino", "xray_infer.runtimes.ov", "onnx", ("openvino",)),
     )
@@ -112,22 +120,38 @@ class Model:
 
         `runtime` is a name in `RUNTIMES`, by default the first that reads the file. Raises ModelError for a
         file that cannot be loaded, that this runtime does not read or whose manifest is not of this contract,
-        and MissingExtraError when the runtime is not installed.
+        MissingExtraError when the runtime is not installed, and XrayError when it is broken.
         """
         return self.open_many(1, threads=threads, runtime=runtime)[0]
 
-    def open_many(self, count: int, *, threads: int = 1, runtime: str | None = None) -> Sequence[Session]:
+    def open_many(
+        self, count: int, *, threads: int = 1, runtime: str | None = None, device: str = CPU
+    ) -> Sequence[Session]:
         """Load the file for `count` threads that work side by side; they share what the runtime can share.
 
-        Raises what `open` raises.
+        Raises what `open` raises, and XrayError where the model would not run on `device`: nothing falls
+        back to another.
         """
+        chosen = self._choose(runtime, device)
+        where = {"device": device} if device != CPU else {}
+        module = importlib.import_module(chosen.module)
+        sessions: Sequence[Session] = module.open_sessions(self.path, threads=threads, count=count, **where)
+        return sessions
+
+    def runtime_name(self, runtime: str | None, device: str) -> str:
+        """Return what `Session.runtime` would be, without loading the file. Raises what `open_many` does."""
+        name: str = importlib.import_module(self._choose(runtime, device).module).runtime_name(device)
+        return name
+
+    def _choose(self, runtime: str | None, device: str) -> Runtime:
         able = {one.name: one for one in self.runtimes()}
         chosen = runtime or next(iter(able))
         if chosen not in able:
             raise ModelError(f"{self.path}: {chosen} does not read this file; use {' or '.join(able)}")
-        module = importlib.import_module(able[chosen].module)
-        sessions: Sequence[Session] = module.open_sessions(self.path, threads=threads, count=count)
-        return sessions
+        if device not in able[chosen].devices:
+            others = ", ".join(one.name for one in RUNTIMES.values() if device in one.devices)
+            raise ModelError(f"--device {device}: {chosen} runs on the CPU only here; use --runtime {others}")
+        return able[chosen]
 
 
 def find_model(path: Path) -> Model:

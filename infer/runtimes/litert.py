@@ -31,7 +31,7 @@ class LitertSession:
     def __init__(self, path: Path, *, threads: int, xnnpack: bool = True) -> None:
         self.manifest = read_tflite_manifest(path)
         module = _interpreter_module()
-        self.runtime = RUNTIMES["litert"].installed()  # the packages have no __version__
+        self.runtime = runtime_name()  # the packages have no __version__
         kinds = module.OpResolverType
         kernels = kinds.AUTO if xnnpack else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
@@ -48,6 +48,11 @@ class LitertSession:
         names = self.manifest.output_names
         rows = (self._runner(**{self.manifest.input_name: image[None]}) for image in images)
         return ModelOutput.join(names, [[row[name] for name in names] for row in rows])
+
+
+def runtime_name(device: str = "cpu") -> str:
+    """Return what runs a model, with its version."""
+    return RUNTIMES["litert"].installed()
 
 
 def open_sessions(path: Path, *, threads: int, count: int) -> list[LitertSession]:

@@ -1,17 +1,19 @@
-"""ONNX Runtime, on the CPU."""
+"""ONNX Runtime, on the CPU or an NVIDIA GPU."""
 
 from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ModelError, XrayError
 from xray_infer.manifest import read_onnx_manifest
-from xray_infer.runtimes import ModelOutput
+from xray_infer.runtimes import CPU, CUDA, ModelOutput
+
+PROVIDERS: Final = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
 
 
 def _import_onnxruntime() -> Any:
@@ -37,13 +39,28 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def _import_for(device: str) -> Any:
+    """Import onnxruntime and see that it can use the device. Raises XrayError."""
+    onnxruntime = _import_onnxruntime()
+    if device != CPU:
+        offered = onnxruntime.get_available_providers()
+        if PROVIDERS[device] not in offered:
+            raise XrayError(
+                f"--device {device}: this onnxruntime has no {PROVIDERS[device]}, only {', '.join(offered)}: "
+                "pip uninstall -y onnxruntime, then pip install onnxruntime-gpu"
+            )
+        # From 1.21 on: finds the CUDA and cuDNN that came by pip.
+        getattr(onnxruntime, "preload_dlls", lambda: None)()
+    return onnxruntime
+
+
 class OrtSession:
     """A session of ONNX Runtime; see `xray_infer.runtimes.Session`."""
 
-    def __init__(self, path: Path, *, threads: int) -> None:
+    def __init__(self, path: Path, *, threads: int, device: str = CPU) -> None:
         self.manifest = read_onnx_manifest(path)
-        onnxruntime = _import_onnxruntime()
-        self.runtime = f"onnxruntime {onnxruntime.__version__}"
+        onnxruntime = _import_for(device)
+        self.runtime = _name(onnxruntime, device)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -51,11 +68,18 @@ class OrtSession:
         try:
             # Only the provider that is wanted: an absent one prints errors to the terminal.
             self._session = onnxruntime.InferenceSession(
-                str(path), sess_options=options, providers=["CPUExecutionProvider"]
+                str(path), sess_options=options, providers=[PROVIDERS[device]]
             )
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(f"{path}: ONNX Runtime cannot load this file: {first_line}") from error
+        # Where CUDA or cuDNN cannot be loaded, it goes on with the CPU of its own accord.
+        if self._session.get_providers()[0] != PROVIDERS[device]:
+            raise XrayError(
+                f"--device {device}: {PROVIDERS[device]} does not start, {self._session.get_providers()[0]} "
+                "would have run instead; see that nvidia-smi shows a GPU, and that this onnxruntime-gpu "
+                "finds the CUDA and cuDNN that it needs"
+            )
         # A fixed batch size: int8-dynamic scales a batch's activations together.
         self._one_by_one = self._session.get_inputs()[0].shape[0] == 1
 
@@ -67,6 +91,16 @@ class OrtSession:
         return ModelOutput.join(names, parts)
 
 
-def open_sessions(path: Path, *, threads: int, count: int) -> list[OrtSession]:
+def runtime_name(device: str = CPU) -> str:
+    """Return what runs a model, with its version, and where that is not the CPU. Raises XrayError."""
+    return _name(_import_onnxruntime(), device)
+
+
+def _name(onnxruntime: Any, device: str) -> str:
+    name = f"onnxruntime {onnxruntime.__version__}"
+    return name if device == CPU else f"{name}, {device.upper()}"
+
+
+def open_sessions(path: Path, *, threads: int, count: int, device: str = CPU) -> list[OrtSession]:
     """Load an ONNX file made by xray-export `count` times."""
-    return [OrtSession(path, threads=threads) for _ in range(count)]
+    return [OrtSession(path, threads=threads, device=device) for _ in range(count)]

@@ -69,7 +69,7 @@ class OpenVinoSession:
 
     def __init__(self, request: Any, manifest: ModelManifest) -> None:
         self.manifest = manifest
-        self.runtime = RUNTIMES["openvino"].installed()  # __version__ is that of a build
+        self.runtime = runtime_name()  # __version__ is that of a build
         self._request = request
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
@@ -81,6 +81,11 @@ class OpenVinoSession:
             # The tensors are views of memory that the next image overwrites.
             rows.append([self._request.get_tensor(name).data.copy() for name in names])
         return ModelOutput.join(names, rows)
+
+
+def runtime_name(device: str = "cpu") -> str:
+    """Return what runs a model, with its version."""
+    return RUNTIMES["openvino"].installed()
 
 
 def open_sessions(path: Path, *, threads: int, count: int) -> list[OpenVinoSession]:

@@ -12,11 +12,12 @@ from typing import Final
 
 from xray_infer.errors import SourceError
 from xray_infer.limits import Limits
+from xray_infer.object_store import local_path
 from xray_infer.sources import Request, Source
 from xray_infer.sources.archive import HEAD_FOR_ARCHIVES, archive_format
 from xray_infer.sources.folder import open_file, open_folder, open_glob
 from xray_infer.sources.path_list import STANDARD_INPUT, ListSource
-from xray_infer.sources.remote import local_path, open_uri
+from xray_infer.sources.remote import open_uri
 from xray_infer.sources.tar_archive import open_tar
 from xray_infer.sources.zip_archive import open_zip
 

@@ -18,9 +18,10 @@ from typing import Final, Protocol, cast
 
 from xray_infer.errors import SourceError
 from xray_infer.magic import image_format
+from xray_infer.object_store import is_uri, local_path
 from xray_infer.sources import Item
 from xray_infer.sources.folder import FileItem
-from xray_infer.sources.remote import UriItem, is_uri, local_path
+from xray_infer.sources.remote import UriItem
 
 STANDARD_INPUT: Final = "-"
 

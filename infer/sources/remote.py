@@ -1,33 +1,24 @@
 """Objects in a store that fsspec reaches by URI: s3://, gs://, memory:// and others. Needs `[remote]`.
 
-A store is walked as a folder is, one level's listing in memory at a time, and each object is read by one
-bounded request. fsspec loads on first use; a store's own package (s3fs, gcsfs) is fsspec's to import.
+A store is walked as a folder is, and each object is read by one bounded request. S3 is listed in pages; of
+other stores memory holds the names of one folder, at each level.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any
 
-from xray_infer.errors import ImageError, ReadError, SourceError, XrayError, extra_for
+from xray_infer.errors import ImageError, ReadError, SourceError, XrayError
 from xray_infer.limits import Limits
 from xray_infer.magic import HEAD_BYTES
+from xray_infer.object_store import connect, is_uri, list_level, mark, store_errors, without_secrets
 from xray_infer.sources import Item, Request
 from xray_infer.sources.archive import HEAD_FOR_ARCHIVES, archive_format
 from xray_infer.sources.listing import OUTSIDE, FailedItem, Listing, Tally
 from xray_infer.sources.pattern import Pattern, States, below, everything, has_wildcard, split_wild
 from xray_infer.sources.selection import is_input, leads_outside
-
-_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_FILE: Final = "file://"
-_PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/@]*@")
-
-# What stores call a mark of the content, and of its last change, in the order of trust.
-_CONTENT_KEYS: Final = ("ETag", "etag", "md5Hash", "generation", "content_settings.content_md5")
-_CHANGE_KEYS: Final = ("LastModified", "last_modified", "updated", "mtime", "created")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +49,21 @@ class RemoteItem:
         """Read the first `count` bytes. Raises ReadError."""
         if self.size == 0:  # a store answers a range of nothing with an error
             return b""
-        with _store_errors(ReadError, "cannot be fetched"):
+        with store_errors(ReadError, "cannot be fetched"):
             data: bytes = self.files.cat_file(self.path, start=0, end=count)
             return data
 
 
 @dataclass(frozen=True, slots=True)
 class UriItem:
-    """One object by its URI, looked up only when it is read; its name is the URI."""
+    """One object by its URI, looked up only when it is read; its name is the URI without what is secret."""
 
-    name: str
+    uri: str
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Name it."""
+        object.__setattr__(self, "name", without_secrets(self.uri))
 
     def stamp(self) -> str:
         """Return what `RemoteItem.stamp` would; empty when the store does not answer."""
@@ -87,12 +83,12 @@ class UriItem:
         return found.read(limits)
 
     def _find(self) -> RemoteItem:
-        files, path = _connect(self.name)
-        with _store_errors(ReadError, "cannot be fetched"):
+        files, path = connect(self.uri, SourceError)
+        with store_errors(ReadError, "cannot be fetched"):
             info = files.info(path)
         if info["type"] != "file":
             raise ReadError("a folder, not a file")
-        return RemoteItem(files, path, self.name, info.get("size"), _mark(info))
+        return RemoteItem(files, path, self.name, info.get("size"), mark(info))
 
 
 class RemoteSource(Listing[Item]):
@@ -104,42 +100,45 @@ class RemoteSource(Listing[Item]):
 
     @property
     def location(self) -> str:
-        """The URI, without a password."""
-        return _without_password(self._uri)
+        """The URI as it may be shown."""
+        return without_secrets(self._uri)
 
     def _list(self, tally: Tally) -> Iterator[Item]:
         start = self._pattern.start()
-        with _store_errors(SourceError, f"{self.location}: cannot be listed"):
-            pending = [("", start, self._entries(self._root, "", start, tally))]
+        pending = [("", start, self._entries(self._root, "", start, tally))]
         while pending:
             prefix, states, entries = pending[-1]
-            if not entries:
-                pending.pop()
-                continue
-            entry = entries.pop()
-            if not entry.name.endswith("/"):
-                if not is_input(entry.name, lambda entry=entry: entry.read_start(HEAD_BYTES)):  # type: ignore[misc]
-                    tally.skipped += 1
-                elif leads_outside(entry.name):
-                    yield FailedItem(entry.name, OUTSIDE)
-                else:
-                    yield entry
-                continue
-            inside = self._pattern.step(states, entry.name[len(prefix) : -1])
             try:
-                with _store_errors(ReadError, "a folder that cannot be listed"):
-                    pending.append((entry.name, inside, self._entries(entry.path, entry.name, inside, tally)))
+                entry = self._next(prefix, entries)
             except ReadError as error:
-                yield FailedItem(entry.name[:-1], str(error), transient=True)
-
-    def _entries(self, folder: str, prefix: str, states: States, tally: Tally) -> list[RemoteItem]:
-        """Return what can match, the first last; a folder's name ends in a slash, as in `FolderSource`."""
-        found = []
-        for info in self._files.ls(folder, detail=True):
-            path = info["name"]
-            if path.strip("/") == folder.strip("/"):  # a store's mark of an empty folder
+                pending.pop()
+                yield FailedItem(prefix[:-1], str(error), transient=True)
                 continue
-            last = path.rstrip("/").rsplit("/", 1)[-1]
+            if entry is None:
+                pending.pop()
+            elif entry.name.endswith("/"):
+                inside = self._pattern.step(states, entry.name[len(prefix) : -1])
+                pending.append((entry.name, inside, self._entries(entry.path, entry.name, inside, tally)))
+            elif not is_input(entry.name, lambda entry=entry: entry.read_start(HEAD_BYTES)):  # type: ignore[misc]
+                tally.skipped += 1
+            elif leads_outside(entry.name):
+                yield FailedItem(entry.name, OUTSIDE)
+            else:
+                yield entry
+
+    def _next(self, prefix: str, entries: Iterator[RemoteItem]) -> RemoteItem | None:
+        """Return the next entry, None at the end. Raises SourceError at the root, ReadError in a folder."""
+        kind, what = SourceError, f"{self.location}: cannot be listed"
+        if prefix:
+            kind, what = ReadError, "a folder that cannot be listed"
+        with store_errors(kind, what):
+            return next(entries, None)
+
+    def _entries(self, folder: str, prefix: str, states: States, tally: Tally) -> Iterator[RemoteItem]:
+        """Yield what can match, in order; a folder's name ends in a slash, as in `FolderSource`."""
+        for info in list_level(self._files, folder):
+            path = info["name"]
+            last = path.rsplit("/", 1)[-1]
             inside = self._pattern.step(states, last)
             is_folder = info["type"] == "directory"
             wanted = self._pattern.leads_on(inside) if is_folder else self._pattern.accepts(inside)
@@ -147,9 +146,7 @@ class RemoteSource(Listing[Item]):
                 tally.skipped += 1
             elif wanted:
                 name = f"{prefix}{last}/" if is_folder else f"{prefix}{last}"
-                found.append(RemoteItem(self._files, path, name, info.get("size"), _mark(info)))
-        found.sort(key=lambda entry: entry.name, reverse=True)
-        return found
+                yield RemoteItem(self._files, path, name, info.get("size"), mark(info))
 
     def _nothing_found(self, skipped: int) -> str:
         return f"{self.location}: no images there ({skipped} other files)"
@@ -165,8 +162,8 @@ class ObjectSource:
 
     @property
     def location(self) -> str:
-        """The URI, without a password."""
-        return _without_password(self._uri)
+        """The URI as it may be shown."""
+        return without_secrets(self._uri)
 
     def __iter__(self) -> Iterator[RemoteItem]:
         """Yield the object."""
@@ -177,20 +174,6 @@ class ObjectSource:
         return 1
 
 
-def is_uri(text: str) -> bool:
-    """Say whether the text begins with a scheme and `://`."""
-    return _URI.match(text) is not None
-
-
-def local_path(uri: str) -> str | None:
-    """Return the path of a file:// URI (RFC 8089, percent signs decoded); None for any other."""
-    if not uri.lower().startswith(_FILE):
-        return None
-    from urllib.request import url2pathname  # knows Windows's drives
-
-    return url2pathname(uri[len(_FILE) :].removeprefix("localhost"))
-
-
 def open_uri(request: Request) -> RemoteSource | ObjectSource | None:
     """Return the source if a URI was asked for: an object, all below a path, or a pattern.
 
@@ -198,9 +181,9 @@ def open_uri(request: Request) -> RemoteSource | ObjectSource | None:
     """
     if not is_uri(request.text):
         return None
-    files, path = _connect(request.text)
-    where = _without_password(request.text)
-    with _store_errors(SourceError, f"{where}: cannot be opened"):
+    where = without_secrets(request.text)
+    files, path = connect(request.text, SourceError)
+    with store_errors(SourceError, f"{where}: cannot be opened"):
         is_glob = has_wildcard(path) and not files.exists(path)
         info = {} if is_glob else files.info(path)
     if is_glob:
@@ -209,51 +192,8 @@ def open_uri(request: Request) -> RemoteSource | ObjectSource | None:
     if info["type"] == "directory":
         return RemoteSource(request.text, files, path, everything(recursive=request.recursive))
     name = path.rstrip("/").rsplit("/", 1)[-1]
-    item = RemoteItem(files, path, name, info.get("size"), _mark(info))
-    with _store_errors(SourceError, f"{where}: cannot be opened"):
+    item = RemoteItem(files, path, name, info.get("size"), mark(info))
+    with store_errors(SourceError, f"{where}: cannot be opened"):
         if archive_format(item.read_start(HEAD_FOR_ARCHIVES)):
             raise SourceError(f"{where}: an archive in a store cannot be read in place; download it first")
     return ObjectSource(request.text, item)
-
-
-def _connect(uri: str) -> tuple[Any, str]:
-    """Return the file system of a URI and the path there. Raises SourceError, MissingExtraError."""
-    with extra_for(uri[: uri.index("://") + 3], "remote"):
-        from fsspec.core import url_to_fs
-    with _store_errors(SourceError, f"{_without_password(uri)}: cannot be opened"):
-        # Without its cache of listings, which would hold every name, and show a store as it once was.
-        files, path = url_to_fs(uri, use_listings_cache=False)
-    return files, path
-
-
-@contextmanager
-def _store_errors(kind: type[XrayError], what: str) -> Iterator[None]:
-    """Turn an error of a store's package into one of ours, in one line.
-
-    Each package raises a family of its own (botocore's, aiohttp's, Google's), which cannot be named without
-    loading it: this is the one place where every Exception of foreign code is taken for the store's answer.
-    """
-    try:
-        yield
-    except XrayError as error:
-        if isinstance(error, kind):
-            raise
-        raise kind(f"{what}: {error}") from error
-    except FileNotFoundError as error:
-        raise kind(f"{what}: no such object, folder or bucket") from error
-    except PermissionError as error:
-        raise kind(f"{what}: access denied; check the credentials") from error
-    except Exception as error:
-        lines = str(error).splitlines()
-        raise kind(f"{what}: {lines[0] if lines else type(error).__name__}") from error
-
-
-def _mark(info: dict[str, Any]) -> str:
-    for key in (*_CONTENT_KEYS, *_CHANGE_KEYS):
-        if info.get(key):
-            return f"{info.get('size')} {info[key]}"
-    return ""
-
-
-def _without_password(uri: str) -> str:
-    return _PASSWORD.sub(r"\1@", uri)

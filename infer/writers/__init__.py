@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from xray_infer.atomic import refusal
 from xray_infer.errors import OutputError
-from xray_infer.results import Row
+from xray_infer.results import Tabular
 
 PARTIAL: Final = ".partial"
 STANDARD_OUTPUT: Final = "-"
@@ -35,7 +35,7 @@ class Writer(ABC):
         except OSError as error:
             raise refusal(path, "cannot write there", error) from error
 
-    def write(self, row: Row) -> None:
+    def write(self, row: Tabular) -> None:
         """Write one row."""
         try:
             self._write(row)
@@ -57,7 +57,7 @@ class Writer(ABC):
         """Open `self.partial`. Raises OSError."""
 
     @abstractmethod
-    def _write(self, row: Row) -> None:
+    def _write(self, row: Tabular) -> None:
         """Append a row. Raises OSError."""
 
     @abstractmethod

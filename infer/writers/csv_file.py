@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import Final
 
-from xray_infer.results import COLUMNS, DECIMALS, Row
+from xray_infer.results import COLUMNS, DECIMALS, Tabular
 from xray_infer.writers import Writer
 
 # A spreadsheet runs a cell that begins so as a formula, or strips what hides that
@@ -22,7 +22,7 @@ class CsvWriter(Writer):
         self._quoting = csv.writer(self._stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         self._csv.writerow(COLUMNS)
 
-    def _write(self, row: Row) -> None:
+    def _write(self, row: Tabular) -> None:
         cells = [_cell(value) for value in row.values().values()]
         # Python before 3.13 leaves a lone carriage return unquoted, where readers see the end of a line.
         writer = self._quoting if any("\r" in cell for cell in cells) else self._csv

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from xray_infer.results import Row
+from xray_infer.results import Tabular
 from xray_infer.writers import Writer
 
 
-def to_line(row: Row) -> str:
+def to_line(row: Tabular) -> str:
     """Return one row as a line of JSON, without its newline. A score that is no finite number is null."""
     values = {key: None if value != value else value for key, value in row.values().items()}
     return json.dumps(values, ensure_ascii=False, allow_nan=False)
@@ -20,7 +20,7 @@ class JsonlWriter(Writer):
     def _begin(self) -> None:
         self._stream = self.partial.open("w", newline="\n", encoding="utf-8")
 
-    def _write(self, row: Row) -> None:
+    def _write(self, row: Tabular) -> None:
         self._stream.write(to_line(row) + "\n")
         self._stream.flush()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from xray_infer.errors import extra_for
-from xray_infer.results import COLUMNS, ROW_SCHEMA, Row
+from xray_infer.results import COLUMNS, ROW_SCHEMA, Cells, Tabular
 from xray_infer.writers import Writer
 
 with extra_for("writing Parquet", "parquet"):
@@ -34,9 +34,9 @@ class ParquetWriter(Writer):
         )
         self._stream = self.partial.open("wb")
         self._parquet = pyarrow.parquet.ParquetWriter(self._stream, self._schema, compression="zstd")
-        self._rows: list[dict[str, str | float | int | None]] = []
+        self._rows: list[Cells] = []
 
-    def _write(self, row: Row) -> None:
+    def _write(self, row: Tabular) -> None:
         self._rows.append(row.values())
         if len(self._rows) == ROWS_A_GROUP:
             self._write_group()
