@@ -1,5 +1,5 @@
 """`python -m xray_infer` is `xray-infer`."""
 
-from xray_infer.cli import main
+from xray_infer.cli import entry
 
-main(prog_name="xray-infer")
+entry()

@@ -5,88 +5,26 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from xray_infer import __version__
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import OutputError
-from xray_infer.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS
 from xray_infer.native_output import hide_native_output
+from xray_infer.options import METHOD_CHOICES, OVERLAY_CHOICES, Options, with_options
 from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
 
 if TYPE_CHECKING:
     from xray_infer.artifacts.opening import WantedArtifacts
     from xray_infer.engine import Engine
-    from xray_infer.limits import Limits
     from xray_infer.runs.job import Job
-
-Command = Callable[..., Any]
+    from xray_infer.shards.job import ShardJob
+    from xray_infer.shards.opening import WantedShards
 
 EXIT_SOME_FAILED = 1
-RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", "auto")
-# Names in `heatmaps.methods.METHODS` and `sources.selection.OVERLAY_SUFFIXES`, which load numpy.
-METHOD_CHOICES = ("gradcam", "occlusion")
-OVERLAY_CHOICES = ("jpeg", "png")
-MEGA = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The command line, as given; None where a default depends on something else."""
-
-    source: str | None
-    from_list: str | None
-    recursive: bool
-    out: str | None
-    restart: bool
-    watch: bool
-    quiet: bool
-    format: str | None
-    runtime: str | None
-    model: Path | None
-    heatmap: Path | None
-    heatmap_for: str | None
-    heatmap_format: str | None
-    heatmap_method: str | None
-    heatmap_raw: bool
-    dicom_out: Path | None
-    report: Path | None
-    workers: int | None
-    threads: int
-    batch_size: int
-    isolate: bool
-    time_limit: float
-    min_confidence: float
-    ood_threshold: float | None
-    max_megapixels: float
-    max_file_mb: float
-    max_members: int
-    max_archive_mb: float
-    max_ratio: float
-
-    def limits(self) -> Limits:
-        """Return the bounds in their own units."""
-        from xray_infer.limits import Limits
-
-        return Limits(
-            max_pixels=round(self.max_megapixels * MEGA),
-            max_file_bytes=round(self.max_file_mb * MEGA),
-            max_members=self.max_members,
-            max_archive_bytes=round(self.max_archive_mb * MEGA),
-            max_compression_ratio=self.max_ratio,
-        )
-
-
-def limit_option(name: str, default: float, text: str) -> Callable[[Command], Command]:
-    """Return an option for a bound, a positive number."""
-    kind: Any = click.IntRange(1) if isinstance(default, int) else click.FloatRange(0, min_open=True)
-    return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
 @click.command(
@@ -95,127 +33,23 @@ def limit_option(name: str, default: float, text: str) -> Callable[[Command], Co
     f"--out. {RESEARCH_NOTICE}",
     context_settings={"auto_envvar_prefix": "XRAY_INFER", "help_option_names": ["-h", "--help"]},
 )
-@click.argument("source", required=False)
-@click.option("--from-list", metavar="FILE", help="Read paths from FILE, one a line; - is standard input.")
-@click.option("--recursive/--no-recursive", default=True, show_default=True, help="Search sub-folders.")
-@click.option(
-    "--out", metavar="FILE", help="Results: .csv, .jsonl or .parquet; - is JSON Lines on standard output."
-)
-@click.option("--restart", is_flag=True, help="Start over, and forget what an unfinished run has done.")
-@click.option("--watch", is_flag=True, help="Keep running, and classify files as they arrive.")
-@click.option("--quiet", is_flag=True, help="No progress and no summary.")
-@click.option("--format", type=click.Choice(["onnx", "tflite"]), help="Default: onnx.")
-@click.option(
-    "--runtime",
-    type=click.Choice(RUNTIME_CHOICES),
-    help="Default: onnxruntime, or litert for tflite. auto: the fastest here, measured once and remembered.",
-)
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    help="Model file, or a name from --list-models. Default: fine_tuning.",
-)
-@click.option("--list-models", is_flag=True, help="List the models that ship, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="With --list-models: print JSON.")
-@click.option(
-    "--heatmap",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Draw a heat map over each image, at its own size, in DIR: NAME.heatmap.jpg.",
-)
-@click.option(
-    "--heatmap-for",
-    type=click.Choice(["predicted", *CLASS_NAMES, "all"]),
-    help="The class it speaks for, NAME.covid.heatmap.jpg; all: three files in one colour scale, to compare. "
-    "Default: predicted, the most probable.",
-)
-@click.option("--heatmap-format", type=click.Choice(OVERLAY_CHOICES), help="Default: jpeg; png is slower.")
-@click.option(
-    "--heatmap-method",
-    type=click.Choice(METHOD_CHOICES),
-    help="gradcam comes with the answer; occlusion is sharper, and 170 passes an image. Default: gradcam.",
-)
-@click.option(
-    "--heatmap-raw", is_flag=True, help="Also keep the maps themselves, of all classes: NAME.heatmap.npz."
-)
-@click.option(
-    "--dicom-out",
-    type=click.Path(path_type=Path),
-    help="Folder for a heat map (Secondary Capture) and a Structured Report per DICOM image.",
-)
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    metavar="FILE.html",
-    help="A page with counts, all images and their heat maps; pictures go to FILE_files.",
-)
-@click.option(
-    "--min-confidence",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Below it the label is 'uncertain'.",
-)
-@click.option(
-    "--ood-threshold",
-    type=click.FloatRange(0),
-    help="Out-of-distribution score above which an image is rejected; inf: never. Default: the model's own.",
-)
-@click.option("--workers", type=click.IntRange(1, 256), help="Default: one per processor.")
-@click.option(
-    "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of each worker's model."
-)
-@click.option("--batch-size", type=click.IntRange(1, 64), default=1, show_default=True, help="Images a pass.")
-@click.option("--isolate", is_flag=True, help="Decode in processes of their own: a crash costs one file.")
-@limit_option(
-    "--time-limit", DEFAULT_DECODE_SECONDS, "With --isolate: seconds that decoding one file may take."
-)
-@limit_option("--max-megapixels", DEFAULT_LIMITS.max_pixels / MEGA, "Of one image.")
-@limit_option("--max-file-mb", DEFAULT_LIMITS.max_file_bytes / MEGA, "Of one image, unpacked.")
-@limit_option("--max-members", DEFAULT_LIMITS.max_members, "Of an archive.")
-@limit_option("--max-archive-mb", DEFAULT_LIMITS.max_archive_bytes / MEGA, "Of all members, unpacked.")
-@limit_option("--max-ratio", DEFAULT_LIMITS.max_compression_ratio, "Of unpacked over packed size.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(__version__)
+@with_options
 def main(list_models: bool, as_json: bool, debug: bool, **given: Any) -> None:
     """Classify chest X-rays as covid, pneumonia or normal.
 
     SOURCE is a folder, an image file, a quoted pattern ('scans/**/*.png'), a zip or tar archive, or a URI
     (s3://bucket/scans). Every image gets a row in the results, also when it cannot be read. A run that was
-    interrupted goes on when the same command is given again.
+    interrupted goes on when the same command is given again. `xray-infer merge` makes one file of shards.
     """
     options = Options(**given)
     context = click.get_current_context()
     sources = sum((list_models, options.source is not None, options.from_list is not None))
     if sources != 1:
         raise click.UsageError("give one of SOURCE, --from-list or --list-models", context)
-    for unfit, message in (
-        (as_json and not list_models, "--json goes with --list-models"),
-        (options.watch and options.from_list is not None, "--watch goes with a folder, not with --from-list"),
-        (
-            options.watch and options.out in (None, "-"),
-            "--watch needs a file for its results: add --out r.csv",
-        ),
-        (options.restart and options.out in (None, "-"), "--restart goes with --out FILE"),
-        (
-            options.report is not None and options.out in (None, "-"),
-            "--report goes with a file of results: add --out results.csv",
-        ),
-        *(
-            (
-                bool(given[name]) and options.heatmap is None,
-                f"--{name.replace('_', '-')} goes with --heatmap DIR",
-            )
-            for name in ("heatmap_for", "heatmap_format", "heatmap_raw")
-        ),
-        (
-            options.heatmap_method is not None
-            and (options.heatmap, options.report, options.dicom_out) == (None, None, None),
-            "--heatmap-method goes with --heatmap DIR, --report FILE or --dicom-out DIR",
-        ),
-    ):
-        if unfit:
-            raise click.UsageError(message, context)
+    if as_json and not list_models:
+        raise click.UsageError("--json goes with --list-models", context)
+    for problem in options.problems():
+        raise click.UsageError(problem, context)
     with one_line_errors("xray-infer", debug=debug):
         if list_models:
             click.echo(_shipped_models(as_json=as_json))
@@ -241,6 +75,7 @@ def run(options: Options) -> int:
     from xray_infer.writers import find_writer
 
     limits = options.limits()
+    shards = _wanted_shards(options) if options.shards else None
     source = open_source(
         options.source, from_list=options.from_list, recursive=options.recursive, limits=limits
     )
@@ -250,10 +85,12 @@ def run(options: Options) -> int:
         if len(first) > 1:
             raise OutputError(f"{source.location} has more than one image: add --out results.csv")
         items = iter(first)
-    elif options.out != "-":
+    elif options.out != "-" and not shards:
         find_writer(Path(options.out))
     cv2.setNumThreads(1)  # the workers are the parallelism
     workers = options.workers or default_workers()
+    if shards and shards.ray:
+        workers = options.workers or max(1, int(shards.ray.actor_cpus))
     wanted = Wanted(options.model, options.format, options.runtime)
     model, runtime = select_model(wanted, workers=workers, report=say)
     engine_options = EngineOptions(
@@ -264,19 +101,66 @@ def run(options: Options) -> int:
         ood_threshold=options.ood_threshold,
         min_confidence=options.min_confidence,
         isolate_s=options.time_limit if options.isolate else None,
+        device=options.device,
     )
+    if shards:
+        from xray_infer.shards.job import ShardJob
+        from xray_infer.shards.opening import settings_of
+        from xray_infer.shards.store import Store
+
+        settings = settings_of(shards, model, runtime, engine_options, source)
+        _tell_device(options, settings.fingerprint["runtime"])
+        with stop_on_signals() as stop:
+            shard_job = ShardJob(
+                settings,
+                Store(settings.out),
+                model,
+                source,
+                items,
+                stop,
+                Progress(lambda: shard_job.images, quiet=options.quiet),
+                shards.make(),
+                shards.size,
+            )
+            return _to_shards(shard_job, options)
     out = Path(options.out or "")
     artifacts = open_artifacts(_wanted_artifacts(options), out, model, engine_options)
     with (
         Engine(model, engine_options, runtime=runtime, on_classified=artifacts.on_classified()) as engine,
         stop_on_signals() as stop,
     ):
+        _tell_device(options, engine.maker.runtime)
         count = (lambda: None) if options.watch else source.count
         quiet = options.quiet or options.out is None
         job = Job(engine, source, items, stop, Progress(count, quiet=quiet), artifacts.all, artifacts.page)
         if options.out is None:
             return _show_one(engine, job)
         return _to_output(job, options)
+
+
+def _tell_device(options: Options, runtime: str) -> None:
+    """Say what really runs, where more than the CPU was asked for."""
+    if options.device != "cpu":
+        say(f"device: {options.device}, by {runtime}")
+
+
+def _to_shards(job: ShardJob, options: Options) -> int:
+    """Run the job into its folder or store, tell how it went, and return the exit status."""
+    try:
+        job.run(restart=options.restart)
+    finally:
+        job.progress.clear()
+        if not job.finished:
+            of = f" of {job.count:,}" if job.count else ""
+            say(f"{job.done:,}{of} shards are finished in {job.store.location}; the same command goes on")
+    if not options.quiet:
+        for line in job.told():
+            say(line)
+        if job.finished:
+            say(f"results: {job.count:,} shards in {job.store.location}; for one file: xray-infer merge")
+    if not job.finished:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if job.summary.unread else 0
 
 
 def _to_output(job: Job, options: Options) -> int:
@@ -331,6 +215,23 @@ def _shipped_models(*, as_json: bool) -> str:
     return f"{table(models)}\n{RESEARCH_NOTICE}"
 
 
+def _wanted_shards(options: Options) -> WantedShards:
+    """Return what is to be made of shards. Raises MissingExtraError for what it needs."""
+    from xray_infer.shards.on_ray import RayOptions
+    from xray_infer.shards.opening import WantedShards
+
+    gpus = options.actor_gpus
+    if gpus is None:
+        gpus = 1.0 if options.device == "cuda" else 0.0
+    cpus = 1.0 if options.actor_cpus is None else options.actor_cpus
+    ray = RayOptions(options.ray_address, options.actors, cpus, gpus) if options.engine == "ray" else None
+    wanted = WantedShards(
+        options.out or "", options.source or "", options.shard_size, options.shard_format, ray
+    )
+    wanted.check()
+    return wanted
+
+
 def _wanted_artifacts(options: Options) -> WantedArtifacts:
     """Return what is to be made beside the rows."""
     from xray_infer.artifacts.opening import WantedArtifacts
@@ -348,3 +249,12 @@ def _wanted_artifacts(options: Options) -> WantedArtifacts:
             method,
         )
     return WantedArtifacts(method, overlays, options.dicom_out, options.report)
+
+
+def entry() -> None:
+    """Run `xray-infer`; its first word may be `merge`. A folder of that name is ./merge."""
+    if sys.argv[1:2] == ["merge"]:
+        from xray_infer.shards.command import merge_command
+
+        merge_command(sys.argv[2:], prog_name="xray-infer merge")
+    main(prog_name="xray-infer")

@@ -38,16 +38,28 @@ class Progress:
 
     def update(self, summary: Summary, *, reused: int) -> None:
         """Show how far the run is, unless it was just shown. `reused` rows came from an earlier run."""
-        now = time.monotonic()
-        if self._quiet or now - self._shown < (
-            SECONDS_BETWEEN_FRAMES if self._terminal else SECONDS_BETWEEN_LINES
-        ):
+        if not self._is_time():
             return
-        self._shown = now
         if self._count:
             threading.Thread(target=self._find_all, args=(self._count,), daemon=True).start()
             self._count = None
-        text = progress_line(summary, reused=reused, count=self._all, seconds=now - self._started)
+        seconds = time.monotonic() - self._started
+        self._show(progress_line(summary, reused=reused, count=self._all, seconds=seconds))
+
+    def listing(self, count: int) -> None:
+        """Show how many inputs are listed so far, unless it was just shown."""
+        if self._is_time():
+            self._show(f"{count:,} images listed")
+
+    def _is_time(self) -> bool:
+        now = time.monotonic()
+        pause = SECONDS_BETWEEN_FRAMES if self._terminal else SECONDS_BETWEEN_LINES
+        if self._quiet or now - self._shown < pause:
+            return False
+        self._shown = now
+        return True
+
+    def _show(self, text: str) -> None:
         self._stream.write(f"\r{text}{_TO_END}" if self._terminal else f"{text}\n")
         self._stream.flush()
 

@@ -95,7 +95,7 @@ def find_writer(path: Path) -> type[Writer]:
     if path.suffix.lower() not in WRITERS:
         raise OutputError(f"{path}: cannot write this format; use one of {', '.join(WRITERS)}")
     if path.is_dir():
-        raise OutputError(f"{path}: is a folder; give --out a file name")
+        raise OutputError(f"{path}: is a folder; give --out a file name, or {path}{os.sep} for shards")
     module, name = WRITERS[path.suffix.lower()]
     writer: type[Writer] = getattr(importlib.import_module(module), name)
     return writer

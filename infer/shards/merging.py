@@ -1,0 +1,115 @@
+"""Shards to one file of results, its rows in the order of the source.
+
+Shards are read once, one at a time; rows wait on disk in stretches of the listing, and each stretch is
+sorted in memory. No more than MOST_STRETCHES files are open.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from xray_infer.errors import OutputError, extra_for
+from xray_infer.results import COLUMNS, ROW_SCHEMA, StoredRow
+from xray_infer.runs.record import write_record
+from xray_infer.shards import FORMATS, PLAN, RECORD, Shard
+from xray_infer.shards.inputs import digest, number_of
+from xray_infer.shards.store import Store
+from xray_infer.writers import find_writer
+
+LEAST_STRETCH: Final = 20_000
+MOST_STRETCHES: Final = 200
+
+
+def merge(store: Store, out: Path) -> int:
+    """Write all rows of a finished run to `out`, and return their number.
+
+    The record goes beside it, as beside any file of results. Raises OutputError for a run that is not
+    finished or not whole, and for a file that cannot be written.
+    """
+    plan, record = store.read_json(PLAN), store.read_json(RECORD)
+    if plan is None or record is None:
+        raise OutputError(f"{store.location}: no shards of xray-infer there")
+    if not record.get("finished"):
+        done = record.get("beside_the_rows", {}).get("shards_finished", 0)
+        raise OutputError(
+            f"{store.location}: {done:,} of {plan['shards']:,} shards were finished when last told; "
+            "give the command that makes them again"
+        )
+    if record["row_schema"] != ROW_SCHEMA:
+        raise OutputError(f"{store.location}: rows of another version of xray-infer; merge them with that")
+    count, form = int(plan["shards"]), str(plan["fingerprint"]["shard_format"])
+    if form not in FORMATS:
+        raise OutputError(f"{store.where(PLAN)}: shards of an unknown format, {form}")
+    images = record["counts"]["images"]
+    stretch = max(LEAST_STRETCH, -(-images // MOST_STRETCHES))
+    writer_of = find_writer(out)
+    if not out.absolute().parent.is_dir():
+        raise OutputError(f"{out}: there is no such folder")
+    with tempfile.TemporaryDirectory(prefix=".xray-infer-", dir=out.absolute().parent) as temporary:
+        folder = Path(temporary)
+        with ExitStack() as stack:
+            stretches = [
+                stack.enter_context(open(folder / f"stretch-{index}", "wb"))
+                for index in range(-(-images // stretch))
+            ]
+            for number in range(count):
+                for place, cells in _numbered(store, Shard(number, count), form, folder):
+                    stretches[place // stretch].write(json.dumps([place, cells]).encode("ascii") + b"\n")
+        written = 0
+        with writer_of(out) as writer:
+            for index in range(len(stretches)):
+                with open(folder / f"stretch-{index}", "rb") as stream:
+                    rows = sorted((json.loads(line) for line in stream), key=lambda row: row[0])
+                for place, cells in rows:
+                    if place != written:
+                        raise OutputError(f"{store.location}: row {written:,} is missing or there twice")
+                    writer.write(StoredRow(cells))
+                    written += 1
+            if written != images:
+                raise OutputError(f"{store.location}: {written:,} rows; the record tells of {images:,}")
+            writer.finish()
+    write_record(out, {**record, "results": out.name})
+    return written
+
+
+def _numbered(store: Store, shard: Shard, form: str, folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield a shard's rows with their places in the listing. Raises OutputError when they do not fit."""
+    again = "give the command that makes them again"
+    inputs, counts = store.read(shard.inputs), store.read_json(shard.counts)
+    name = shard.rows(form)
+    lines = (inputs or b"").splitlines(keepends=True)
+    if inputs is None or counts is None or counts["inputs_sha256"] != digest(lines):
+        raise OutputError(f"{store.where(name)}: not of the inputs that are listed now; {again}")
+    local = folder / name
+    store.fetch(name, local)
+    if local.stat().st_size != counts["rows_bytes"]:
+        raise OutputError(f"{store.where(name)}: {local.stat().st_size:,} bytes, not as it was made; {again}")
+    rows = _READERS[form](local)
+    places = 0
+    for line, cells in zip(lines, rows, strict=False):
+        places += 1
+        yield number_of(line), {column: cells[column] for column in COLUMNS}
+    if places != counts["images"] or places != len(lines):
+        raise OutputError(f"{store.where(name)}: {places:,} rows for {len(lines):,} inputs; {again}")
+    local.unlink()
+
+
+def _parquet_rows(path: Path) -> list[dict[str, Any]]:
+    with extra_for("reading Parquet", "parquet"):
+        parquet = importlib.import_module("pyarrow.parquet")
+    rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    return rows
+
+
+def _jsonl_rows(path: Path) -> list[dict[str, Any]]:
+    with open(path, encoding="utf-8", newline="\n") as stream:
+        return [json.loads(line) for line in stream]
+
+
+_READERS: Final = {"parquet": _parquet_rows, "jsonl": _jsonl_rows}

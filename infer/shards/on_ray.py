@@ -1,0 +1,151 @@
+"""The engine `ray`: Ray Data deals shards to a pool of actors, each with one model; needs `[ray]`.
+
+Ray starts what dies: an actor without end, and a shard that was lost with one RETRIES times, so that an input
+that kills even a process of its own ends the run and not the cluster. Nothing but shards' keys and counts
+goes through Ray: pixels and rows pass between the workers and the stores alone.
+
+References: Ray's documentation of Dataset.map_batches, ActorPoolStrategy and of fault tolerance of actors.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from xray_infer.errors import XrayError, extra_for
+from xray_infer.shards import Shard
+from xray_infer.shards.work import NO_STAGES, Made, Make, Settings, ShardWorker
+
+RETRIES: Final = 10
+_KEY: Final = "shard"
+_ANSWER: Final = "made"
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """Where and on what: a cluster's address (None: RAY_ADDRESS, or a cluster of this machine alone), the
+    number of actors (None: what the cluster's processors and GPUs hold), processors and GPUs of each."""
+
+    address: str | None = None
+    actors: int | None = None
+    actor_cpus: float = 1
+    actor_gpus: float = 0
+
+
+class _Actor:
+    """What Ray calls with a batch of one shard. May be made anywhere, and again after it died."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self._count = count
+        self._error = ""
+        try:
+            self._worker = ShardWorker(settings)
+        except XrayError as error:
+            self._error = str(error)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        made = []
+        for number in batch[_KEY]:
+            if self._error:
+                made.append(Made(int(number), {}, NO_STAGES, self._error, fatal=True))
+            else:
+                made.append(self._worker.make(Shard(int(number), self._count)))
+        return {_ANSWER: [json.dumps(asdict(one)) for one in made]}
+
+
+def check_ray() -> None:
+    """Raise MissingExtraError without Ray."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a hospital's machine reports to nobody
+    with extra_for("--engine ray", "ray"):
+        import ray.data  # noqa: F401
+
+
+def make_on_ray(options: RayOptions) -> Make:
+    """Return the engine; a cluster of this machine alone ends with it."""
+
+    def make(settings: Settings, shards: Sequence[Shard], stopped: Callable[[], bool]) -> Iterator[Made]:
+        import ray
+
+        _connect(options)
+        try:
+            yield from _answers(settings, shards, options, stopped)
+        finally:
+            ray.shutdown()
+
+    return make
+
+
+def _connect(options: RayOptions) -> None:
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        ray.init(
+            address=options.address,
+            include_dashboard=None if options.address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        where = options.address or "this machine"
+        raise XrayError(f"--engine ray: no cluster at {where}: {first_line}; see `ray status`") from error
+
+
+def _answers(
+    settings: Settings, shards: Sequence[Shard], options: RayOptions, stopped: Callable[[], bool]
+) -> Iterator[Made]:
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    numbers = [{_KEY: shard.number} for shard in shards]
+    found = ray.data.from_items(numbers, override_num_blocks=len(numbers)).map_batches(
+        _Actor,
+        fn_constructor_args=(settings, shards[0].count),
+        batch_size=1,
+        compute=ActorPoolStrategy(size=min(len(shards), options.actors or _actors_that_fit(options))),
+        num_cpus=options.actor_cpus,
+        num_gpus=options.actor_gpus or None,
+        max_restarts=-1,
+        max_task_retries=RETRIES,
+    )
+    rows = found.iter_rows()
+    try:
+        for row in rows:
+            yield Made(**json.loads(row[_ANSWER]))
+            if stopped():
+                return
+    except ray.exceptions.ActorDiedError as error:
+        raise XrayError(
+            f"--engine ray: actors died {RETRIES} times over one shard: {_gist(error)}; "
+            "see `ray logs`, and give each more memory or fewer --workers"
+        ) from error
+
+
+def _actors_that_fit(options: RayOptions) -> int:
+    """Return how many actors the cluster's processors and GPUs hold now. Raises XrayError for none."""
+    import ray
+
+    have = ray.cluster_resources()
+    fits = [have.get("CPU", 0) // options.actor_cpus if options.actor_cpus else float("inf")]
+    if options.actor_gpus:
+        fits.append(have.get("GPU", 0) // options.actor_gpus)
+    count = int(min(fits))
+    if count < 1:
+        raise XrayError(
+            f"--engine ray: an actor wants {options.actor_cpus:g} processors and {options.actor_gpus:g} GPUs; "
+            f"the cluster has {have.get('CPU', 0):g} and {have.get('GPU', 0):g}"
+        )
+    return count
+
+
+def _gist(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
