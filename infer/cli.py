@@ -109,7 +109,6 @@ def run(options: Options) -> int:
         from xray_infer.shards.store import Store
 
         settings = settings_of(shards, model, runtime, engine_options, source)
-        _tell_device(options, settings.fingerprint["runtime"])
         with stop_on_signals() as stop:
             shard_job = ShardJob(
                 settings,
@@ -150,9 +149,10 @@ def _to_shards(job: ShardJob, options: Options) -> int:
         job.run(restart=options.restart)
     finally:
         job.progress.clear()
-        if not job.finished:
-            of = f" of {job.count:,}" if job.count else ""
-            say(f"{job.done:,}{of} shards are finished in {job.store.location}; the same command goes on")
+        if job.count and not job.finished:
+            so_far = f"{job.done:,} of {job.count:,} shards are finished"
+            say(f"{so_far} in {job.store.location}; the same command goes on from there")
+    _tell_device(options, job.settings.fingerprint["runtime"])  # no worker makes rows by another
     if not options.quiet:
         for line in job.told():
             say(line)

@@ -137,8 +137,8 @@ OPTIONS: Final = (
     click.option(
         "--out",
         metavar="FILE",
-        help="Results: .csv, .jsonl or .parquet; - is JSON Lines on standard output; a folder with a slash at "
-        "its end, or a URI, gets shards, for `xray-infer merge`.",
+        help="Results: .csv, .jsonl or .parquet; - is JSON Lines on standard output; a folder with a slash "
+        "at its end, or a URI, gets shards, for `xray-infer merge`.",
     ),
     click.option("--restart", is_flag=True, help="Start over, and forget what an earlier run has done."),
     click.option("--watch", is_flag=True, help="Keep running, and classify files as they arrive."),
@@ -147,7 +147,8 @@ OPTIONS: Final = (
     click.option(
         "--runtime",
         type=click.Choice(RUNTIME_CHOICES),
-        help="Default: onnxruntime, or litert for tflite. auto: the fastest here, measured once and remembered.",
+        help="Default: onnxruntime, or litert for tflite. auto: the fastest here, measured once and "
+        "remembered.",
     ),
     click.option(
         "--model",
@@ -165,8 +166,8 @@ OPTIONS: Final = (
     click.option(
         "--heatmap-for",
         type=click.Choice(["predicted", *CLASS_NAMES, "all"]),
-        help="The class it speaks for, NAME.covid.heatmap.jpg; all: three files in one colour scale, to compare. "
-        "Default: predicted, the most probable.",
+        help="The class it speaks for, NAME.covid.heatmap.jpg; all: three files in one colour scale, to "
+        "compare. Default: predicted, the most probable.",
     ),
     click.option(
         "--heatmap-format", type=click.Choice(OVERLAY_CHOICES), help="Default: jpeg; png is slower."
@@ -174,7 +175,8 @@ OPTIONS: Final = (
     click.option(
         "--heatmap-method",
         type=click.Choice(METHOD_CHOICES),
-        help="gradcam comes with the answer; occlusion is sharper, and 170 passes an image. Default: gradcam.",
+        help="gradcam comes with the answer; occlusion is sharper, and 170 passes an image. "
+        "Default: gradcam.",
     ),
     click.option(
         "--heatmap-raw", is_flag=True, help="Also keep the maps themselves, of all classes: NAME.heatmap.npz."
@@ -200,7 +202,8 @@ OPTIONS: Final = (
     click.option(
         "--ood-threshold",
         type=click.FloatRange(0),
-        help="Out-of-distribution score above which an image is rejected; inf: never. Default: the model's own.",
+        help="Out-of-distribution score above which an image is rejected; inf: never. "
+        "Default: the model's own.",
     ),
     click.option("--workers", type=click.IntRange(1, 256), help="Default: one per processor."),
     click.option(
@@ -226,17 +229,13 @@ OPTIONS: Final = (
     click.option(
         "--ray-address",
         metavar="ADDRESS",
-        help="Of a Ray cluster. Default: RAY_ADDRESS, or this machine alone.",
+        help="Of a Ray cluster. Default: RAY_ADDRESS, or this machine.",
     ),
-    click.option(
-        "--actors", type=click.IntRange(1), help="Of Ray, a model each. Default: what it has room for."
-    ),
+    click.option("--actors", type=click.IntRange(1), help="Of Ray, a model each. Default: what has room."),
     click.option(
         "--actor-cpus", type=click.FloatRange(0), help="Processors of an actor, and its workers. Default: 1."
     ),
-    click.option(
-        "--actor-gpus", type=click.FloatRange(0), help="GPUs of an actor. Default: 1 with cuda, else 0."
-    ),
+    click.option("--actor-gpus", type=click.FloatRange(0), help="GPUs of one. Default: 1 with cuda, else 0."),
     click.option(
         "--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Images a shard, about."
     ),

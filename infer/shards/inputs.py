@@ -2,9 +2,10 @@
 
     [number, "name", "stamp", "kind", place]
 
-`number` counts the listing from 0 on; `kind` and `place` say where the bytes are: a `file` at an absolute path,
-an `object` at [path in the source's store, size], a `uri`, or what is known to be unusable: `failed` with
-[reason, whether another run may find it well]. A line is ASCII: lone surrogates in names survive it.
+`number` counts the listing from 0 on; `kind` and `place` say where the bytes are: a `file` at an absolute
+path, which every machine must see, an `object` at [path in the source's store, size], a `uri`; or that there
+are none: a `folder` that cannot be listed, or `failed` with [reason, whether another run may find it well].
+A line is ASCII: lone surrogates in names survive it.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from xray_infer.shards.work import Made, Make, Settings
 from xray_infer.sources import Item, Source
 
 PLAN_VERSION: Final = 1
-# A store that fails now and then costs these shards, and another run makes them; one that is away ends the run.
+# A store that fails now and then costs shards, which another run makes; one that is away ends the run.
 MOST_FAILED: Final = 10
 
 

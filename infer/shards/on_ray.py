@@ -114,8 +114,7 @@ def _answers(
         compute=ActorPoolStrategy(size=min(len(shards), options.actors or _actors_that_fit(options))),
         num_cpus=options.actor_cpus,
         num_gpus=options.actor_gpus or None,
-        max_restarts=-1,
-        max_task_retries=RETRIES,
+        ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
     )
     rows = found.iter_rows()
     try:
@@ -141,8 +140,8 @@ def _actors_that_fit(options: RayOptions) -> int:
     count = int(min(fits))
     if count < 1:
         raise XrayError(
-            f"--engine ray: an actor wants {options.actor_cpus:g} processors and {options.actor_gpus:g} GPUs; "
-            f"the cluster has {have.get('CPU', 0):g} and {have.get('GPU', 0):g}"
+            f"--engine ray: an actor needs {options.actor_cpus:g} processors and {options.actor_gpus:g} "
+            f"GPUs; the cluster has {have.get('CPU', 0):g} and {have.get('GPU', 0):g}"
         )
     return count
 

@@ -1,8 +1,8 @@
 """The unit of work: the inputs of one shard to its rows, by the local engine, on whatever machine.
 
-A worker marks a shard before it begins. One that finds the mark takes it that whoever began was killed, perhaps
-by one of the inputs, and decodes in a process of its own (`xray_infer.isolation`): what kills a decoder is a
-row then.
+A worker marks a shard before it begins. One that finds the mark takes it that whoever began was killed,
+perhaps by one of the inputs, and decodes in a process of its own (`xray_infer.isolation`): what kills a
+decoder is a row then.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ class ShardWorker(Closing):
         different = differences(planned, here)
         if different:
             raise XrayError(
-                f"a worker would give other rows than planned: {different}; install the same versions everywhere"
+                f"a worker would give other rows than planned: {different}; "
+                "install the same versions everywhere"
             )
 
     def _make(self, shard: Shard) -> Made:
