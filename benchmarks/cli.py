@@ -11,6 +11,7 @@ from xray_infer.benchmarks import folder_commands, model_commands, run_commands
 from xray_infer.benchmarks.comparison.command import compare_command
 from xray_infer.benchmarks.peers.command import peers_command
 from xray_infer.benchmarks.report.command import report_command
+from xray_infer.benchmarks.shards import command as shard_commands
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import DefaultGroup
 
@@ -28,5 +29,11 @@ def main() -> None:
 
 
 OWN = (compare_command, report_command, peers_command)
-for command in (*run_commands.COMMANDS, *OWN, *model_commands.COMMANDS, *folder_commands.COMMANDS):
+for command in (
+    *run_commands.COMMANDS,
+    *OWN,
+    *model_commands.COMMANDS,
+    *folder_commands.COMMANDS,
+    *shard_commands.COMMANDS,
+):
     main.add_command(command)

@@ -101,7 +101,9 @@ def test_two_slashes_in_a_row_are_a_folder_without_a_name(bucket):
 
 def test_a_listing_in_many_pages_is_that_of_one(bucket, monkeypatch):
     """Folders and files come in one order, also where a page ends between them."""
-    keys = [f"{stem}{tail}" for stem in ("a", "a-", "a0", "ü", "z") for tail in ("/x.png", ".png", "/y/z.png")]
+    keys = [
+        f"{stem}{tail}" for stem in ("a", "a-", "a0", "ü", "z") for tail in ("/x.png", ".png", "/y/z.png")
+    ]
     for key in keys:
         bucket.pipe(f"films/pages/{key}", PNG)
     whole = names("s3://films/pages")

@@ -85,8 +85,8 @@ def _connect(options: RayOptions) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         ray.init(
-            address=options.address,
-            include_dashboard=None if options.address else False,
+            address=options.address or os.environ.get("RAY_ADDRESS") or "local",
+            include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )

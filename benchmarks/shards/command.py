@@ -1,0 +1,87 @@
+"""`xray-bench`: the commands that measure runs into shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.terminal import one_line_errors, say
+
+
+@click.command("engines")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--images", type=click.IntRange(2), default=2000, show_default=True, help="One in ten is bad.")
+@click.option("--shard-size", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def engines_command(folder: Path, images: int, shard_size: int, rounds: int, debug: bool) -> None:
+    """Classify good and bad inputs by the local engine and by Ray: identical rows, throughput, overhead."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.benchmarks.shards.engines import compare_engines, engines_table
+
+        times = compare_engines(folder, images=images, shard_size=shard_size, rounds=rounds, report=say)
+        click.echo(engines_table(times, images=images))
+        click.echo(
+            f"\nThe same {images:,} rows from all, byte for byte, after `xray-infer merge`. Inputs are "
+            f"FOLDER's images, one in ten bad; shards of {shard_size}; {rounds} interleaved rounds, medians "
+            f"(min-max). {describe_machine()} {RESEARCH_NOTICE}"
+        )
+
+
+@click.command("kills")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--images", type=click.IntRange(2), default=600, show_default=True, help="One in ten is bad.")
+@click.option("--shard-size", type=click.IntRange(1), default=25, show_default=True)
+@click.option("--runs", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def kills_command(folder: Path, images: int, shard_size: int, runs: int, seed: int, debug: bool) -> None:
+    """Kill actors and drivers at random, give the command again, and count rows lost, doubled and changed."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.shards.kills import kills_table, survive_kills
+
+        found = survive_kills(folder, images=images, shard_size=shard_size, runs=runs, seed=seed, report=say)
+        click.echo(kills_table(found))
+        click.echo(f"\n{images:,} inputs in shards of about {shard_size}, two actors, seed {seed}.")
+
+
+@click.command("objects")
+@click.option(
+    "--objects",
+    "counts",
+    type=click.IntRange(1),
+    multiple=True,
+    default=(1000, 10_000, 100_000),
+    show_default=True,
+)
+@click.option(
+    "--engine",
+    "engines",
+    type=click.Choice(["local", "ray"]),
+    multiple=True,
+    default=("ray",),
+    show_default=True,
+)
+@click.option("--model", type=click.Path(path_type=Path), help="Model file.  [default: the one that ships]")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def objects_command(
+    counts: tuple[int, ...], engines: tuple[str, ...], model: Path | None, debug: bool
+) -> None:
+    """List and classify small objects of an S3 on the loopback interface; the driver's peak memory."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.benchmarks.shards.objects import measure_objects, objects_table
+
+        runs = []
+        for one in measure_objects(counts, engines, model=model, report=say):
+            runs.append(one)
+            say(f"  {one}")
+        click.echo(objects_table(runs))
+        click.echo(f"\nmoto's server, one flat prefix. {describe_machine()} {RESEARCH_NOTICE}")
+
+
+COMMANDS: Final = (engines_command, kills_command, objects_command)

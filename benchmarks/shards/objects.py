@@ -1,0 +1,90 @@
+"""Many small objects in an S3 on the loopback interface, listed and classified: the driver's peak memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from xray_infer.benchmarks.commands import run_command
+from xray_infer.benchmarks.shards.loopback import loopback
+from xray_infer.benchmarks.shards.planted import command, merge_command, on_ray
+from xray_infer.terminal import Report
+
+ENGINES: Final[Mapping[str, Sequence[str | int]]] = {"local": ("--workers", 2), "ray": on_ray(2)}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One run: its objects and engine, the driver's seconds and peak memory, and what came of the rows."""
+
+    objects: int
+    engine: str
+    seconds: float
+    peak_mb: float
+    rows: int
+    names: int
+    unread: int
+
+
+def measure_objects(
+    counts: Sequence[int], engines: Sequence[str], *, model: Path | None, report: Report
+) -> Iterator[Listed]:
+    """Classify each number of objects by each engine, and yield each run as it ends."""
+    chosen = () if model is None else ("--model", str(model))
+    with tempfile.TemporaryDirectory() as scratch, loopback(counts) as variables, environment(variables):
+        for count in counts:
+            for engine in engines:
+                report(f"{count:,} objects, {engine}")
+                out = f"s3://results/{count}-{engine}/"
+                done = run_command(
+                    command(f"s3://films/{count}", out, *ENGINES[engine], *chosen), accepted=(0, 1)
+                )
+                merged = Path(scratch, "merged.jsonl")
+                run_command(merge_command(out, merged))
+                with merged.open(encoding="utf-8") as stream:
+                    rows = [json.loads(line) for line in stream]
+                yield Listed(
+                    count,
+                    engine,
+                    done.seconds,
+                    done.peak_mb,
+                    len(rows),
+                    len({row["path"] for row in rows}),
+                    sum(row["status"] == "error" for row in rows),
+                )
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for this process and those that it starts."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def objects_table(runs: Sequence[Listed]) -> str:
+    """Return Markdown."""
+    lines = [
+        "| objects | engine | rows | different names | could not be read | seconds | objects/s "
+        "| driver's peak memory, MB |",
+        "|---" * 8 + "|",
+    ]
+    lines += [
+        f"| {one.objects:,} | {one.engine} | {one.rows:,} | {one.names:,} | {one.unread:,} "
+        f"| {one.seconds:.0f} | {one.objects / one.seconds:.1f} | {one.peak_mb:.0f} |"
+        for one in runs
+    ]
+    return "\n".join(lines)
