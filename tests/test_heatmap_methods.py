@@ -6,12 +6,12 @@ import pytest
 from xray_infer.benchmarks.explain.contenders import find_method
 from xray_infer.benchmarks.explain.rise import Rise
 from xray_infer.benchmarks.explain.shifted import Shifted
-from xray_infer.cli import METHOD_CHOICES
 from xray_infer.engine import Classified
 from xray_infer.errors import DataError
 from xray_infer.heatmaps.fills import FILLS
 from xray_infer.heatmaps.methods import METHODS
 from xray_infer.heatmaps.occlusion import AT_ONCE, Occlusion, log_odds, logits
+from xray_infer.options import METHOD_CHOICES
 from xray_infer.results import RowMaker, Rules
 from xray_infer.runtimes import ModelOutput, find_model
 

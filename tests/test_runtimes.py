@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from specimens import example_manifest
 
-from xray_infer import cli
+from xray_infer import cli, options
 from xray_infer.decode import decode
 from xray_infer.errors import ModelError
 from xray_infer.manifest import METHODS, READERS
@@ -98,7 +98,7 @@ def test_the_rows_say_which_runtime_answered(tiny_onnx, tmp_path):
 
 
 def test_the_command_offers_every_runtime():
-    assert (*RUNTIMES, "auto") == cli.RUNTIME_CHOICES
+    assert (*RUNTIMES, "auto") == options.RUNTIME_CHOICES
 
 
 def test_a_formats_default_comes_first():

@@ -5,7 +5,7 @@
     inputs/KEY.jsonl        the inputs of a shard, one a line: see `inputs`
     rows-KEY.parquet        its rows, in the order of its inputs; or .jsonl
     counts/KEY.json         the mark that it is finished: what it is made of, and what it came to
-    attempts/KEY            a shard that was begun and is not finished
+    attempts/KEY            how often a shard was begun that is not finished
     run.json                the record of the run; `finished` is true once every shard is
 
 KEY is 00007-of-00100. An input belongs to the shard that a hash of its name says, in every run alike.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.object_store import without_secrets
 from xray_infer.terminal import one_line_errors, say
 
 
@@ -16,19 +15,15 @@ from xray_infer.terminal import one_line_errors, say
 )
 @click.argument("shards")
 @click.option(
-    "--out",
-    required=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Results: .csv, .jsonl or .parquet.",
+    "--out", required=True, metavar="FILE", help="Results: .csv, .jsonl or .parquet; a path or a URI."
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def merge_command(shards: str, out: Path, debug: bool) -> None:
+def merge_command(shards: str, out: str, debug: bool) -> None:
     """Make one file of the results in SHARDS, a folder or a URI, its rows in the order of the source."""
     with one_line_errors("xray-infer merge", debug=debug):
         from xray_infer.shards.merging import merge
         from xray_infer.shards.store import Store
 
         count = merge(Store(shards), out)
-        say(f"results: {count:,} rows in {out}")
+        say(f"results: {count:,} rows in {without_secrets(out)}")
         say(RESEARCH_NOTICE)

@@ -70,13 +70,13 @@ class ShardJob:
             folder = Path(temporary)
             if not self._list(folder / "listing"):
                 return
-            self.count = plan["shards"] if plan else max(1, math.ceil(self.images / self.shard_size))
+            count = plan["shards"] if plan else max(1, math.ceil(self.images / self.shard_size))
             if not plan:
                 self.store.put(self.model.path, self.settings.model)
                 self.store.write_json(
-                    PLAN,
-                    {"plan": PLAN_VERSION, "fingerprint": self._fingerprint(), "shards": self.count},
+                    PLAN, {"plan": PLAN_VERSION, "fingerprint": self._fingerprint(), "shards": count}
                 )
+            self.count = count
             self._write_record()
             dealt = folder / "dealt"
             dealt.mkdir()

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.errors import OutputError, extra_for
+from xray_infer.object_store import is_uri
 from xray_infer.results import COLUMNS, ROW_SCHEMA, StoredRow
-from xray_infer.runs.record import write_record
+from xray_infer.runs.record import SUFFIX, write_record
 from xray_infer.shards import FORMATS, PLAN, RECORD, Shard
 from xray_infer.shards.inputs import digest, number_of
 from xray_infer.shards.store import Store
@@ -26,12 +27,25 @@ LEAST_STRETCH: Final = 20_000
 MOST_STRETCHES: Final = 200
 
 
-def merge(store: Store, out: Path) -> int:
-    """Write all rows of a finished run to `out`, and return their number.
+def merge(store: Store, out: str) -> int:
+    """Write all rows of a finished run to `out`, a path or a URI, and return their number.
 
     The record goes beside it, as beside any file of results. Raises OutputError for a run that is not
     finished or not whole, and for a file that cannot be written.
     """
+    if not is_uri(out):
+        return _merge_to_file(store, Path(out))
+    place, _, name = out.rpartition("/")
+    target = Store(place)
+    with tempfile.TemporaryDirectory(prefix="xray-infer-") as temporary:
+        local = Path(temporary, name)
+        count = _merge_to_file(store, local)
+        for path in (local, local.with_name(name + SUFFIX)):
+            target.put(path, path.name)
+    return count
+
+
+def _merge_to_file(store: Store, out: Path) -> int:
     plan, record = store.read_json(PLAN), store.read_json(RECORD)
     if plan is None or record is None:
         raise OutputError(f"{store.location}: no shards of xray-infer there")
@@ -46,7 +60,7 @@ def merge(store: Store, out: Path) -> int:
     count, form = int(plan["shards"]), str(plan["fingerprint"]["shard_format"])
     if form not in FORMATS:
         raise OutputError(f"{store.where(PLAN)}: shards of an unknown format, {form}")
-    images = record["counts"]["images"]
+    images: int = record["counts"]["images"]
     stretch = max(LEAST_STRETCH, -(-images // MOST_STRETCHES))
     writer_of = find_writer(out)
     if not out.absolute().parent.is_dir():

@@ -1,8 +1,9 @@
 """The engine `ray`: Ray Data deals shards to a pool of actors, each with one model; needs `[ray]`.
 
-Ray starts what dies: an actor without end, and a shard that was lost with one RETRIES times, so that an input
-that kills even a process of its own ends the run and not the cluster. Nothing but shards' keys and counts
-goes through Ray: pixels and rows pass between the workers and the stores alone.
+Ray Data starts actors that die again, and gives their shards to others, both without end (its defaults,
+max_restarts=-1 and max_task_retries=-1, are what is wanted here): how often a shard may be begun is counted
+where it is begun, see `work`. Nothing but shards' keys and counts goes through Ray: pixels and rows pass
+between the workers and the stores alone.
 
 References: Ray's documentation of Dataset.map_batches, ActorPoolStrategy and of fault tolerance of actors.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -20,9 +23,10 @@ from xray_infer.errors import XrayError, extra_for
 from xray_infer.shards import Shard
 from xray_infer.shards.work import NO_STAGES, Made, Make, Settings, ShardWorker
 
-RETRIES: Final = 10
 _KEY: Final = "shard"
 _ANSWER: Final = "made"
+CONNECT_S: Final = 10.0
+_HOST_AND_PORT: Final = re.compile(r"[\w.-]+:\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +87,19 @@ def _connect(options: RayOptions) -> None:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
+    address = options.address or os.environ.get("RAY_ADDRESS") or "local"
     try:
+        if _HOST_AND_PORT.fullmatch(address):  # where nobody listens Ray ends the process
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
         ray.init(
-            address=options.address or os.environ.get("RAY_ADDRESS") or "local",
+            address=address,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        where = options.address or "this machine"
-        raise XrayError(f"--engine ray: no cluster at {where}: {first_line}; see `ray status`") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise XrayError(f"--engine ray: no cluster at {address}: {_gist(error)}; see `ray status`") from error
 
 
 def _answers(
@@ -111,22 +117,20 @@ def _answers(
         _Actor,
         fn_constructor_args=(settings, shards[0].count),
         batch_size=1,
-        compute=ActorPoolStrategy(size=min(len(shards), options.actors or _actors_that_fit(options))),
+        compute=ActorPoolStrategy(
+            size=min(len(shards), options.actors or _actors_that_fit(options)),
+            max_tasks_in_flight_per_actor=1,  # a shard takes long: none waits behind another in the end
+        ),
         num_cpus=options.actor_cpus,
         num_gpus=options.actor_gpus or None,
-        ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
     )
-    rows = found.iter_rows()
     try:
-        for row in rows:
+        for row in found.iter_rows():
             yield Made(**json.loads(row[_ANSWER]))
             if stopped():
                 return
-    except ray.exceptions.ActorDiedError as error:
-        raise XrayError(
-            f"--engine ray: actors died {RETRIES} times over one shard: {_gist(error)}; "
-            "see `ray logs`, and give each more memory or fewer --workers"
-        ) from error
+    except (ray.exceptions.ActorDiedError, ray.exceptions.RaySystemError) as error:
+        raise XrayError(f"--engine ray: the cluster went away: {_gist(error)}; see `ray status`") from error
 
 
 def _actors_that_fit(options: RayOptions) -> int:

@@ -2,7 +2,7 @@
 
 A worker marks a shard before it begins. One that finds the mark takes it that whoever began was killed,
 perhaps by one of the inputs, and decodes in a process of its own (`xray_infer.isolation`): what kills a
-decoder is a row then.
+decoder is a row then. What still kills its workers, such as want of memory, is told after MOST_ATTEMPTS.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Made:
 # Makes shards, in any order; what an engine is. `Job.stop` is looked at between them.
 Make = Callable[[Settings, Sequence[Shard], Callable[[], bool]], Iterator[Made]]
 
+MOST_ATTEMPTS: Final = 10
 NO_STAGES: Final[dict[str, float]] = {}
 
 
@@ -114,8 +115,15 @@ class ShardWorker(Closing):
             )
 
     def _make(self, shard: Shard) -> Made:
-        if not self._store.exists(shard.attempt):
-            self._store.write(shard.attempt, b"begun\n")
+        begun = int(self._store.read(shard.attempt) or 0)
+        if begun >= MOST_ATTEMPTS:
+            self._store.remove(shard.attempt)
+            raise XrayError(
+                f"{self._store.where(shard.inputs)}: {begun} workers died of these inputs, perhaps for "
+                "want of memory: give fewer --workers, or less at --max-megapixels"
+            )
+        self._store.write(shard.attempt, str(begun + 1).encode())
+        if not begun:
             return self._classify(shard, self._engine)
         careful = replace(
             self._settings.options, isolate_s=self._settings.options.isolate_s or DEFAULT_DECODE_SECONDS

@@ -18,7 +18,7 @@ from typing import Final, Protocol, cast
 
 from xray_infer.errors import SourceError
 from xray_infer.magic import image_format
-from xray_infer.object_store import is_uri, local_path
+from xray_infer.object_store import connect, is_uri, local_path, store_errors, without_secrets
 from xray_infer.sources import Item
 from xray_infer.sources.folder import FileItem
 from xray_infer.sources.remote import UriItem
@@ -35,6 +35,28 @@ class _Bytes(Protocol):
         ...
 
 
+class _Remote:
+    """A list in a store; see `xray_infer.object_store`."""
+
+    def __init__(self, uri: str) -> None:
+        self._what = f"--from-list {without_secrets(uri)}"
+        files, path = connect(uri, SourceError)
+        with store_errors(SourceError, self._what):
+            self._stream = files.open(path, "rb")
+
+    def read1(self, size: int, /) -> bytes:
+        """Return the next bytes. Raises SourceError."""
+        with store_errors(SourceError, self._what):
+            data: bytes = self._stream.read(size)
+            return data
+
+    def __enter__(self) -> _Remote:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stream.close()
+
+
 class ListSource:
     """Every path of a list, in its order, as often as it stands there; see `Source`.
 
@@ -48,6 +70,9 @@ class ListSource:
         """Raises SourceError when there is no such list."""
         self._listed_in = listed_in
         self._spent = False
+        self._once = False
+        if is_uri(listed_in):
+            return
         try:
             found = None if listed_in == STANDARD_INPUT else os.stat(listed_in)
         except OSError as error:
@@ -58,7 +83,9 @@ class ListSource:
 
     @property
     def location(self) -> str:
-        """The list's absolute path, or `-`."""
+        """The list's absolute path, its URI as it may be shown, or `-`."""
+        if is_uri(self._listed_in):
+            return without_secrets(self._listed_in)
         return STANDARD_INPUT if self._listed_in == STANDARD_INPUT else os.path.abspath(self._listed_in)
 
     def __iter__(self) -> Iterator[Item]:
@@ -85,6 +112,8 @@ class ListSource:
             raise SourceError(f"--from-list {self._listed_in}: {error.strerror}") from error
 
     def _open(self) -> AbstractContextManager[_Bytes]:
+        if is_uri(self._listed_in):
+            return _Remote(self._listed_in)
         if self._listed_in != STANDARD_INPUT:
             return open(self._listed_in, "rb")
         if sys.stdin is None:

@@ -1,0 +1,148 @@
+"""The engine `ray`: the rows of the local engine, whoever dies. One cluster of this machine a command."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+from loopback_s3 import SECRET, served
+from sharded import infer, merged, plant, poisoned, start
+
+from xray_infer.benchmarks.shards.kills import actors_of
+from xray_infer.cli import main
+
+pytest.importorskip("ray.data", reason="the extra [ray] is not installed")
+pytest.importorskip("s3fs")
+
+RAY = ("--engine", "ray", "--actors", 2)
+
+
+@pytest.fixture
+def films(tmp_path, xray):
+    return plant(tmp_path / "films", xray)
+
+
+@pytest.fixture
+def whole(films, tiny_onnx, tmp_path) -> bytes:
+    infer(films, "--model", tiny_onnx, "--out", tmp_path / "whole.csv")
+    return (tmp_path / "whole.csv").read_bytes()
+
+
+def finished(out):
+    return len(list(out.glob("counts/*.json")))
+
+
+def test_actors_make_the_same_rows_out_of_s3_and_into_it(films, tiny_onnx, tmp_path, monkeypatch):
+    with served(monkeypatch) as files:
+        for path in sorted(films.rglob("*.*")):
+            if path.exists() and path.name.isprintable():
+                files.pipe(f"films/x/{path.relative_to(films).as_posix()}", path.read_bytes())
+        # Another engine has no part in what rows depend on: the second run finds nothing to do.
+        arguments = ("s3://films/x", "--model", tiny_onnx, "--out", "s3://results/run/", "--shard-size", 5)
+        process = start(*arguments, *RAY)
+        told = process.communicate()[1]
+        assert process.returncode == 1, told
+        assert "28 images in " in told
+        assert SECRET not in told
+        rows = merged("s3://results/run/", tmp_path / "m.csv")
+        infer("s3://films/x", "--model", tiny_onnx, "--out", tmp_path / "r.csv")
+        assert rows == (tmp_path / "r.csv").read_bytes()
+        assert "28 rows are from an earlier run" in infer(*arguments).stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds actors in /proc")
+def test_killed_actors_and_drivers_lose_and_double_nothing(films, whole, tiny_onnx, tmp_path):
+    out = tmp_path / "s"
+    arguments = (films, "--model", tiny_onnx, "--out", f"{out}/", "--shard-size", 1, "--quiet", *RAY)
+    chance = random.Random(3)
+    process = start(*arguments)
+    for victim in ("actor", "driver"):
+        before = finished(out)
+        while process.poll() is None and finished(out) <= before:
+            time.sleep(0.01)
+        assert process.poll() is None
+        pids = list(actors_of(process.pid)) if victim == "actor" else [process.pid]
+        os.kill(chance.choice(pids), signal.SIGKILL)
+        if victim == "driver":
+            process.wait()
+            assert 0 < finished(out) < 30
+            process = start(*arguments)
+    told = process.communicate()[1]
+    assert process.returncode == 1, told
+    assert merged(out, tmp_path / "m.csv") == whole
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_an_input_that_kills_its_actor_becomes_a_row(films, tiny_onnx, tmp_path):
+    (films / "poison.png").write_bytes((films / "film000.png").read_bytes() + b"POISON")
+    out = tmp_path / "s"
+    arguments = (films, "--model", tiny_onnx, "--out", f"{out}/", "--shard-size", 5, "--quiet")
+    process = start(*arguments, "--engine", "ray", "--actors", 1, PYTHONPATH=poisoned(tmp_path))
+    told = process.communicate()[1]
+    assert process.returncode == 1, told
+    rows = [json.loads(line) for line in merged(out, tmp_path / "m.jsonl").decode().splitlines()]
+    assert len(rows) == 31
+    assert {row["path"]: row["reason"] for row in rows}["poison.png"] == "the decoder crashed: SIGSEGV"
+
+
+def test_ctrl_c_ends_after_a_shard_and_says_how_to_go_on(films, tiny_onnx, tmp_path, heeds_interrupts):
+    out = tmp_path / "s"
+    for number in range(150):
+        (films / f"more{number}.png").write_bytes((films / "film000.png").read_bytes())
+    infer(films, "--model", tiny_onnx, "--out", tmp_path / "whole.csv")
+    arguments = (films, "--model", tiny_onnx, "--out", f"{out}/", "--shard-size", 1, *RAY)
+    process = start(*arguments)
+    while process.poll() is None and finished(out) < 3:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate()[1]
+    assert process.returncode == 130, told
+    assert f"shards are finished in {out}; the same command goes on from there\n" in told
+    assert infer(*arguments[: -len(RAY)]).exit_code == 1  # by the local engine
+    assert merged(out, tmp_path / "m.csv") == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_no_cluster_there_is_one_line(films, tiny_onnx, tmp_path):
+    process = start(
+        films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", *RAY, "--ray-address", "127.0.0.1:1"
+    )
+    told = process.communicate()[1]
+    assert process.returncode == 2
+    assert "xray-infer: --engine ray: no cluster at 127.0.0.1:1: [Errno 111] Connection refused" in told
+
+
+def test_an_actor_that_nothing_has_room_for_is_one_line(films, tiny_onnx, tmp_path):
+    process = start(
+        films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--engine", "ray", "--actor-gpus", 9
+    )
+    told = process.communicate()[1]
+    assert process.returncode == 2
+    assert "an actor needs 1 processors and 9 GPUs; the cluster has " in told
+
+
+def test_without_ray_the_extra_is_named_and_nothing_else_runs(films, tiny_onnx, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "ray"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    given = [films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--engine", "ray"]
+    result = CliRunner().invoke(main, list(map(str, given)))
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "xray-infer: --engine ray needs an extra: pip install 'xray-infer[ray]'\n",
+    )
+    assert not (tmp_path / "s").exists()
+
+
+def test_ray_is_loaded_only_when_it_is_asked_for(films, tiny_onnx, tmp_path):
+    code = (
+        "import sys; from click.testing import CliRunner; from xray_infer.cli import main; "
+        f"CliRunner().invoke(main, {[str(films), '--model', str(tiny_onnx), '--out', f'{tmp_path}/s/']!r}); "
+        "print('ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,415 @@
+"""Shards by the local engine: the rows of one file, finished ones skipped, nothing lost, nothing doubled."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sharded import infer, merged, plant, poisoned, record_of, start
+from specimens import png
+
+from xray_infer.errors import OutputError, SourceError
+from xray_infer.shards import FORMATS, Shard, merging
+from xray_infer.shards import inputs as inputs_module
+from xray_infer.shards.command import merge_command
+from xray_infer.shards.inputs import deal, shard_of, to_line
+from xray_infer.shards.store import Store
+from xray_infer.sources.folder import FileItem
+from xray_infer.sources.remote import UriItem
+
+pytest.importorskip("fsspec")
+pytest.importorskip("pyarrow")
+
+
+@pytest.fixture
+def films(tmp_path, xray) -> Path:
+    return plant(tmp_path / "films", xray)
+
+
+@pytest.fixture
+def whole(films, tiny_onnx, tmp_path) -> bytes:
+    """The rows of one file."""
+    assert infer(films, "--model", tiny_onnx, "--out", tmp_path / "whole.csv").exit_code == 1
+    return (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.fixture
+def shard(films, tiny_onnx, tmp_path):
+    """Run the command into shards of about four images; more options may be given."""
+
+    def run(*options: object):
+        return infer(films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 4, *options)
+
+    return run
+
+
+@pytest.fixture
+def read(monkeypatch) -> list[str]:
+    """The names of the files that were read."""
+    names: list[str] = []
+    really = FileItem.read
+    monkeypatch.setattr(
+        FileItem, "read", lambda item, limits: names.append(item.name) or really(item, limits)
+    )
+    return names
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_merged_shards_are_the_file_that_a_plain_run_writes(films, shard, tiny_onnx, tmp_path, form, suffix):
+    plain = tmp_path / f"plain{suffix}"
+    assert infer(films, "--model", tiny_onnx, "--out", plain).exit_code == 1
+    result = shard("--shard-format", form)
+    assert result.exit_code == 1, result.stderr
+    assert "30 images in " in result.stderr
+    assert f"results: 8 shards in {tmp_path}/s; for one file: xray-infer merge" in result.stderr
+    out = tmp_path / f"merged{suffix}"
+    both = merged(tmp_path / "s", out), plain.read_bytes()
+    if suffix == ".parquet":  # which names its writer's moment nowhere, but is compressed in groups
+        import pyarrow.parquet
+
+        assert pyarrow.parquet.read_table(out).equals(pyarrow.parquet.read_table(plain))
+    else:
+        assert both[0] == both[1]
+    record = json.loads(out.with_name(f"{out.name}.run.json").read_text())
+    assert (record["results"], record["counts"]["images"], record["finished"]) == (out.name, 30, True)
+    assert record["beside_the_rows"] == {"shards": 8, "shards_finished": 8}
+
+
+def test_every_shard_holds_the_inputs_that_its_hash_says(shard, tmp_path):
+    shard("--shard-format", "jsonl")
+    files = sorted((tmp_path / "s").glob("rows-*.jsonl"))
+    assert [path.name for path in files] == [f"rows-{number:05}-of-00008.jsonl" for number in range(8)]
+    assert not list((tmp_path / "s" / "attempts").iterdir())
+    for number in range(8):
+        for line in (tmp_path / "s" / Shard(number, 8).inputs).read_bytes().splitlines():
+            assert shard_of(json.loads(line)[1], 8) == number
+
+
+def test_the_hash_is_the_same_on_every_machine():
+    assert [shard_of(name, 1000) for name in ("a.png", "é.png", "\udce9.png")] == [982, 990, 749]
+
+
+def test_a_finished_run_reads_again_only_what_could_not_be_read(films, shard, whole, read, tmp_path):
+    shard()
+    assert len(read) == 30
+    read.clear()
+    result = shard()
+    again = shard_of("gone.png", 8)
+    assert {shard_of(name, 8) for name in read} == {again}
+    assert f"{30 - len(read)} rows are from an earlier run" in result.stderr
+    os.remove(films / "gone.png")
+    shutil.copy(films / "film000.png", films / "gone.png")
+    read.clear()
+    assert shard().exit_code == 1
+    assert {shard_of(name, 8) for name in read} == {again}
+    read.clear()
+    shard()
+    assert read == []
+    assert merged(tmp_path / "s", tmp_path / "m.csv") != whole
+
+
+def test_what_changed_came_or_went_costs_its_shard(films, shard, tiny_onnx, read, tmp_path, xray):
+    os.remove(films / "gone.png")
+    shard()
+    read.clear()
+    (films / "film003.png").write_bytes(png(255 - xray))
+    (films / "new.png").write_bytes(png(xray))
+    os.remove(films / "text.png")
+    shard()
+    assert {shard_of(name, 8) for name in read} == {
+        shard_of(name, 8) for name in ("film003.png", "new.png", "text.png")
+    }
+    assert infer(films, "--model", tiny_onnx, "--out", tmp_path / "now.csv").exit_code == 1
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == (tmp_path / "now.csv").read_bytes()
+
+
+@pytest.mark.parametrize("harm", ["rows away", "rows cut", "counts away", "inputs away"])
+def test_a_shard_that_was_harmed_is_made_again(shard, whole, read, tmp_path, harm):
+    shard()
+    read.clear()
+    number = shard_of("film000.png", 8)
+    one = Shard(number, 8)
+    place = (
+        tmp_path
+        / "s"
+        / (one.rows("parquet") if "rows" in harm else one.counts if "counts" in harm else one.inputs)
+    )
+    if "cut" in harm:
+        place.write_bytes(place.read_bytes()[:-1])
+    else:
+        place.unlink()
+    result = CliRunner().invoke(merge_command, [f"{tmp_path}/s", "--out", f"{tmp_path}/m.csv"])
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "m.csv").exists()
+    shard()
+    expected = {shard_of("gone.png", 8), *([] if "inputs" in harm else [number])}
+    assert {shard_of(name, 8) for name in read} == expected
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
+
+
+def test_another_kind_of_run_is_refused_until_it_starts_over(shard, whole, tmp_path):
+    shard()
+    for options, difference in (
+        (("--min-confidence", 0.5), "min_confidence was 0.0, is 0.5"),
+        (("--shard-format", "jsonl"), "shard_format was 'parquet', is 'jsonl'"),
+    ):
+        result = shard(*options)
+        assert result.exit_code == 2
+        assert result.stderr == (
+            f"xray-infer: {tmp_path}/s/plan.json: a run of another kind: {difference}; "
+            "give --restart to start it over, or another --out\n"
+        )
+    result = shard("--shard-format", "jsonl", "--restart", "--shard-size", 9)
+    assert result.exit_code == 1
+    rows = sorted(path.name for path in (tmp_path / "s").glob("rows-*"))
+    assert rows == [f"rows-{number:05}-of-00004.jsonl" for number in range(4)]  # and none of before
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"plan": 9}', '{"plan": 1, "fingerprint": 5, "shards": 3}'])
+def test_a_damaged_plan_is_one_line(shard, tmp_path, text):
+    shard()
+    (tmp_path / "s" / "plan.json").write_text(text)
+    result = shard()
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "plan.json: " in result.stderr
+
+
+def test_other_files_beside_the_shards_are_left_alone(shard, tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "mine.txt").write_text("keep")
+    shard()
+    shard("--restart")
+    assert (tmp_path / "s" / "mine.txt").read_text() == "keep"
+
+
+def test_a_signal_ends_between_shards_and_the_next_run_goes_on(shard, whole, tmp_path, stop_after):
+    read = stop_after(12)
+    result = shard()
+    assert result.exit_code == 130
+    done = len(list((tmp_path / "s" / "counts").iterdir()))
+    assert 0 < done < 8
+    assert f"{done} of 8 shards are finished in {tmp_path}/s; the same command goes on from there" in (
+        result.stderr
+    )
+    assert record_of(tmp_path / "s")["finished"] is False
+    refused = CliRunner().invoke(merge_command, [f"{tmp_path}/s", "--out", f"{tmp_path}/m.csv"])
+    assert f"{done} of 8 shards were finished when last told" in refused.stderr
+    first = list(read)
+    read.clear()
+    assert shard().exit_code == 1
+    assert not set(first) & (
+        set(read) - {name for name in read if shard_of(name, 8) == shard_of("gone.png", 8)}
+    )
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
+
+
+def test_a_run_that_is_killed_at_any_moment_loses_and_doubles_nothing(films, whole, tiny_onnx, tmp_path):
+    chance = np.random.default_rng(4)
+    kills = 0
+    for _ in range(6):
+        process = start(films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 2, "--quiet")
+        try:
+            process.wait(timeout=0.5 + chance.random())
+        except subprocess.TimeoutExpired:
+            process.kill()
+            kills += 1
+        process.communicate()
+    assert kills
+    process = start(films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 2, "--quiet")
+    assert process.wait() == 1, process.communicate()
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_an_input_that_kills_the_process_costs_its_row_on_the_next_try(films, tiny_onnx, tmp_path, xray):
+    (films / "poison.png").write_bytes(png(xray) + b"POISON")
+    arguments = (films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 4, "--quiet")
+    path = poisoned(tmp_path)
+    process = start(*arguments, PYTHONPATH=path)
+    process.communicate()
+    assert process.returncode == -signal.SIGSEGV
+    assert [one.name for one in (tmp_path / "s" / "attempts").iterdir()] == [
+        Shard(shard_of("poison.png", 8), 8).key
+    ]
+    process = start(*arguments, PYTHONPATH=path)
+    told = process.communicate()[1]
+    assert process.returncode == 1, told
+    rows = merged(tmp_path / "s", tmp_path / "m.jsonl").decode().splitlines()
+    found = {row["path"]: row["reason"] for row in map(json.loads, rows)}
+    assert len(rows) == len(found) == 31
+    assert found["poison.png"] == "the decoder crashed: SIGSEGV"
+    assert not list((tmp_path / "s" / "attempts").iterdir())
+
+
+def test_a_listing_is_dealt_alike_however_little_memory_it_gets(tmp_path, monkeypatch):
+    names = [f"{number}.png" for number in range(500)]
+    (tmp_path / "listing").write_bytes(
+        b"".join(to_line(n, FileItem(Path(name), name)) for n, name in enumerate(names))
+    )
+    found = []
+    for size in (1 << 20, 300):
+        monkeypatch.setattr(inputs_module, "BUFFER_BYTES", size)
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        deal(tmp_path / "listing", 7, folder)
+        found.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert found[0] == found[1]
+    dealt = [json.loads(line)[1] for data in found[0].values() for line in data.splitlines()]
+    assert sorted(dealt) == sorted(names)
+    assert all(200 < 7 * len(data.splitlines()) < 900 for data in found[0].values())
+
+
+def test_many_stretches_merge_to_the_same_file(shard, whole, tmp_path, monkeypatch):
+    shard()
+    monkeypatch.setattr(merging, "LEAST_STRETCH", 3)
+    monkeypatch.setattr(merging, "MOST_STRETCHES", 1000)
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
+    assert not list(tmp_path.glob(".xray-infer-*"))
+
+
+def test_a_list_keeps_its_order_and_what_stands_twice(films, tiny_onnx, tmp_path, monkeypatch):
+    monkeypatch.chdir(films)
+    listed = tmp_path / "list.txt"
+    listed.write_text("ward b/film004.png\nfilm000.png\nfilm000.png\nnowhere.png\n")
+    infer("--from-list", listed, "--model", tiny_onnx, "--out", tmp_path / "r.csv")
+    result = infer("--from-list", listed, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 2)
+    assert result.exit_code == 1
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == (tmp_path / "r.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "s/", "--heatmap", "maps"], "--heatmap goes with --out FILE; s/ is for shards"),
+        (["--out", "s/", "--report", "p.html"], "--report goes with --out FILE; s/ is for shards"),
+        (["--out", "s/", "--watch"], "--watch goes with --out FILE; s/ is for shards"),
+        (["--out", "memory://x/r.csv", "--dicom-out", "d"], "--dicom-out goes with --out FILE"),
+        (["--out", "s/", "--actors", "2"], "--actors goes with --engine ray"),
+        (
+            ["--out", "r.csv", "--engine", "ray"],
+            "--engine ray makes shards: give --out a folder with a slash",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_for_together(films, options, message):
+    result = infer(films, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_archives_and_credentials_are_refused_before_anything_is_written(tmp_path, films, tiny_onnx):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "films.zip", "w") as archive:
+        archive.write(films / "film000.png", "a.png")
+    result = infer(tmp_path / "films.zip", "--model", tiny_onnx, "--out", f"{tmp_path}/s/")
+    assert result.exit_code == 2
+    assert "a.png: members of an archive cannot be dealt into shards: unpack it" in result.stderr
+    assert not (tmp_path / "s").exists()
+    for uri in ("ftp://me:hidden@host/a.png", "https://host/a.png?X-Amz-Signature=hidden&x=1"):
+        with pytest.raises(SourceError, match="holds a credential") as caught:
+            to_line(0, UriItem(uri))
+        assert "hidden" not in str(caught.value)
+
+
+def test_a_store_that_fails_leaves_nothing_half_and_is_told(shard, whole, tmp_path, monkeypatch):
+    put = Store.put
+
+    def fail_now_and_then(store, local, name):
+        if name == Shard(3, 8).rows("parquet"):
+            raise OutputError(f"{store.where(name)}: cannot be written: no room")
+        put(store, local, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", fail_now_and_then)
+        result = shard()
+    assert result.exit_code == 2
+    last = result.stderr.splitlines()[-1]
+    assert last == (
+        f"xray-infer: 1 of 8 shards could not be made: {tmp_path}/s/rows-00003-of-00008.parquet: "
+        "cannot be written: no room; the same command tries them again"
+    )
+    assert len(list((tmp_path / "s").glob("rows-*"))) == 7
+    assert shard().exit_code == 1
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
+
+
+def test_a_piece_is_whole_or_not_there(tmp_path, monkeypatch):
+    store = Store(str(tmp_path / "s"))
+    store.write("a/b.json", b"old")
+
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store._files), "mv", fail)
+        with pytest.raises(OutputError, match=r"b\.json: cannot be written: "):
+            store.write("a/b.json", b"new")
+    assert store.read("a/b.json") == b"old"
+    assert os.listdir(tmp_path / "s" / "a") == ["b.json"]
+    assert store.read("nothing") is None
+    store.remove("nothing")
+
+
+def test_a_worker_of_other_versions_is_refused(shard, tmp_path, monkeypatch):
+    from xray_infer.shards import work
+
+    really = work.fingerprint_of
+    monkeypatch.setattr(
+        work, "fingerprint_of", lambda *given: {**really(*given), "decoders": {"opencv": "1.0"}}
+    )
+    result = shard()
+    assert result.exit_code == 2
+    assert "a worker would give other rows than planned: decoders was {'opencv':" in result.stderr
+    assert not list((tmp_path / "s").glob("rows-*"))
+
+
+def test_a_folder_without_a_plan_cannot_be_merged(tmp_path):
+    result = CliRunner().invoke(merge_command, [str(tmp_path), "--out", str(tmp_path / "m.csv")])
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"xray-infer merge: {tmp_path}: no shards of xray-infer there\n",
+    )
+
+
+def test_without_fsspec_the_extra_is_named(films, tiny_onnx, tmp_path, monkeypatch):
+    import sys
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "fsspec"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    result = infer(films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("needs an extra: pip install 'xray-infer[remote]'\n")
+
+
+def test_the_second_word_merge_is_a_command(shard, tmp_path):
+    import sys
+
+    shard()
+    command = [sys.executable, "-m", "xray_infer", "merge", f"{tmp_path}/s", "--out", f"{tmp_path}/m.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.startswith(f"results: 30 rows in {tmp_path}/m.csv\n")
+
+
+def test_what_kills_its_workers_again_and_again_is_told(shard, films, tmp_path):
+    os.remove(films / "gone.png")
+    shard()
+    place = tmp_path / "s" / "attempts" / Shard(3, 8).key
+    (tmp_path / "s" / Shard(3, 8).counts).unlink()
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("10")
+    result = shard()
+    assert result.exit_code == 2
+    assert "inputs/00003-of-00008.jsonl: 10 workers died of these inputs" in result.stderr
+    assert shard().exit_code == 1  # and the next run tries it again
+    assert record_of(tmp_path / "s")["beside_the_rows"]["shards_finished"] == 8
