@@ -84,4 +84,28 @@ def objects_command(
         click.echo(f"\nmoto's server, one flat prefix. {describe_machine()} {RESEARCH_NOTICE}")
 
 
-COMMANDS: Final = (engines_command, kills_command, objects_command)
+@click.command("growth")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--images", type=click.IntRange(1), default=10_000_000, show_default=True)
+@click.option("--latency-ms", type=click.FloatRange(0), default=50.0, show_default=True, help="Of the store.")
+@click.option(
+    "--deaths", type=click.FloatRange(0), default=0.05, show_default=True, help="Of each worker, an hour."
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def growth_command(
+    folder: Path, rounds: int, images: int, latency_ms: float, deaths: float, debug: bool
+) -> None:
+    """Measure a run's parts on FOLDER's images, and simulate millions of such images on many workers."""
+    with one_line_errors("xray-bench", debug=debug):
+        from xray_infer.benchmarks.machine import describe_machine
+        from xray_infer.benchmarks.shards.growth import measure_and_simulate
+
+        for part in measure_and_simulate(
+            folder, rounds=rounds, images=images, latency_ms=latency_ms, deaths=deaths, report=say
+        ):
+            click.echo(f"{part}\n")
+        click.echo(f"{rounds} rounds. {describe_machine()} {RESEARCH_NOTICE}")
+
+
+COMMANDS: Final = (engines_command, kills_command, objects_command, growth_command)

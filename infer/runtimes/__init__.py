@@ -150,7 +150,7 @@ class Model:
             raise ModelError(f"{self.path}: {chosen} does not read this file; use {' or '.join(able)}")
         if device not in able[chosen].devices:
             others = ", ".join(one.name for one in RUNTIMES.values() if device in one.devices)
-            raise ModelError(f"--device {device}: {chosen} runs on the CPU only here; use --runtime {others}")
+            raise ModelError(f"--device {device}: {chosen} runs on the CPU only; use --runtime {others}")
         return able[chosen]
 
 

@@ -14,9 +14,7 @@ from xray_infer.terminal import one_line_errors, say
     context_settings={"auto_envvar_prefix": "XRAY_INFER_MERGE", "help_option_names": ["-h", "--help"]},
 )
 @click.argument("shards")
-@click.option(
-    "--out", required=True, metavar="FILE", help="Results: .csv, .jsonl or .parquet; a path or a URI."
-)
+@click.option("--out", required=True, metavar="FILE", help="A path or a URI: .csv, .jsonl or .parquet.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def merge_command(shards: str, out: str, debug: bool) -> None:
     """Make one file of the results in SHARDS, a folder or a URI, its rows in the order of the source."""

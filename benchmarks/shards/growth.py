@@ -1,0 +1,74 @@
+"""`xray-bench growth`: the parts of a run measured here, and what follows from them for many workers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from xray_infer.benchmarks.commands import spread
+from xray_infer.benchmarks.shards.parts import (
+    line_bytes,
+    measure_planning,
+    measure_shards,
+    measure_waiting,
+    planning_table,
+)
+from xray_infer.benchmarks.shards.simulation import Cluster, growth_table, sizes_table, waiting_table
+from xray_infer.sources.folder import FileItem, local_source
+from xray_infer.terminal import Report
+
+THREADS: Final = (1, 2, 3, 4, 6)
+PLANNED: Final = (100_000, 1_000_000)
+PAGE: Final = 1000  # keys of ListObjectsV2
+PAGE_S: Final = 0.1
+# Of a shard, beside its images: three reads, three writes and a removal.
+SHARD_REQUESTS: Final = 7
+START_S: Final = 10.0
+SIZES: Final = (100, 300, 1000, 3000, 10_000)
+
+
+def measure_and_simulate(
+    folder: Path, *, rounds: int, images: int, latency_ms: float, deaths: float, report: Report
+) -> Iterator[str]:
+    """Yield tables and what they were made of, in Markdown."""
+    rates = measure_waiting(folder, (0.0, latency_ms), THREADS, rounds=rounds, report=report)
+    yield f"Images/s on one processor, its objects in memory after a wait:\n\n{waiting_table(rates)}"
+    planned = measure_planning(PLANNED, report)
+    table = planning_table(planned, input_bytes=line_bytes())
+    yield f"Planning, without the store's own time:\n\n{table}"
+    costs = measure_shards(folder, rounds=rounds, report=report)
+    shown = spread([1000 * one for one in costs], 1)
+    yield f"A shard costs {shown} ms here beside its images: actor and planner together."
+    best = max(THREADS, key=lambda count: statistics.median(rates[latency_ms, count]))
+    image_s = 1 / statistics.median(rates[latency_ms, best])
+    few, many = (planned[count] for count in PLANNED)
+    plan_s = (many.seconds - few.seconds) / (PLANNED[1] - PLANNED[0]) * images
+    listing_s = images / PAGE * PAGE_S
+    sizes = [one.path.stat().st_size for one in local_source(folder) if isinstance(one, FileItem)]
+    each_s = statistics.median(costs)
+    cluster = Cluster(
+        images,
+        1000,
+        1,
+        image_s,
+        shard_s=each_s + SHARD_REQUESTS * latency_ms / 1000,
+        hand_out_s=each_s,
+        start_s=START_S,
+        plan_s=plan_s + listing_s,
+        deaths_an_hour=deaths,
+    )
+    mean = statistics.mean(sizes)
+    yield (
+        f"Simulated: {images:,} images of {mean / 1e6:.2f} MB, {images * mean / 1e12:.1f} TB in all. "
+        f"One processor a worker with --workers {best}: {1 / image_s:.1f} images/s, "
+        f"{images * image_s / 3600:,.0f} worker-hours without any loss. Shards of {cluster.shard_size:,}, each "
+        f"{cluster.shard_s:.2f} s beside its images. Planning takes {cluster.plan_s / 60:.0f} minutes, of which "
+        f"{listing_s / 60:.0f} are for {images // PAGE:,} pages. Each worker dies {deaths:g} times an hour."
+        f"\n\n{growth_table(cluster)}"
+    )
+    yield f"The same on 256 workers:\n\n{sizes_table(replace(cluster, workers=256), SIZES)}"
+    often = replace(cluster, workers=256, deaths_an_hour=1.0)
+    yield f"The same where each worker dies once an hour:\n\n{sizes_table(often, SIZES)}"

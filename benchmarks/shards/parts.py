@@ -1,0 +1,171 @@
+"""What a run into shards is made of, measured apart: planning, what a shard costs, waiting for objects."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from xray_infer.benchmarks.commands import CommandRun, run_command
+from xray_infer.benchmarks.shards.planted import command, on_ray
+from xray_infer.engine import Engine, EngineOptions, Task
+from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.shipped import shipped_model
+from xray_infer.sources.folder import FileItem, local_source
+from xray_infer.sources.remote import RemoteItem
+from xray_infer.terminal import Report
+
+OBJECT_BYTES: Final = 1_500_000
+
+
+@dataclass(frozen=True, slots=True)
+class SlowItem:
+    """An image in memory that is there after `wait_s`, as an object of a store is."""
+
+    name: str
+    data: bytes
+    wait_s: float
+
+    def stamp(self) -> str:
+        """Return nothing."""
+        return ""
+
+    def read(self, limits: Limits) -> bytes:
+        """Return the bytes, after a while."""
+        time.sleep(self.wait_s)
+        return self.data
+
+
+def measure_waiting(
+    folder: Path, latencies_ms: Sequence[float], threads: Sequence[int], *, rounds: int, report: Report
+) -> dict[tuple[float, int], list[float]]:
+    """Return images/s on one processor by (latency, threads), round by round, of FOLDER's images."""
+    data = [one.read(DEFAULT_LIMITS) for one in local_source(folder) if isinstance(one, FileItem)]
+    allowed = os.sched_getaffinity(0)
+    rates: dict[tuple[float, int], list[float]] = {}
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        for number in range(rounds):
+            for latency in latencies_ms:
+                for count in threads:
+                    report(f"round {number + 1} of {rounds}: {latency:g} ms, {count} workers")
+                    items = [SlowItem("x", one, latency / 1000) for one in data]
+                    with Engine(shipped_model("onnx"), EngineOptions(workers=count)) as engine:
+                        list(engine.run(Task(item) for item in items[: 2 * count]))
+                        started = time.perf_counter()
+                        list(engine.run(Task(item) for item in items))
+                        rate = len(items) / (time.perf_counter() - started)
+                    rates.setdefault((latency, count), []).append(rate)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    return rates
+
+
+def measure_planning(counts: Sequence[int], report: Report) -> dict[int, CommandRun]:
+    """Plan made-up listings of so many objects in processes of their own; no shard is made."""
+    found = {}
+    for count in counts:
+        report(f"planning {count:,} objects")
+        with tempfile.TemporaryDirectory() as scratch:
+            found[count] = run_command([sys.executable, "-m", __spec__.name, str(count), scratch])
+    return found
+
+
+def measure_shards(folder: Path, *, rounds: int, report: Report) -> list[float]:
+    """Return what a shard costs on Ray beside its images, in seconds: many shards against few, one actor."""
+    images = [one.path for one in local_source(folder) if isinstance(one, FileItem)]
+    smallest = min(images, key=lambda path: path.stat().st_size)
+    costs = []
+    with tempfile.TemporaryDirectory() as scratch:
+        many = Path(scratch, "many")
+        many.mkdir()
+        for number in range(300):
+            os.symlink(smallest.resolve(), many / f"{number:03}{smallest.suffix}")
+        for number in range(rounds):
+            report(f"round {number + 1} of {rounds}: shards of 1 and of 100")
+            seconds = [
+                run_command(
+                    command(many, f"{scratch}/{number}-{size}/", "--shard-size", size, *on_ray(1)),
+                    accepted=(0, 1),
+                ).seconds
+                for size in (1, 100)
+            ]
+            costs.append((seconds[0] - seconds[1]) / (300 - 3))
+    return costs
+
+
+def planning_table(found: dict[int, CommandRun], *, input_bytes: float) -> str:
+    """Return Markdown."""
+    lines = ["| objects | seconds | peak memory, MB |", "|---" * 3 + "|"]
+    lines += [f"| {count:,} | {one.seconds:.1f} | {one.peak_mb:.0f} |" for count, one in found.items()]
+    return "\n".join([*lines, "", f"A line of the listing takes {input_bytes:.0f} bytes."])
+
+
+def made_up(count: int) -> Iterator[RemoteItem]:
+    """Yield objects as a listing of S3 gives them, in its order."""
+    digits = np.random.default_rng(0)
+    for number in range(count):
+        name = f"study{number // 4:08}/series1/{number:010}.dcm"
+        mark = f'{OBJECT_BYTES} "{digits.bytes(16).hex()}"'
+        yield RemoteItem(None, f"bucket/scans/{name}", name, OBJECT_BYTES, mark)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeUpSource:
+    """A `Source` of them."""
+
+    objects: int
+    location: str = "s3://bucket/scans"
+    skipped: int = 0
+
+    def __iter__(self) -> Iterator[RemoteItem]:
+        return made_up(self.objects)
+
+    def count(self) -> int:
+        """Return their number."""
+        return self.objects
+
+
+def plan(count: int, out: Path) -> None:
+    """List and deal so many objects into `out`; whoever makes shards makes none."""
+    from xray_infer.runs.progress import Progress
+    from xray_infer.runs.stopping import Stop
+    from xray_infer.shards.job import ShardJob
+    from xray_infer.shards.opening import WantedShards, settings_of
+    from xray_infer.shards.store import Store
+
+    source, model = MadeUpSource(count), shipped_model("onnx")
+    wanted = WantedShards(f"{out}/", source.location, 1000, "parquet")
+    settings = settings_of(wanted, model, None, EngineOptions(workers=1), source)
+    items: Iterable[RemoteItem] = source
+    job = ShardJob(
+        settings,
+        Store(settings.out),
+        model,
+        source,
+        items,
+        Stop(),
+        Progress(lambda: None, quiet=True),
+        lambda *given: iter(()),
+        wanted.size,
+    )
+    job.run(restart=False)
+
+
+def line_bytes() -> float:
+    """Return the mean length of a line of such a listing."""
+    from xray_infer.shards.inputs import to_line
+
+    lines = [len(to_line(number, item)) for number, item in enumerate(made_up(1000))]
+    return sum(lines) / len(lines)
+
+
+if __name__ == "__main__":
+    plan(int(sys.argv[1]), Path(sys.argv[2]))
