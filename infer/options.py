@@ -233,7 +233,9 @@ OPTIONS: Final = (
     ),
     click.option("--actors", type=click.IntRange(1), help="Of Ray, a model each. Default: what has room."),
     click.option(
-        "--actor-cpus", type=click.FloatRange(0), help="Processors of an actor, and its workers. Default: 1."
+        "--actor-cpus",
+        type=click.FloatRange(0, min_open=True),
+        help="Processors of an actor, and its workers. Default: 1.",
     ),
     click.option("--actor-gpus", type=click.FloatRange(0), help="GPUs of one. Default: 1 with cuda, else 0."),
     click.option(

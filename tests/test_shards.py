@@ -360,6 +360,15 @@ def test_a_piece_is_whole_or_not_there(tmp_path, monkeypatch):
     store.remove("nothing")
 
 
+@pytest.mark.parametrize("name", ["a b", "50%20", "x#y?z", "ü::[1]*"])
+def test_folders_of_any_name(films, tiny_onnx, whole, tmp_path, name):
+    for out in (tmp_path / name, (tmp_path / f"{name}2").as_uri()):
+        assert infer(films, "--model", tiny_onnx, "--out", f"{out}/").exit_code == 1
+        assert merged(out, tmp_path / "m.csv") == whole
+    assert (tmp_path / name / "rows-00000-of-00001.parquet").is_file()
+    assert (tmp_path / f"{name}2" / "run.json").is_file()
+
+
 def test_a_worker_of_other_versions_is_refused(shard, tmp_path, monkeypatch):
     from xray_infer.shards import work
 

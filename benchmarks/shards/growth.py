@@ -64,10 +64,10 @@ def measure_and_simulate(
     yield (
         f"Simulated: {images:,} images of {mean / 1e6:.2f} MB, {images * mean / 1e12:.1f} TB in all. "
         f"One processor a worker with --workers {best}: {1 / image_s:.1f} images/s, "
-        f"{images * image_s / 3600:,.0f} worker-hours without any loss. Shards of {cluster.shard_size:,}, each "
-        f"{cluster.shard_s:.2f} s beside its images. Planning takes {cluster.plan_s / 60:.0f} minutes, of which "
-        f"{listing_s / 60:.0f} are for {images // PAGE:,} pages. Each worker dies {deaths:g} times an hour."
-        f"\n\n{growth_table(cluster)}"
+        f"{images * image_s / 3600:,.0f} worker-hours without any loss. Shards of {cluster.shard_size:,}, "
+        f"each {cluster.shard_s:.2f} s beside its images. Planning takes {cluster.plan_s / 60:.0f} minutes, "
+        f"of which {listing_s / 60:.0f} are for {images // PAGE:,} pages. Each worker dies {deaths:g} times "
+        f"an hour.\n\n{growth_table(cluster)}"
     )
     yield f"The same on 256 workers:\n\n{sizes_table(replace(cluster, workers=256), SIZES)}"
     often = replace(cluster, workers=256, deaths_an_hour=1.0)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from xray_infer.errors import OutputError
+from xray_infer.errors import OutputError, extra_for
 from xray_infer.object_store import connect, is_uri, local_path, store_errors, without_secrets
 
 # An object of these appears when it is whole; elsewhere it is written beside its place and moved there.
@@ -31,12 +31,16 @@ class Store:
     def __init__(self, place: str) -> None:
         """Find a folder's path or a URI. Raises OutputError, and MissingExtraError without fsspec."""
         on_disk = place if not is_uri(place) else local_path(place)
-        uri = place if on_disk is None else Path(os.path.abspath(on_disk)).as_uri()
-        self._files, self._root = connect(uri, OutputError)
-        self._root = self._root.rstrip("/")
-        self.location = without_secrets(place) if on_disk is None else os.path.abspath(on_disk)
-        protocols = self._files.protocol
-        self._atomic = bool(ATOMIC & {protocols, *(protocols if isinstance(protocols, tuple) else ())})
+        if on_disk is None:
+            self._files, root = connect(place, OutputError)
+            self._root, self.location = root.rstrip("/"), without_secrets(place)
+        else:
+            with extra_for(place, "remote"):
+                from fsspec.implementations.local import LocalFileSystem
+            self._files, self._root = LocalFileSystem(), os.path.abspath(on_disk)
+            self.location = self._root
+        named = self._files.protocol
+        self._atomic = not ATOMIC.isdisjoint((named,) if isinstance(named, str) else named)
 
     def where(self, name: str) -> str:
         """Return where a piece stands, for a person."""
@@ -80,11 +84,6 @@ class Store:
         """Make a file of this machine of a piece."""
         with store_errors(OutputError, f"{self.where(name)}: cannot be read"):
             self._files.get_file(self._path(name), str(local))
-
-    def exists(self, name: str) -> bool:
-        """Say whether there is such a piece."""
-        with store_errors(OutputError, f"{self.where(name)}: cannot be looked up"):
-            return bool(self._files.exists(self._path(name)))
 
     def sizes(self, folder: str = "") -> dict[str, int | None]:
         """Return the names, folders too, in the place or a folder of it, with their sizes in bytes."""
