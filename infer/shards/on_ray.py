@@ -137,7 +137,7 @@ def _actors_that_fit(options: RayOptions) -> int:
     """Return how many actors the cluster's processors and GPUs hold now. Raises XrayError for none."""
     import ray
 
-    have = ray.cluster_resources()
+    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call, unused-ignore]
     fits = [have.get("CPU", 0) // options.actor_cpus if options.actor_cpus else float("inf")]
     if options.actor_gpus:
         fits.append(have.get("GPU", 0) // options.actor_gpus)

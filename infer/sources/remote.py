@@ -128,10 +128,10 @@ class RemoteSource(Listing[Item]):
 
     def _next(self, prefix: str, entries: Iterator[RemoteItem]) -> RemoteItem | None:
         """Return the next entry, None at the end. Raises SourceError at the root, ReadError in a folder."""
-        kind, what = SourceError, f"{self.location}: cannot be listed"
         if prefix:
-            kind, what = ReadError, "a folder that cannot be listed"
-        with store_errors(kind, what):
+            with store_errors(ReadError, "a folder that cannot be listed"):
+                return next(entries, None)
+        with store_errors(SourceError, f"{self.location}: cannot be listed"):
             return next(entries, None)
 
     def _entries(self, folder: str, prefix: str, states: States, tally: Tally) -> Iterator[RemoteItem]:
