@@ -19,7 +19,8 @@ from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
 
 if TYPE_CHECKING:
     from xray_infer.artifacts.opening import WantedArtifacts
-    from xray_infer.engine import Engine
+    from xray_infer.engine import Engine, EngineOptions
+    from xray_infer.limits import Limits
     from xray_infer.runs.job import Job
     from xray_infer.shards.job import ShardJob
     from xray_infer.shards.opening import WantedShards
@@ -65,7 +66,7 @@ def run(options: Options) -> int:
     import cv2
 
     from xray_infer.artifacts.opening import open_artifacts
-    from xray_infer.engine import Engine, EngineOptions
+    from xray_infer.engine import Engine
     from xray_infer.model_choice import Wanted, select_model
     from xray_infer.processors import default_workers
     from xray_infer.runs.job import Job, listed
@@ -93,34 +94,17 @@ def run(options: Options) -> int:
         workers = options.workers or max(1, int(shards.ray.actor_cpus))
     wanted = Wanted(options.model, options.format, options.runtime)
     model, runtime = select_model(wanted, workers=workers, report=say)
-    engine_options = EngineOptions(
-        workers=workers if options.out is not None else 1,
-        threads=options.threads,
-        batch_size=options.batch_size,
-        limits=limits,
-        ood_threshold=options.ood_threshold,
-        min_confidence=options.min_confidence,
-        isolate_s=options.time_limit if options.isolate else None,
-        device=options.device,
-    )
+    engine_options = _engine_options(options, limits, workers)
     if shards:
         from xray_infer.shards.job import ShardJob
         from xray_infer.shards.opening import settings_of
         from xray_infer.shards.store import Store
 
         settings = settings_of(shards, model, runtime, engine_options, source)
+        store, make = Store(settings.out), shards.make()
         with stop_on_signals() as stop:
-            shard_job = ShardJob(
-                settings,
-                Store(settings.out),
-                model,
-                source,
-                items,
-                stop,
-                Progress(lambda: shard_job.images, quiet=options.quiet),
-                shards.make(),
-                shards.size,
-            )
+            progress = Progress(lambda: shard_job.images, quiet=options.quiet)
+            shard_job = ShardJob(settings, store, model, source, items, stop, progress, make, shards.size)
             return _to_shards(shard_job, options)
     out = Path(options.out or "")
     artifacts = open_artifacts(_wanted_artifacts(options), out, model, engine_options)
@@ -135,6 +119,21 @@ def run(options: Options) -> int:
         if options.out is None:
             return _show_one(engine, job)
         return _to_output(job, options)
+
+
+def _engine_options(options: Options, limits: Limits, workers: int) -> EngineOptions:
+    from xray_infer.engine import EngineOptions
+
+    return EngineOptions(
+        workers=workers if options.out is not None else 1,
+        threads=options.threads,
+        batch_size=options.batch_size,
+        limits=limits,
+        ood_threshold=options.ood_threshold,
+        min_confidence=options.min_confidence,
+        isolate_s=options.time_limit if options.isolate else None,
+        device=options.device,
+    )
 
 
 def _tell_device(options: Options, runtime: str) -> None:
