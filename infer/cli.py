@@ -68,7 +68,7 @@ def run(options: Options) -> int:
     from xray_infer.artifacts.opening import open_artifacts
     from xray_infer.engine import Engine
     from xray_infer.model_choice import Wanted, select_model
-    from xray_infer.processors import default_workers
+    from xray_infer.processors import default_workers, workers_for
     from xray_infer.runs.job import Job, listed
     from xray_infer.runs.progress import Progress
     from xray_infer.runs.stopping import stop_on_signals
@@ -89,9 +89,8 @@ def run(options: Options) -> int:
     elif options.out != "-" and not shards:
         find_writer(Path(options.out))
     cv2.setNumThreads(1)  # the workers are the parallelism
-    workers = options.workers or default_workers()
-    if shards and shards.ray:
-        workers = options.workers or max(1, int(shards.ray.actor_cpus))
+    processors = shards.ray.actor_cpus if shards and shards.ray else default_workers()
+    workers = options.workers or workers_for(source.location, processors)
     wanted = Wanted(options.model, options.format, options.runtime)
     model, runtime = select_model(wanted, workers=workers, report=say)
     engine_options = _engine_options(options, limits, workers)

@@ -205,7 +205,9 @@ OPTIONS: Final = (
         help="Out-of-distribution score above which an image is rejected; inf: never. "
         "Default: the model's own.",
     ),
-    click.option("--workers", type=click.IntRange(1, 256), help="Default: one per processor."),
+    click.option(
+        "--workers", type=click.IntRange(1, 256), help="Default: one per processor, four for a store."
+    ),
     click.option(
         "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of each worker's model."
     ),
@@ -235,7 +237,7 @@ OPTIONS: Final = (
     click.option(
         "--actor-cpus",
         type=click.FloatRange(0, min_open=True),
-        help="Processors of an actor, and its workers. Default: 1.",
+        help="Processors of an actor. Default: 1.",
     ),
     click.option("--actor-gpus", type=click.FloatRange(0), help="GPUs of one. Default: 1 with cuda, else 0."),
     click.option(

@@ -30,6 +30,7 @@ def test_what_stops_a_run_from_scaling():
     )  # the last round is not full
     assert simulate(replace(EVEN, workers=100)).hours == pytest.approx(36 / 3600)  # fewer shards than workers
     assert simulate(replace(EVEN, plan_s=60, start_s=4)).hours == pytest.approx((60 + 4 + 72) / 3600)
+    assert simulate(replace(EVEN, plan_s=60)).useful == pytest.approx(1)  # nobody waits for the plan
     # The one that plans hands out a shard in 20 s: the eighth is handed out at 140 s.
     assert simulate(replace(EVEN, hand_out_s=20)).hours == pytest.approx((140 + 36) / 3600)
     assert simulate(replace(EVEN, shard_s=4)).useful == pytest.approx(0.9)

@@ -64,3 +64,11 @@ def test_the_affinity_mask_counts():
         "from xray_infer.processors import default_workers; print(default_workers())"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
+
+
+def test_a_store_gets_more_workers_than_processors():
+    from xray_infer.processors import WORKERS_THAT_WAIT, workers_for
+
+    assert workers_for("/films", 2) == 2
+    assert workers_for("s3://films", 2) == 2 * WORKERS_THAT_WAIT
+    assert workers_for("/films", 0.5) == 1

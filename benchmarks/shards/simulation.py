@@ -43,7 +43,10 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a run went: hours to the end, hours of all workers from start to end, share of these at images."""
+    """How a run went: hours to the end, hours of all workers, share of these at images.
+
+    Workers are counted from the end of planning on: no actor starts before.
+    """
 
     hours: float
     worker_hours: float
@@ -80,14 +83,14 @@ def simulate(cluster: Cluster, seed: int = 0) -> Course:
         busy_s += work
         last = max(last, begun + seconds)
         heapq.heappush(free, begun + seconds)
-    all_s = len(free) * last
+    all_s = len(free) * (last - cluster.plan_s)
     return Course(last / 3600, all_s / 3600, busy_s / all_s, deaths)
 
 
 def growth_table(cluster: Cluster, workers: Sequence[int] = WORKERS) -> str:
     """Return Markdown: the same run on more and more workers."""
     lines = [
-        "| workers | hours | worker-hours | at images, % | GETs/s | workers lost |",
+        "| processors | hours | processor-hours | at images, % | GETs/s | workers lost |",
         "|---" * 6 + "|",
     ]
     for count in workers:
@@ -102,7 +105,7 @@ def growth_table(cluster: Cluster, workers: Sequence[int] = WORKERS) -> str:
 
 def sizes_table(cluster: Cluster, sizes: Sequence[int]) -> str:
     """Return Markdown: the same run in shards of other sizes."""
-    lines = ["| images a shard | shards | hours | worker-hours | workers lost |", "|---" * 5 + "|"]
+    lines = ["| images a shard | shards | hours | processor-hours | workers lost |", "|---" * 5 + "|"]
     images = cluster.images
     for size in sizes:
         course = simulate(replace(cluster, shard_size=size))
