@@ -233,7 +233,9 @@ def test_what_cannot_work_is_one_line(store, uri, message):
 
 def test_a_stores_own_package_is_named_when_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(fsspec.registry._registry, "s3", raising=False)  # found by an earlier test
+    monkeypatch.delitem(
+        sys.modules["fsspec.registry"]._registry, "s3", raising=False
+    )  # found by an earlier test
     with pytest.raises(SourceError, match=r"^s3://bucket/films: cannot be opened: Install s3fs"):
         open_source("s3://bucket/films", limits=DEFAULT_LIMITS)
 
