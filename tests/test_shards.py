@@ -183,12 +183,19 @@ def test_a_damaged_plan_is_one_line(shard, tmp_path, text):
     assert "plan.json: " in result.stderr
 
 
-def test_other_files_beside_the_shards_are_left_alone(shard, tmp_path):
-    (tmp_path / "s").mkdir()
-    (tmp_path / "s" / "mine.txt").write_text("keep")
+def test_other_files_beside_the_shards_are_left_alone(shard, whole, tmp_path):
+    mine = ["mine.txt", "model/mine.onnx", "models/a", "inputs/patients.csv", "rows-1.csv", "counts.json"]
+    mine += ["inputs/00001-of-00002/deep.jsonl", "attempts/x"]
+    for name in mine:
+        (tmp_path / "s" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "s" / name).write_text("keep")
+    (tmp_path / "s" / "rows-00000-of-00099.parquet").write_text("of a run that was killed starting over")
     shard()
-    shard("--restart")
-    assert (tmp_path / "s" / "mine.txt").read_text() == "keep"
+    shard("--restart", "--shard-size", 9)
+    assert [(tmp_path / "s" / name).read_text() for name in mine] == ["keep"] * len(mine)
+    assert len(list((tmp_path / "s").glob("rows-*.parquet"))) == 4
+    assert len(list((tmp_path / "s").glob("*/0000*-of-00008*"))) == 0
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
 
 
 def test_a_signal_ends_between_shards_and_the_next_run_goes_on(shard, whole, tmp_path, stop_after):

@@ -21,13 +21,20 @@ Invariants:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 PLAN: Final = "plan.json"
 RECORD: Final = "run.json"
 FORMATS: Final = ("parquet", "jsonl")  # suffixes of `xray_infer.writers`
-OURS: Final = ("plan.json", "run.json", "rows-", "inputs", "counts", "attempts", "model")
+FOLDERS: Final = ("inputs", "counts", "attempts", "model")
+_KEY: Final = r"\d{5,}-of-\d{5,}"
+# What a run may remove when it starts over, and nothing else that stands there.
+OURS: Final = re.compile(
+    rf"plan\.json|rows-{_KEY}\.(parquet|jsonl)|inputs/{_KEY}\.jsonl|counts/{_KEY}\.json|attempts/{_KEY}"
+    r"|model/[0-9a-f]{64}\.\w+"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from xray_infer.runs.record import Course, run_record
 from xray_infer.runs.stopping import Stop
 from xray_infer.runs.summary import Summary
 from xray_infer.runtimes import Model
-from xray_infer.shards import OURS, PLAN, RECORD, Shard
+from xray_infer.shards import FOLDERS, OURS, PLAN, RECORD, Shard
 from xray_infer.shards.inputs import deal, digest, to_line
 from xray_infer.shards.store import Store, each
 from xray_infer.shards.work import Made, Make, Settings
@@ -63,9 +63,7 @@ class ShardJob:
         """Make what is not finished. Raises OutputError: another run's folder, or shards that failed."""
         plan = None if restart else self._known_plan()
         if plan is None:
-            for name in self.store.sizes():
-                if name.startswith(OURS):  # of a run that is started over, or was killed doing so
-                    self.store.remove(name)
+            self._clear()
         with tempfile.TemporaryDirectory(prefix="xray-infer-") as temporary:
             folder = Path(temporary)
             if not self._list(folder / "listing"):
@@ -102,6 +100,13 @@ class ShardJob:
 
     def _fingerprint(self) -> Fingerprint:
         return {**self.settings.fingerprint, "shard_format": self.settings.form}
+
+    def _clear(self) -> None:
+        """Remove what is left of a run that is started over, the plan first, or was killed doing so."""
+        self.store.remove(PLAN)
+        found = [name for folder in ("", *FOLDERS) for name in self.store.sizes(folder)]
+        for _ in each(self.store.remove, (name for name in found if OURS.fullmatch(name))):
+            pass
 
     def _known_plan(self) -> dict[str, Any] | None:
         """Return the plan that is to be gone on with, None where there is none. Raises OutputError."""

@@ -96,10 +96,10 @@ class Store:
         return {prefix + one["name"].rstrip("/").rsplit("/", 1)[-1]: one.get("size") for one in found}
 
     def remove(self, name: str) -> None:
-        """Remove a piece or a folder of them, if it is there."""
+        """Remove a piece, if it is there."""
         with store_errors(OutputError, f"{self.where(name)}: cannot be removed"):
             try:
-                self._files.rm(self._path(name), recursive=True)
+                self._files.rm_file(self._path(name))
             except FileNotFoundError:
                 return
 
