@@ -11,12 +11,19 @@ from typing import Final
 from xray_infer.benchmarks.commands import spread
 from xray_infer.benchmarks.shards.parts import (
     line_bytes,
+    measure_actors,
     measure_planning,
     measure_shards,
     measure_waiting,
     planning_table,
 )
-from xray_infer.benchmarks.shards.simulation import Cluster, growth_table, sizes_table, waiting_table
+from xray_infer.benchmarks.shards.simulation import (
+    Cluster,
+    growth_table,
+    simulate,
+    sizes_table,
+    waiting_table,
+)
 from xray_infer.processors import WORKERS_THAT_WAIT
 from xray_infer.sources.folder import FileItem, local_source
 from xray_infer.terminal import Report
@@ -28,6 +35,7 @@ PAGE_S: Final = 0.1
 # Of a shard, beside its images: three reads, three writes and a removal.
 SHARD_REQUESTS: Final = 7
 START_S: Final = 10.0
+CHECKED: Final = (600, 25)  # images and shard size of the run that is simulated and made
 SIZES: Final = (100, 300, 1000, 3000, 10_000)
 
 
@@ -44,6 +52,7 @@ def measure_and_simulate(
     shown = spread([1000 * one for one in costs], 1)
     yield f"A shard costs {shown} ms here beside its images: actor and planner together."
     image_s = 1 / statistics.median(rates[latency_ms, WORKERS_THAT_WAIT])
+    yield _checked_here(folder, rounds=rounds, report=report)
     few, many = (planned[count] for count in PLANNED)
     plan_s = (many.seconds - few.seconds) / (PLANNED[1] - PLANNED[0]) * images
     listing_s = images / PAGE * PAGE_S
@@ -72,3 +81,19 @@ def measure_and_simulate(
     yield f"The same on 256 processors:\n\n{sizes_table(replace(cluster, workers=256), SIZES)}"
     often = replace(cluster, workers=256, deaths_an_hour=1.0)
     yield f"The same where each worker dies once an hour:\n\n{sizes_table(often, SIZES)}"
+
+
+def _checked_here(folder: Path, *, rounds: int, report: Report) -> str:
+    """Say what the simulation makes of one actor's time for two, and what two really take."""
+    images, size = CHECKED
+    found = measure_actors(folder, images=images, shard_size=size, rounds=rounds, report=report)
+    simulated = []
+    for start, whole in found[1]:
+        alone = Cluster(images, size, 1, (whole - start) / images, start_s=start)
+        simulated.append(3600 * simulate(replace(alone, workers=2)).hours)
+    really = [whole for _, whole in found[2]]
+    alone_s = [whole for _, whole in found[1]]
+    return (
+        f"{images} inputs in shards of {size} on Ray here: one actor {spread(alone_s, 1)} s; two simulated "
+        f"from that {spread(simulated, 1)} s, measured {spread(really, 1)} s."
+    )

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from xray_infer.benchmarks.commands import CommandRun, run_command
-from xray_infer.benchmarks.shards.planted import command, on_ray
+from xray_infer.benchmarks.shards.planted import command, good_and_bad, on_ray
 from xray_infer.engine import Engine, EngineOptions, Task
 from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.shipped import shipped_model
@@ -99,6 +99,34 @@ def measure_shards(folder: Path, *, rounds: int, report: Report) -> list[float]:
             ]
             costs.append((seconds[0] - seconds[1]) / (300 - 3))
     return costs
+
+
+def measure_actors(
+    folder: Path, *, images: int, shard_size: int, rounds: int, report: Report
+) -> dict[int, list[tuple[float, float]]]:
+    """Return, by number of actors, (seconds of a run over two images, of one over all), round by round."""
+    found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+    with (
+        good_and_bad(folder, images, gone=False) as many,
+        good_and_bad(folder, 2, gone=False) as few,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        for number in range(rounds):
+            for actors, pairs in found.items():
+                report(f"round {number + 1} of {rounds}: {actors} actors")
+                start, whole = (
+                    run_command(
+                        command(
+                            source,
+                            f"{scratch}/{number}-{actors}-{source.name}/",
+                            *("--shard-size", shard_size, *on_ray(actors)),
+                        ),
+                        accepted=(0, 1),
+                    ).seconds
+                    for source in (few, many)
+                )
+                pairs.append((start, whole))
+    return found
 
 
 def planning_table(found: dict[int, CommandRun], *, input_bytes: float) -> str:

@@ -1,0 +1,24 @@
+"""docs/scaling.md: its tables are those that the commands printed."""
+
+import re
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+PRINTED = REPOSITORY / "benchmarks" / "results" / "scaling"
+DOCUMENT = (REPOSITORY / "docs" / "scaling.md").read_text(encoding="utf-8")
+
+
+def rows(text):
+    return [line for line in text.splitlines() if line.startswith("|") and not set(line) <= set("|-")]
+
+
+def test_every_table_was_printed():
+    printed = {line for path in PRINTED.glob("*.md") for line in rows(path.read_text(encoding="utf-8"))}
+    found = rows(DOCUMENT)
+    assert len(found) > 20
+    assert not [line for line in found if line not in printed]
+
+
+def test_every_file_that_it_links_to_is_there():
+    for link in re.findall(r"\]\(([^)#]+)\)", DOCUMENT):
+        assert (REPOSITORY / "docs" / link).exists(), link
