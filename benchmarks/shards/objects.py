@@ -14,6 +14,7 @@ from typing import Final
 from xray_infer.benchmarks.commands import run_command
 from xray_infer.benchmarks.shards.loopback import loopback
 from xray_infer.benchmarks.shards.planted import command, merge_command, on_ray
+from xray_infer.shards.store import Store
 from xray_infer.terminal import Report
 
 ENGINES: Final[Mapping[str, Sequence[str | int]]] = {"local": ("--workers", 2), "ray": on_ray(2)}
@@ -21,7 +22,10 @@ ENGINES: Final[Mapping[str, Sequence[str | int]]] = {"local": ("--workers", 2), 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One run: its objects and engine, the driver's seconds and peak memory, and what came of the rows."""
+    """One run: its objects and engine, the driver's seconds and peak memory, and what came of the rows.
+
+    `row_bytes`: of a row in the shards. `merge_s` and `merge_mb`: of the command that makes one file of them.
+    """
 
     objects: int
     engine: str
@@ -30,6 +34,9 @@ class Listed:
     rows: int
     names: int
     unread: int
+    row_bytes: float
+    merge_s: float
+    merge_mb: float
 
 
 def measure_objects(
@@ -46,7 +53,8 @@ def measure_objects(
                     command(f"s3://films/{count}", out, *ENGINES[engine], *chosen), accepted=(0, 1)
                 )
                 merged = Path(scratch, "merged.jsonl")
-                run_command(merge_command(out, merged))
+                merging = run_command(merge_command(out, merged))
+                sizes = [size for name, size in Store(out).sizes().items() if name.startswith("rows-")]
                 with merged.open(encoding="utf-8") as stream:
                     rows = [json.loads(line) for line in stream]
                 yield Listed(
@@ -57,6 +65,9 @@ def measure_objects(
                     len(rows),
                     len({row["path"] for row in rows}),
                     sum(row["status"] == "error" for row in rows),
+                    sum(size or 0 for size in sizes) / len(rows),
+                    merging.seconds,
+                    merging.peak_mb,
                 )
 
 
@@ -79,12 +90,13 @@ def objects_table(runs: Sequence[Listed]) -> str:
     """Return Markdown."""
     lines = [
         "| objects | engine | rows | different names | could not be read | seconds | objects/s "
-        "| driver's peak memory, MB |",
-        "|---" * 8 + "|",
+        "| driver's peak memory, MB | bytes a row | merge, s | merge, MB |",
+        "|---" * 11 + "|",
     ]
     lines += [
         f"| {one.objects:,} | {one.engine} | {one.rows:,} | {one.names:,} | {one.unread:,} "
-        f"| {one.seconds:.0f} | {one.objects / one.seconds:.1f} | {one.peak_mb:.0f} |"
+        f"| {one.seconds:.0f} | {one.objects / one.seconds:.1f} | {one.peak_mb:.0f} "
+        f"| {one.row_bytes:.0f} | {one.merge_s:.1f} | {one.merge_mb:.0f} |"
         for one in runs
     ]
     return "\n".join(lines)
