@@ -19,7 +19,7 @@ from xray_infer.object_store import is_uri
 CGROUPS: Final = Path("/sys/fs/cgroup")
 OWN_CGROUP: Final = Path("/proc/self/cgroup")
 # Of a processor, where images come from a store: others work while one waits for its object. With 50 ms to
-# wait, one worker reaches 28 % of what the processor could, four 76 % (`xray-bench growth`).
+# wait, one worker reaches 29 % of what the processor could, four 79 % (`xray-bench growth`).
 WORKERS_THAT_WAIT: Final = 4
 
 
