@@ -2,14 +2,16 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
+from full_disk import fill_disk
 from sharded import infer, merged, plant, poisoned, record_of, start
 from specimens import png
 
@@ -219,21 +221,26 @@ def test_a_signal_ends_between_shards_and_the_next_run_goes_on(shard, whole, tmp
     assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
 
 
-def test_a_run_that_is_killed_at_any_moment_loses_and_doubles_nothing(films, whole, tiny_onnx, tmp_path):
-    chance = np.random.default_rng(4)
-    kills = 0
-    for _ in range(6):
-        process = start(films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 2, "--quiet")
-        try:
-            process.wait(timeout=0.5 + chance.random())
-        except subprocess.TimeoutExpired:
-            process.kill()
-            kills += 1
+def test_a_run_that_is_killed_at_any_moment_loses_and_doubles_nothing(films, tiny_onnx, tmp_path):
+    for number in range(120):
+        shutil.copy(films / "film000.png", films / f"more{number}.png")
+    infer(films, "--model", tiny_onnx, "--out", tmp_path / "whole.csv")
+    arguments = (films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 2, "--quiet")
+    chance, kills, pieces = random.Random(4), 0, -1
+    for _ in range(8):
+        process = start(*arguments)
+        # From before the plan on: each time a few pieces later.
+        wanted = pieces + chance.randrange(1, 60)
+        while process.poll() is None and (pieces := len(list((tmp_path / "s").rglob("*.*")))) < wanted:
+            time.sleep(0.002)
+        kills += process.poll() is None
+        process.kill()
         process.communicate()
-    assert kills
-    process = start(films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 2, "--quiet")
-    assert process.wait() == 1, process.communicate()
-    assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
+    assert kills > 2
+    process = start(*arguments)
+    told = process.communicate()[1]
+    assert process.returncode == 1, told
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == (tmp_path / "whole.csv").read_bytes()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
@@ -429,3 +436,30 @@ def test_what_kills_its_workers_again_and_again_is_told(shard, films, tmp_path):
     assert "inputs/00003-of-00008.jsonl: 10 workers died of these inputs" in result.stderr
     assert shard().exit_code == 1  # and the next run tries it again
     assert record_of(tmp_path / "s")["beside_the_rows"]["shards_finished"] == 8
+
+
+@pytest.mark.parametrize("where", ["listing", "stretch-0", "m.csv.partial"])
+def test_a_full_disk_is_one_line_that_says_what_to_do(shard, tmp_path, monkeypatch, where):
+    if where == "listing":
+        (tmp_path / "t").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))
+        fill_disk(monkeypatch, tmp_path / "t", names="listing", room=100)
+        result, name = shard(), f"{tmp_path}/t: cannot hold the listing (TMPDIR names another)"
+    else:
+        shard()
+        fill_disk(monkeypatch, tmp_path, names=where, room=100)
+        result = CliRunner().invoke(merge_command, [f"{tmp_path}/s", "--out", f"{tmp_path}/m.csv"])
+        name = f"{tmp_path}/m.csv"
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert name in result.stderr
+    assert "No space left on device; free some space or write to another disk" in result.stderr
+    assert not list(tmp_path.glob("m.csv")) + list(tmp_path.glob(".xray-infer-*"))
+
+
+def test_a_model_that_was_taken_away_is_put_there_again(shard, whole, tmp_path):
+    shard()
+    shutil.rmtree(tmp_path / "s" / "model")
+    (tmp_path / "s" / Shard(2, 8).counts).unlink()
+    assert shard().exit_code == 1
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == whole

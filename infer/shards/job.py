@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from xray_infer.atomic import refusal
 from xray_infer.errors import OutputError, XrayError
 from xray_infer.manifest import READERS, ModelManifest
 from xray_infer.runs.fingerprint import Fingerprint, differences
@@ -64,31 +65,41 @@ class ShardJob:
         plan = None if restart else self._known_plan()
         if plan is None:
             self._clear()
-        with tempfile.TemporaryDirectory(prefix="xray-infer-") as temporary:
-            folder = Path(temporary)
-            if not self._list(folder / "listing"):
-                return
-            count = plan["shards"] if plan else max(1, math.ceil(self.images / self.shard_size))
-            if not plan:
-                self.store.put(self.model.path, self.settings.model)
-                self.store.write_json(
-                    PLAN, {"plan": PLAN_VERSION, "fingerprint": self._fingerprint(), "shards": count}
-                )
-            self.count = count
-            self._write_record()
-            dealt = folder / "dealt"
-            dealt.mkdir()
-            deal(folder / "listing", self.count, dealt)
-            (folder / "listing").unlink()
-            waiting = self._put_inputs(dealt)
+        try:
+            with tempfile.TemporaryDirectory(prefix="xray-infer-") as temporary:
+                waiting = self._plan(plan, Path(temporary))
+        except OSError as error:
+            place = Path(tempfile.gettempdir())
+            raise refusal(place, "cannot hold the listing (TMPDIR names another)", error) from error
+        if waiting is None:
+            return
         self._make(waiting)
-        self.finished = not self.stop.requested and not self._failed
+        self.finished = self.done == self.count
         self._write_record()
         if self._failed:
             raise OutputError(
                 f"{len(self._failed):,} of {self.count:,} shards could not be made: {self._failed[0]}; "
                 "the same command tries them again"
             )
+
+    def _plan(self, plan: dict[str, Any] | None, folder: Path) -> list[Shard] | None:
+        """List and deal the inputs, and return the shards to be made; None when the end is asked for."""
+        if not self._list(folder / "listing"):
+            return None
+        count = plan["shards"] if plan else max(1, math.ceil(self.images / self.shard_size))
+        if self.settings.model not in self.store.sizes("model"):
+            self.store.put(self.model.path, self.settings.model)
+        if not plan:
+            self.store.write_json(
+                PLAN, {"plan": PLAN_VERSION, "fingerprint": self._fingerprint(), "shards": count}
+            )
+        self.count = count
+        self._write_record()
+        dealt = folder / "dealt"
+        dealt.mkdir()
+        deal(folder / "listing", count, dealt)
+        (folder / "listing").unlink()
+        return self._put_inputs(dealt)
 
     def told(self) -> Iterator[str]:
         """Yield what a person wants to know in the end."""

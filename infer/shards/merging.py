@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from xray_infer.atomic import refusal
 from xray_infer.errors import OutputError, extra_for
 from xray_infer.object_store import is_uri
 from xray_infer.results import COLUMNS, ROW_SCHEMA, StoredRow
@@ -21,7 +22,7 @@ from xray_infer.runs.record import SUFFIX, write_record
 from xray_infer.shards import FORMATS, PLAN, RECORD, Shard
 from xray_infer.shards.inputs import digest, number_of
 from xray_infer.shards.store import Store
-from xray_infer.writers import find_writer
+from xray_infer.writers import Writer, find_writer
 
 LEAST_STRETCH: Final = 20_000
 MOST_STRETCHES: Final = 200
@@ -61,34 +62,49 @@ def _merge_to_file(store: Store, out: Path) -> int:
     if form not in FORMATS:
         raise OutputError(f"{store.where(PLAN)}: shards of an unknown format, {form}")
     images: int = record["counts"]["images"]
-    stretch = max(LEAST_STRETCH, -(-images // MOST_STRETCHES))
     writer_of = find_writer(out)
     if not out.absolute().parent.is_dir():
         raise OutputError(f"{out}: there is no such folder")
-    with tempfile.TemporaryDirectory(prefix=".xray-infer-", dir=out.absolute().parent) as temporary:
-        folder = Path(temporary)
-        with ExitStack() as stack:
-            stretches = [
-                stack.enter_context(open(folder / f"stretch-{index}", "wb"))
-                for index in range(-(-images // stretch))
-            ]
-            for number in range(count):
-                for place, cells in _numbered(store, Shard(number, count), form, folder):
-                    stretches[place // stretch].write(json.dumps([place, cells]).encode("ascii") + b"\n")
-        written = 0
-        with writer_of(out) as writer:
-            for index in range(len(stretches)):
-                with open(folder / f"stretch-{index}", "rb") as stream:
-                    rows = sorted((json.loads(line) for line in stream), key=lambda row: row[0])
-                for place, cells in rows:
-                    if place != written:
-                        raise OutputError(f"{store.location}: row {written:,} is missing or there twice")
-                    writer.write(StoredRow(cells))
-                    written += 1
-            if written != images:
-                raise OutputError(f"{store.location}: {written:,} rows; the record tells of {images:,}")
-            writer.finish()
+    try:
+        with tempfile.TemporaryDirectory(prefix=".xray-infer-", dir=out.absolute().parent) as temporary:
+            folder, shards = Path(temporary), [Shard(number, count) for number in range(count)]
+            stretches = _deal(store, shards, form, folder, images)
+            written = _write(stretches, writer_of, out, images)
+    except OSError as error:
+        raise refusal(out, "cannot be merged there", error) from error
     write_record(out, {**record, "results": out.name})
+    return written
+
+
+def _deal(store: Store, shards: Sequence[Shard], form: str, folder: Path, images: int) -> list[Path]:
+    """Deal all rows into files, a stretch of the listing each, and return these. Raises OutputError."""
+    stretch = max(LEAST_STRETCH, -(-images // MOST_STRETCHES))
+    paths = [folder / f"stretch-{index}" for index in range(-(-images // stretch))]
+    with ExitStack() as stack:
+        streams = [stack.enter_context(open(path, "wb")) for path in paths]
+        for shard in shards:
+            for place, cells in _numbered(store, shard, form, folder):
+                if place >= images:
+                    raise OutputError(f"{store.where(shard.inputs)}: not of the run that run.json tells of")
+                streams[place // stretch].write(json.dumps([place, cells]).encode("ascii") + b"\n")
+    return paths
+
+
+def _write(stretches: Sequence[Path], writer_of: type[Writer], out: Path, images: int) -> int:
+    """Write the rows of all stretches in order, and return their number. Raises OutputError."""
+    written = 0
+    with writer_of(out) as writer:
+        for path in stretches:
+            with open(path, "rb") as stream:
+                rows = sorted((json.loads(line) for line in stream), key=lambda row: row[0])
+            for place, cells in rows:
+                if place != written:
+                    raise OutputError(f"{out}: row {written:,} of the source is missing or there twice")
+                writer.write(StoredRow(cells))
+                written += 1
+        if written != images:
+            raise OutputError(f"{out}: {written:,} rows; the record of the shards tells of {images:,}")
+        writer.finish()
     return written
 
 
