@@ -1,48 +1,33 @@
 """S3 itself, played by moto's server on the loopback interface; skipped where moto or s3fs is absent."""
 
 import pytest
+from loopback_s3 import served
 from source_rows import DICOM, JPEG, PNG, content, names, rows
 
 from xray_infer.errors import SourceError
 from xray_infer.limits import DEFAULT_LIMITS
 from xray_infer.sources.opening import open_source
 
-moto = pytest.importorskip("moto.server")
 s3fs = pytest.importorskip("s3fs")
 
 
 @pytest.fixture
 def bucket(monkeypatch):
     """A bucket `films` with images under `export/`."""
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    files = s3fs.S3FileSystem()
-    if not files.exists("films"):  # moto keeps its state in this process
-        files.mkdir("films")
-    for name, data in {
-        "a.png": PNG,
-        "st1/IM1": DICOM,
-        "st1/b.jpg": JPEG,
-        "st1/empty.png": b"",
-        "notes.txt": b"none",
-        "nothing": b"",
-        ".hidden.png": PNG,
-        "x[1] ü+%.png": PNG,
-    }.items():
-        files.pipe(f"films/export/{name}", data)
-    files.call_s3("put_object", Bucket="films", Key="export/placeholder/", Body=b"")
-    yield files
-    server.stop()
-    s3fs.S3FileSystem.clear_instance_cache()
+    with served(monkeypatch) as files:
+        for name, data in {
+            "a.png": PNG,
+            "st1/IM1": DICOM,
+            "st1/b.jpg": JPEG,
+            "st1/empty.png": b"",
+            "notes.txt": b"none",
+            "nothing": b"",
+            ".hidden.png": PNG,
+            "x[1] ü+%.png": PNG,
+        }.items():
+            files.pipe(f"films/export/{name}", data)
+        files.call_s3("put_object", Bucket="films", Key="export/placeholder/", Body=b"")
+        yield files
 
 
 FOUND = {"a.png": PNG, "st1/IM1": DICOM, "st1/b.jpg": JPEG, "st1/empty.png": b"", "x[1] ü+%.png": PNG}
