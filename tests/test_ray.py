@@ -4,9 +4,12 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +18,8 @@ from sharded import infer, merged, plant, poisoned, start
 
 from xray_infer.benchmarks.shards.kills import actors_of
 from xray_infer.cli import main
+from xray_infer.errors import XrayError
+from xray_infer.shards.on_ray import RayOptions, _connect
 
 pytest.importorskip("ray.data", reason="the extra [ray] is not installed")
 pytest.importorskip("s3fs")
@@ -105,6 +110,53 @@ def test_ctrl_c_ends_after_a_shard_and_says_how_to_go_on(films, tiny_onnx, tmp_p
     assert f"shards are finished in {out}; the same command goes on from there\n" in told
     assert infer(*arguments[: -len(RAY)]).exit_code == 1  # by the local engine
     assert merged(out, tmp_path / "m.csv") == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_cluster_that_wants_a_token(films, whole, tiny_onnx, tmp_path):
+    """One that `ray start` started, as on many machines."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "hidden0123456789" * 2}
+    with tempfile.TemporaryDirectory(
+        prefix="ray-", ignore_cleanup_errors=True
+    ) as folder:  # short, for its sockets
+        command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--port", str(port)]
+        command += ["--temp-dir", folder, "--include-dashboard=false", "--num-cpus", "2"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        cluster = subprocess.Popen(command, env={**os.environ, **variables}, **quiet)
+        try:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and socket.socket().connect_ex(("127.0.0.1", port)):
+                time.sleep(0.1)
+            arguments = (films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 9, *RAY)
+            process = start(*arguments, "--ray-address", f"127.0.0.1:{port}", **variables)
+            told = process.communicate()[1]
+        finally:
+            cluster.terminate()
+            cluster.wait()
+    assert process.returncode == 1, told
+    assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
+    written = [path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()]
+    assert not [data for data in (told.encode(), *written) if b"hidden0123" in data]
+
+
+def test_a_missing_token_is_told_with_what_to_set(monkeypatch):
+    import ray
+
+    def refuse(**given):
+        try:
+            raise RuntimeError("RPC error: InvalidAuthToken: missing\nmore")
+        except RuntimeError as error:
+            raise ConnectionError("Failed to connect to Ray cluster\nmore") from error
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(XrayError) as caught:
+        _connect(RayOptions("ray://host:1"))
+    assert str(caught.value) == (
+        "--engine ray: no cluster at ray://host:1: Failed to connect to Ray cluster; "
+        "it wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+    )
 
 
 def test_no_cluster_there_is_one_line(films, tiny_onnx, tmp_path):

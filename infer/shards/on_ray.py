@@ -99,7 +99,14 @@ def _connect(options: RayOptions) -> None:
             logging_level=logging.ERROR,
         )
     except (OSError, RuntimeError, ValueError) as error:
-        raise XrayError(f"--engine ray: no cluster at {address}: {_gist(error)}; see `ray status`") from error
+        # Ray tells of a missing token only in the cause of its error.
+        wants_token = "InvalidAuthToken" in f"{error} {error.__cause__}"
+        mend = (
+            "it wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+            if wants_token
+            else "see `ray status`"
+        )
+        raise XrayError(f"--engine ray: no cluster at {address}: {_gist(error)}; {mend}") from error
 
 
 def _answers(
