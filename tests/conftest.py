@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from sharded import infer, plant
 from specimens import example_manifest, jpeg, png
 
 from xray_infer.classes import CLASS_NAMES
@@ -233,3 +234,36 @@ def tiny_exports(tiny_keras: Path, tmp_path_factory: pytest.TempPathFactory):
     result = CliRunner().invoke(main, [str(argument) for argument in (tiny_keras, *arguments)])
     assert result.exit_code == 0, result.output
     return out, result
+
+
+@pytest.fixture
+def films(tmp_path, xray) -> Path:
+    return plant(tmp_path / "films", xray)
+
+
+@pytest.fixture
+def whole(films, tiny_onnx, tmp_path) -> bytes:
+    """The rows of one file."""
+    assert infer(films, "--model", tiny_onnx, "--out", tmp_path / "whole.csv").exit_code == 1
+    return (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.fixture
+def shard(films, tiny_onnx, tmp_path):
+    """Run the command into shards of about four images; more options may be given."""
+
+    def run(*options: object):
+        return infer(films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 4, *options)
+
+    return run
+
+
+@pytest.fixture
+def read(monkeypatch) -> list[str]:
+    """The names of the files that were read."""
+    names: list[str] = []
+    really = FileItem.read
+    monkeypatch.setattr(
+        FileItem, "read", lambda item, limits: names.append(item.name) or really(item, limits)
+    )
+    return names

@@ -5,6 +5,7 @@ The one that plans holds the listing on its own disk, never in memory.
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -156,7 +157,7 @@ class ShardJob:
             data = path.read_bytes() if path.exists() else b""
             self.store.write(shard.inputs, data)
             rows = shard.rows(self.settings.form)
-            counts = self.store.read_json(shard.counts) if rows in sizes else None
+            counts = self._counts(shard) if rows in sizes else None
             if (
                 counts is not None
                 and counts.get("inputs_sha256") == digest(data.splitlines(keepends=True))
@@ -175,6 +176,14 @@ class ShardJob:
                 self.summary.join(counts)
                 self.reused += counts["images"]
         return waiting
+
+    def _counts(self, shard: Shard) -> dict[str, Any] | None:
+        """Return a shard's counts, None where they are absent or damaged: it is made again then."""
+        try:
+            counts = json.loads(self.store.read(shard.counts) or b"null")
+        except ValueError:
+            return None
+        return counts if isinstance(counts, dict) and "images" in counts else None
 
     def _make(self, waiting: list[Shard]) -> None:
         if not waiting:

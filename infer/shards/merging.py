@@ -34,6 +34,16 @@ def merge(store: Store, out: str) -> int:
     The record goes beside it, as beside any file of results. Raises OutputError for a run that is not
     finished or not whole, and for a file that cannot be written.
     """
+    try:
+        return _merge(store, out)
+    except (KeyError, TypeError, ValueError) as error:  # what was read is not what a run wrote
+        raise OutputError(
+            f"{store.location}: its shards are damaged ({type(error).__name__}); "
+            "give the command that makes them again"
+        ) from error
+
+
+def _merge(store: Store, out: str) -> int:
     if not is_uri(out):
         return _merge_to_file(store, Path(out))
     place, _, name = out.rpartition("/")

@@ -145,7 +145,7 @@ def _actors_that_fit(options: RayOptions) -> int:
     import ray
 
     have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call, unused-ignore]
-    fits = [have.get("CPU", 0) // options.actor_cpus if options.actor_cpus else float("inf")]
+    fits = [have.get("CPU", 0) // options.actor_cpus]
     if options.actor_gpus:
         fits.append(have.get("GPU", 0) // options.actor_gpus)
     count = int(min(fits))

@@ -115,7 +115,8 @@ class ShardWorker(Closing):
             )
 
     def _make(self, shard: Shard) -> Made:
-        begun = int(self._store.read(shard.attempt) or 0)
+        text = self._store.read(shard.attempt) or b"0"
+        begun = int(text) if text.isdigit() else 1
         if begun >= MOST_ATTEMPTS:
             self._store.remove(shard.attempt)
             raise XrayError(
