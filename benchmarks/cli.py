@@ -12,6 +12,7 @@ from xray_infer.benchmarks.comparison.command import compare_command
 from xray_infer.benchmarks.peers.command import peers_command
 from xray_infer.benchmarks.report.command import report_command
 from xray_infer.benchmarks.shards import command as shard_commands
+from xray_infer.benchmarks.viewer.command import viewer_command
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import DefaultGroup
 
@@ -28,7 +29,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-OWN = (compare_command, report_command, peers_command)
+OWN = (compare_command, report_command, peers_command, viewer_command)
 for command in (
     *run_commands.COMMANDS,
     *OWN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,16 @@ from xray_infer.engine import Engine, EngineOptions, Task
 from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.manifest import ModelManifest
 from xray_infer.model_choice import Wanted, select_model
-from xray_infer.results import Row
+from xray_infer.results import Row, Rules
 from xray_infer.runtimes import SUFFIXES
+from xray_infer.sources import Item
 from xray_infer.sources.folder import FileItem
 from xray_infer.terminal import say
 
-Image = str | Path | bytes | NDArray[np.uint8]
+if TYPE_CHECKING:
+    from xray_infer.heatmaps.methods import Heatmap
+
+Image = str | Path | bytes | NDArray[np.uint8] | Item
 FORMATS: Final = tuple(SUFFIXES.values())
 
 
@@ -78,16 +82,25 @@ class Prediction:
         `image` is what `predict` was given. `of` is a class, or `predicted`, the most probable. Raises
         ValueError where nothing was judged, ImageError where the image cannot be read again.
         """
-        from xray_infer.heatmaps.methods import METHODS, grad_cam, heatmaps_for
         from xray_infer.heatmaps.overlay import draw_overlay
+
+        if of == "all":
+            raise ValueError("a heat map shows one class; heatmaps('all') gives those of all")
+        (found,) = self.heatmaps(of)
+        return draw_overlay(decode(_item(image, 0).read(DEFAULT_LIMITS), side=0), found, self.row)
+
+    def heatmaps(self, of: str = "all") -> tuple[Heatmap, ...]:
+        """Return Grad-CAM before it is drawn: of a class, of `predicted`, or of `all` in one scale.
+
+        Raises ValueError where nothing was judged.
+        """
+        from xray_infer.heatmaps.methods import METHODS, grad_cam, heatmaps_for
 
         if self.cam is None:
             raise ValueError(f"there is no heat map: {self.status}, {self.reason}")
-        if of not in ("predicted", *CLASS_NAMES):
+        if of not in ("predicted", "all", *CLASS_NAMES):
             raise ValueError(f"no such class: {of}; take one of {', '.join(CLASS_NAMES)}, predicted")
-        pixels = decode(_item(image, 0).read(DEFAULT_LIMITS), side=0)
-        (found,) = heatmaps_for(of, grad_cam(self.cam), METHODS["gradcam"], self.raw_label)
-        return draw_overlay(pixels, found, self.row)
+        return heatmaps_for(of, grad_cam(self.cam), METHODS["gradcam"], self.raw_label)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,8 +170,13 @@ class Classifier(Closing):
         """What the model file says of itself."""
         return self._engine.manifest
 
+    @property
+    def rules(self) -> Rules:
+        """What turns an answer into a verdict: the limits that hold here."""
+        return self._engine.maker.rules
+
     def predict(self, image: Image) -> Prediction:
-        """Classify one image: a path, an image file's bytes, or gray pixels, uint8 [H, W].
+        """Classify one image: a path, an image file's bytes, gray pixels, uint8 [H, W], or a source's item.
 
         A file that cannot be read gives a Prediction of status `error` with the reason, as it gives a row in
         the command. Raises ValueError for an array of another type or shape.
@@ -166,12 +184,13 @@ class Classifier(Closing):
         (prediction,) = self.predict_many([image])
         return prediction
 
-    def predict_many(self, images: Iterable[Image]) -> Iterator[Prediction]:
+    def predict_many(self, images: Iterable[Image | None]) -> Iterator[Prediction]:
         """Yield one Prediction an image, in order, as `predict` gives it.
 
         Images are taken as they are needed, a few ahead of the predictions: memory does not grow with them.
+        None among them says that the next may take a while: what is in flight is yielded first.
         """
-        tasks = (Task(_item(image, number)) for number, image in enumerate(images))
+        tasks = (None if image is None else Task(_item(image, place)) for place, image in enumerate(images))
         for outcome in self._engine.run(tasks):
             yield Prediction(outcome.row, outcome.cam)
 
@@ -180,7 +199,7 @@ class Classifier(Closing):
         self._engine.close()
 
 
-def _item(image: Image, number: int) -> FileItem | BytesItem | PixelsItem:
+def _item(image: Image, number: int) -> Item:
     """Return the engine's item for an image; what has no name is named by its place, from 0."""
     if isinstance(image, bytes):
         return BytesItem(image, f"image {number}")
@@ -188,4 +207,6 @@ def _item(image: Image, number: int) -> FileItem | BytesItem | PixelsItem:
         if image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:
             raise ValueError(f"expected gray pixels, uint8 [H, W], got {image.dtype} {image.shape}")
         return PixelsItem(image, f"image {number}")
-    return FileItem(Path(image), str(image))
+    if isinstance(image, str | Path):
+        return FileItem(Path(image), str(image))
+    return image

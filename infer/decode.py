@@ -12,7 +12,9 @@ see `xray_infer.dicom`.
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 import cv2
 import numpy as np
@@ -31,6 +33,8 @@ _REDUCED: Final = (
     (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
 )
 
+Depth = TypeVar("Depth", np.uint8, np.uint16)
+
 _importing: Final = threading.Lock()
 
 
@@ -45,7 +49,17 @@ def decode(data: bytes, *, side: int = INPUT_SIDE, limits: Limits = DEFAULT_LIMI
     """
     header = read_header(data, limits=limits)
     if header.format == "dicom":
-        return _decode_dicom(data, limits)
+        with dicom_extra():
+            from xray_infer.dicom.reading import decode_dicom
+        return decode_dicom(data, limits)
+    return shown(stored(data, header, side=side), header)
+
+
+def stored(data: bytes, header: Header, *, side: int) -> NDArray[Any]:
+    """Return the pixels of a file that is no DICOM as it holds them: uint8 or uint16, gray, BGR or BGRA.
+
+    `side` as in `decode`. What is to be no picture at all is black. Raises ImageError.
+    """
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(header, side))
     except cv2.error as error:
@@ -55,6 +69,11 @@ def decode(data: bytes, *, side: int = INPUT_SIDE, limits: Limits = DEFAULT_LIMI
     pixels = np.asarray(pixels)
     if header.transparent is not None and pixels.ndim == 2:
         pixels[pixels == header.transparent] = 0
+    return pixels
+
+
+def shown(pixels: NDArray[Any], header: Header) -> NDArray[np.uint8]:
+    """Return `stored` pixels as they are to be seen, gray `uint8 [H, W]`. Raises ImageError."""
     gray = to_gray(pixels, straight_alpha=header.straight_alpha)
     return upright(255 - gray if header.white_is_zero else gray, header.orientation)
 
@@ -83,15 +102,16 @@ def _flags(header: Header, side: int) -> int:
     return next(reduced, cv2.IMREAD_GRAYSCALE)
 
 
-def _decode_dicom(data: bytes, limits: Limits) -> NDArray[np.uint8]:
+@contextmanager
+def dicom_extra() -> Iterator[None]:
+    """Guard the import of what reads DICOM: without the extra, an ImageError of the file that needs it."""
     try:
         # One at a time: an import that fails in one thread hands another the half-made module.
         with _importing, extra_for("reading DICOM", "dicom"):
-            from xray_infer.dicom.reading import decode_dicom
+            yield
     except MissingExtraError as error:
         # One stray file must not end a run over a folder.
         raise ImageError(str(error)) from error
-    return decode_dicom(data, limits)
 
 
 def to_gray(pixels: NDArray[Any], *, straight_alpha: bool = True) -> NDArray[np.uint8]:
@@ -130,11 +150,15 @@ def to_eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         return pixels
     if pixels.dtype != np.uint16:
         raise ImageError(f"{pixels.dtype} pixels; expected 8 or 16 bit unsigned integers")
-    highest = max(255, (1 << int(pixels.max()).bit_length()) - 1)
-    return _as_bytes(cv2.convertScaleAbs(pixels, alpha=255 / highest))
+    return _as_bytes(cv2.convertScaleAbs(pixels, alpha=255 / full_scale(pixels)))
 
 
-def upright(gray: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def full_scale(pixels: NDArray[np.uint16]) -> int:
+    """Return what is white in a 16-bit picture: the largest value of its real bit depth, at least 255."""
+    return max(255, (1 << int(pixels.max()).bit_length()) - 1)
+
+
+def upright(gray: NDArray[Depth], orientation: int) -> NDArray[Depth]:
     """Turn a picture as EXIF's orientation, 1 to 8, says it is to be seen."""
     if orientation in (5, 6, 7, 8):
         gray = gray.T

@@ -128,6 +128,35 @@ def limit_option(name: str, default: float, text: str) -> Callable[[Command], Co
     return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
+# What the viewer asks for as well.
+RUNTIME: Final = click.option(
+    "--runtime",
+    type=click.Choice(RUNTIME_CHOICES),
+    help="Default: onnxruntime, or litert for tflite. auto: the fastest here, measured once and remembered.",
+)
+MODEL: Final = click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Model file, or a name from --list-models. Default: fine_tuning.",
+)
+MIN_CONFIDENCE: Final = click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Below it the label is 'uncertain'.",
+)
+OOD_THRESHOLD: Final = click.option(
+    "--ood-threshold",
+    type=click.FloatRange(0),
+    help="Out-of-distribution score above which an image is rejected; inf: never. Default: the model's own.",
+)
+WORKERS: Final = click.option(
+    "--workers", type=click.IntRange(1, 256), help="Default: one per processor, four for a store."
+)
+DEBUG: Final = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+VERSION: Final = click.version_option(__version__)
+
 OPTIONS: Final = (
     click.argument("source", required=False),
     click.option(
@@ -144,17 +173,8 @@ OPTIONS: Final = (
     click.option("--watch", is_flag=True, help="Keep running, and classify files as they arrive."),
     click.option("--quiet", is_flag=True, help="No progress and no summary."),
     click.option("--format", type=click.Choice(["onnx", "tflite"]), help="Default: onnx."),
-    click.option(
-        "--runtime",
-        type=click.Choice(RUNTIME_CHOICES),
-        help="Default: onnxruntime, or litert for tflite. auto: the fastest here, measured once and "
-        "remembered.",
-    ),
-    click.option(
-        "--model",
-        type=click.Path(path_type=Path),
-        help="Model file, or a name from --list-models. Default: fine_tuning.",
-    ),
+    RUNTIME,
+    MODEL,
     click.option("--list-models", is_flag=True, help="List the models that ship, and stop."),
     click.option("--json", "as_json", is_flag=True, help="With --list-models: print JSON."),
     click.option(
@@ -192,22 +212,9 @@ OPTIONS: Final = (
         metavar="FILE.html",
         help="A page with counts, all images and their heat maps; pictures go to FILE_files.",
     ),
-    click.option(
-        "--min-confidence",
-        type=click.FloatRange(0, 1),
-        default=0.0,
-        show_default=True,
-        help="Below it the label is 'uncertain'.",
-    ),
-    click.option(
-        "--ood-threshold",
-        type=click.FloatRange(0),
-        help="Out-of-distribution score above which an image is rejected; inf: never. "
-        "Default: the model's own.",
-    ),
-    click.option(
-        "--workers", type=click.IntRange(1, 256), help="Default: one per processor, four for a store."
-    ),
+    MIN_CONFIDENCE,
+    OOD_THRESHOLD,
+    WORKERS,
     click.option(
         "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of each worker's model."
     ),
@@ -255,8 +262,8 @@ OPTIONS: Final = (
     limit_option("--max-members", DEFAULT_LIMITS.max_members, "Of an archive."),
     limit_option("--max-archive-mb", DEFAULT_LIMITS.max_archive_bytes / MEGA, "Of all members, unpacked."),
     limit_option("--max-ratio", DEFAULT_LIMITS.max_compression_ratio, "Of unpacked over packed size."),
-    click.option("--debug", is_flag=True, help="Show the traceback of an error."),
-    click.version_option(__version__),
+    DEBUG,
+    VERSION,
 )
 
 

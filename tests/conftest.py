@@ -19,6 +19,8 @@ from xray_infer.manifest import MANIFEST_KEY, ModelManifest
 from xray_infer.sources.folder import FileItem
 from xray_infer.train.data.splits import random_split, write_manifest
 
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # windows without a screen
+
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared" / "data"
 

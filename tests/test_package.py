@@ -18,7 +18,7 @@ SAMPLES = REPOSITORY / "samples"
 
 RUNTIMES = ("onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime")
 FOLDERS = ("infer", "train", "export", "benchmarks", "samples")
-EXTRAS = ("pydicom", "pyarrow", "fsspec")
+EXTRAS = ("pydicom", "pyarrow", "fsspec", "PySide6")
 HEAVY = (*RUNTIMES, *EXTRAS, "tensorflow", "keras", "torch", "onnx", "ai_edge_quantizer")
 
 
@@ -41,6 +41,7 @@ def loaded_by(code: str) -> set[str]:
         "from xray_infer.train.cli import main; main(['fit', '--help'])",
         "from xray_infer.export.cli import main; main(['--help'])",
         "from xray_infer.benchmarks.cli import main; main(['--help'])",
+        "from xray_infer.viewer.cli import main; main(['--help'])",
     ],
 )
 def test_import_and_help_load_no_tensorflow_and_no_runtime(code):
@@ -57,6 +58,7 @@ def test_import_and_help_load_no_tensorflow_and_no_runtime(code):
         ("keras", ["train", "DATA", "--out", "run", "--weights", "none"], "[train]"),
         ("torch", ["train", "pretrain", "x.zip", "--out", "run"], "[pretrain]"),
         ("onnx", ["export", "x.keras", "--data", "DATA", "--out", "run"], "[export]"),
+        ("PySide6", ["viewer", "SAMPLES"], "[viewer]"),
     ],
 )
 def test_a_missing_extra_is_one_line_that_names_the_pip_command(
@@ -67,10 +69,12 @@ def test_a_missing_extra_is_one_line_that_names_the_pip_command(
     for name in (absent, "tflite_runtime", *loaded):
         monkeypatch.setitem(sys.modules, name, None)
     for name in [
-        name for name in sys.modules if name.startswith(("xray_infer.train.", "xray_infer.export."))
+        name
+        for name in sys.modules
+        if name.startswith(("xray_infer.train.", "xray_infer.export.", "xray_infer.viewer."))
     ]:
         monkeypatch.delitem(sys.modules, name)
-    part = arguments[0] if arguments[0] in ("train", "export") else ""
+    part = arguments[0] if arguments[0] in ("train", "export", "viewer") else ""
     main = importlib.import_module(f"xray_infer{part and '.'}{part}.cli").main
     given = [argument.replace("SAMPLES", str(SAMPLES)) for argument in (arguments[1:] if part else arguments)]
     result = CliRunner().invoke(main, given)
@@ -100,6 +104,22 @@ def test_the_core_imports_no_subpackage():
         text = path.read_text()
         for outer in ("train", "export", "benchmarks"):
             assert f"xray_infer.{outer}" not in text, path
+        if core / "viewer" not in path.parents:
+            assert "xray_infer.viewer" not in text, path
+
+
+def test_the_viewer_has_no_engine_of_its_own():
+    """What is said of an image comes from Classifier; of the engine the viewer takes its options alone."""
+    sources = list((REPOSITORY / "infer" / "viewer").rglob("*.py"))
+    assert len(sources) > 10
+    for path in sources:
+        lines = [line.strip() for line in path.read_text().splitlines() if "import " in line]
+        for line in lines:
+            assert not re.search(rf"\b({'|'.join(RUNTIMES)}|xray_infer\.runtimes)\b", line), (path, line)
+            if "xray_infer.engine" in line:
+                assert line == "from xray_infer.engine import EngineOptions", path
+    qt = [path for path in (REPOSITORY / "infer").rglob("*.py") if "PySide6" in path.read_text()]
+    assert {path.parent.name for path in qt} == {"viewer"}
 
 
 def test_openvino_is_imported_in_one_place():

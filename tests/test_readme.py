@@ -62,12 +62,17 @@ def test_the_python_example_runs_as_it_stands():
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["xray-infer", "xray-train", "xray-export", "xray-bench"])
+@pytest.mark.parametrize("command", ["xray-infer", "xray-view", "xray-train", "xray-export", "xray-bench"])
 def test_options_named_in_the_readme_exist(command):
     """Every option beside a command's name in an indented line is one that its help knows."""
     import importlib
 
-    module = {"xray-infer": "cli", "xray-train": "train.cli", "xray-export": "export.cli"}
+    module = {
+        "xray-infer": "cli",
+        "xray-view": "viewer.cli",
+        "xray-train": "train.cli",
+        "xray-export": "export.cli",
+    }
     main = importlib.import_module(f"xray_infer.{module.get(command, 'benchmarks.cli')}").main
     helps = ""
     for arguments in ([], *([name] for name in getattr(main, "commands", ()))):

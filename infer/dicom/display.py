@@ -14,6 +14,7 @@ a picture of floats never exists.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from typing import Any, Final
 
@@ -21,13 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
 
-from xray_infer.decode import to_gray
+from xray_infer.decode import Depth, to_gray
 from xray_infer.dicom.attributes import Attributes
 from xray_infer.dicom.guard import guarded
 from xray_infer.errors import ImageError
+from xray_infer.picture import Picture
 
 _AT_ONCE: Final = 1 << 20  # pixels looked up in one go: NumPy makes 8 bytes of each index
 
+_DEEPEST: Final = 65535
+_STEP: Final = 1e-6  # between black and white, where nothing lies between them
 _LARGEST: Final = 1e30  # of pixels in any unit; far from where sums overflow
 
 Values = NDArray[np.int64]
@@ -41,20 +45,49 @@ def to_display(stored: NDArray[Any], attributes: Attributes) -> NDArray[np.uint8
     """
     if stored.ndim == 3:
         return to_gray(stored[..., ::-1])
+    show = _colours if _palette(attributes) else _grays
+    return _looked_at(stored, lambda values: show(values, attributes))
+
+
+def to_picture(stored: NDArray[Any], attributes: Attributes) -> Picture:
+    """Turn the same into a picture at its full depth; colours into 8 bits.
+
+    Where the display is a straight line between two values, of a window or a spread, these are the picture's
+    black and white, and its values run from the smallest that occurs to the largest. Of any other display the
+    values are what is shown.
+    """
+    if stored.ndim == 3 or _palette(attributes):
+        return Picture(to_display(stored, attributes), 0.0, 255.0)
+    ends: list[tuple[float, float]] = []
+
+    def deep(values: NDArray[Any]) -> NDArray[np.uint16]:
+        found, black, white = _deep(values, attributes)
+        ends.append((black, white))
+        return found
+
+    values = _looked_at(stored, deep)
+    return Picture(values, *ends[0])
+
+
+def _looked_at(stored: NDArray[Any], show: Callable[[NDArray[Any]], NDArray[Depth]]) -> NDArray[Depth]:
+    """Return what `show` makes of each stored value, [H, W]; it is called once, with those that occur."""
     codes = stored.view(np.uint8 if stored.dtype.itemsize == 1 else np.uint16).reshape(-1)
     parts = [slice(start, start + _AT_ONCE) for start in range(0, codes.size, _AT_ONCE)]
     occurs = np.zeros(1 << 8 * codes.itemsize, bool)
     for part in parts:
         occurs[codes[part]] = True
     occurring = np.flatnonzero(occurs).astype(codes.dtype)
-    values = occurring.view(stored.dtype)
-    palette = attributes.text("PhotometricInterpretation") == "PALETTE COLOR"
-    table = np.zeros(occurs.size, np.uint8)
-    table[occurring] = _colours(values, attributes) if palette else _grays(values, attributes)
-    gray = np.empty(codes.shape, np.uint8)
+    found = show(occurring.view(stored.dtype))
+    table = np.zeros(occurs.size, found.dtype)
+    table[occurring] = found
+    seen = np.empty(codes.shape, found.dtype)
     for part in parts:
-        gray[part] = table[codes[part]]
-    return gray.reshape(stored.shape)
+        seen[part] = table[codes[part]]
+    return seen.reshape(stored.shape)
+
+
+def _palette(attributes: Attributes) -> bool:
+    return attributes.text("PhotometricInterpretation") == "PALETTE COLOR"
 
 
 def _colours(values: NDArray[Any], attributes: Attributes) -> NDArray[np.uint8]:
@@ -72,6 +105,42 @@ def _grays(values: NDArray[Any], attributes: Attributes) -> NDArray[np.uint8]:
     shares = np.clip((shown - low) / (high - low), 0, 1) if low != high else np.zeros(len(shown))
     gray = np.rint(255 * shares).astype(np.uint8)
     return 255 - gray if attributes.text("PhotometricInterpretation") == "MONOCHROME1" else gray
+
+
+def _deep(values: NDArray[Any], attributes: Attributes) -> tuple[NDArray[np.uint16], float, float]:
+    """Return each value at full depth, the larger the brighter, and which are black and white."""
+    whole = values.astype(np.int64)
+    physical, low, high = _shown(whole, attributes)
+    _check_numbers(np.append(physical, [low, high]), "window")
+    ends = _window_ends(attributes)
+    if ends is not None:
+        physical, (low, high) = _physical(whole, attributes), ends
+    first, last = float(physical.min()), float(physical.max())
+    exact = last - first <= _DEEPEST and bool((physical == np.rint(physical)).all())
+    scale = 1.0 if exact else _DEEPEST / (last - first)
+    codes = np.rint((physical - first) * scale).astype(np.uint16)
+    black, white = (low - first) * scale, (high - first) * scale
+    if low == high:  # one value all over has no scale, and is black
+        black, white = 0.0, 1.0
+    if attributes.text("PhotometricInterpretation") == "MONOCHROME1":
+        top = int(codes.max())
+        return (top - codes).astype(np.uint16), top - white, top - black
+    return codes, black, white
+
+
+def _window_ends(attributes: Attributes) -> tuple[float, float] | None:
+    """Return which values a straight window makes black and white (C.11.2.1.2.1, C.11.2.1.3.2).
+
+    None where there is none, or one that is not straight.
+    """
+    function = attributes.text("VOILUTFunction")
+    if _has_look_up_table(attributes) or not _has_window(attributes) or function == "SIGMOID":
+        return None
+    center, width = attributes.numbers("WindowCenter")[0], attributes.numbers("WindowWidth")[0]
+    if function == "LINEAR_EXACT":
+        return center - width / 2, center + width / 2
+    # Of width 1 it is a step.
+    return center - 0.5 - (width - 1) / 2, center - 0.5 + max(width - 1, _STEP) / 2
 
 
 def _shown(values: Values, attributes: Attributes) -> tuple[Floats, float, float]:

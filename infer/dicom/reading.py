@@ -1,4 +1,4 @@
-"""A DICOM file's bytes to gray pixels: the steps of this package, in order."""
+"""A DICOM file's bytes to pixels: the steps of this package, in order."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.dicom.acceptance import check_acceptable
-from xray_infer.dicom.attributes import read_attributes
+from xray_infer.dicom.attributes import Attributes, read_attributes
 from xray_infer.dicom.container import open_container
-from xray_infer.dicom.display import to_display
+from xray_infer.dicom.display import to_display, to_picture
 from xray_infer.dicom.pixels import stored_pixels
 from xray_infer.limits import Limits
+from xray_infer.picture import Picture
 
 
 def decode_dicom(data: bytes, limits: Limits) -> NDArray[np.uint8]:
@@ -19,6 +20,17 @@ def decode_dicom(data: bytes, limits: Limits) -> NDArray[np.uint8]:
     Raises RejectedError for what is by its own account not one frontal radiograph of a chest, ImageError
     for what cannot be decoded in full.
     """
+    attributes = _acceptable(data, limits)
+    return to_display(stored_pixels(attributes, limits), attributes)
+
+
+def read_dicom_picture(data: bytes, limits: Limits) -> Picture:
+    """Decode a DICOM file to be looked at, with what its window clips. Raises as `decode_dicom` does."""
+    attributes = _acceptable(data, limits)
+    return to_picture(stored_pixels(attributes, limits), attributes)
+
+
+def _acceptable(data: bytes, limits: Limits) -> Attributes:
     attributes = read_attributes(open_container(data, limits))
     check_acceptable(attributes)
-    return to_display(stored_pixels(attributes, limits), attributes)
+    return attributes

@@ -8,6 +8,7 @@ white of bone; cividis' is 1 at the half; viridis' is 5 at a quarter.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -19,23 +20,33 @@ from xray_infer.heatmaps.upsample import HEAT_LEVELS, widen
 MAX_OPACITY: Final = 0.55
 STRIP_PIXELS: Final = 1 << 18  # at a time: small in memory, few enough calls
 
-_opacity: Final = MAX_OPACITY * np.arange(HEAT_LEVELS) / (HEAT_LEVELS - 1)
 COLOURS: Final = cv2.applyColorMap(np.arange(HEAT_LEVELS, dtype=np.uint8)[:, None], cv2.COLORMAP_PLASMA)
-# A pixel becomes pixel * _KEPT[heat] / 255 + _ADDED[heat].
-_KEPT: Final = np.rint(255 * (1 - _opacity)).astype(np.uint8)
-_ADDED: Final = np.rint(COLOURS * _opacity[:, None, None]).astype(np.uint8)
+Table = NDArray[np.uint8]
 
 
-def blend(pixels: NDArray[np.uint8], heat: NDArray[np.uint16], out: NDArray[np.uint8]) -> None:
+@lru_cache(maxsize=128)
+def _tables(strength: float) -> tuple[Table, Table]:
+    """Return `kept` and `added`, by heat: a pixel becomes pixel * kept / 255 + added."""
+    opacity = strength * MAX_OPACITY * np.arange(HEAT_LEVELS) / (HEAT_LEVELS - 1)
+    kept = np.rint(255 * (1 - opacity)).astype(np.uint8)
+    return kept, np.rint(COLOURS * opacity[:, None, None]).astype(np.uint8)
+
+
+def blend(
+    pixels: NDArray[np.uint8], heat: NDArray[np.uint16], out: NDArray[np.uint8], *, strength: float = 1.0
+) -> None:
     """Draw `heat`, as `upsample` returns it, over `pixels`, uint8 [H, W], into `out`, BGR uint8 [H, W, 3].
 
-    Within 2.5 gray levels of the same in floats. A strip of the picture at a time, in OpenCV, which lets go
-    of the interpreter's lock.
+    `strength`, 0 to 1, fades it. Within 2.5 gray levels of the same in floats. A strip of the picture at a
+    time, in OpenCV, which lets go of the interpreter's lock.
     """
     height, width = pixels.shape
     rows = max(1, STRIP_PIXELS // width)
+    kept_by_level, added_by_level = _tables(strength)
     for top in range(0, height, rows):
         strip = slice(top, top + rows)
         level = cv2.convertScaleAbs(widen(heat[strip], width), alpha=1 / 256)
-        kept = cv2.multiply(pixels[strip], cv2.LUT(level, _KEPT), scale=1 / 255)
-        cv2.add(cv2.applyColorMap(level, _ADDED), cv2.cvtColor(kept, cv2.COLOR_GRAY2BGR), dst=out[strip])
+        kept = cv2.multiply(pixels[strip], cv2.LUT(level, kept_by_level), scale=1 / 255)
+        cv2.add(
+            cv2.applyColorMap(level, added_by_level), cv2.cvtColor(kept, cv2.COLOR_GRAY2BGR), dst=out[strip]
+        )

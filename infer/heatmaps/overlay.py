@@ -60,19 +60,23 @@ def caption(style: Style, heatmap: Heatmap, row: Row) -> NDArray[np.uint8]:
     chances = ", ".join(
         f"{name}{NO_BREAK}{value:.1%}" for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)
     )
-    name, unit = heatmap.class_name, f"{heatmap.scale:.3g} {heatmap.unit}"
-    if heatmap.peak == 0:
-        what = f"No region speaks for '{name}'."
-    elif heatmap.weak:
-        share = heatmap.peak / heatmap.highest
-        what = f"{heatmap.title} of '{name}', weak: at most {share:.1%} of what speaks for another class."
-    elif heatmap.peak < heatmap.scale:
-        what = f"{heatmap.title} of '{name}', {heatmap.peak:.3g} at most; one scale for all classes."
-    else:
-        what = f"{heatmap.title} of '{name}'."
+    unit = f"{heatmap.scale:.3g} {heatmap.unit}"
     answer = f"Label: {row.label}. Probabilities: {chances}."
-    paragraphs = (answer, f"{what} {HEATMAP_NOTICE}", RESEARCH_NOTICE)
+    paragraphs = (answer, f"{describe(heatmap)} {HEATMAP_NOTICE}", RESEARCH_NOTICE)
     return draw_caption(style, unit if heatmap.scale > 0 else "", paragraphs)
+
+
+def describe(heatmap: Heatmap) -> str:
+    """Return what a heat map shows, and how much of it there is, in a sentence."""
+    name = heatmap.class_name
+    if heatmap.peak == 0:
+        return f"No region speaks for '{name}'."
+    if heatmap.weak:
+        share = heatmap.peak / heatmap.highest
+        return f"{heatmap.title} of '{name}', weak: at most {share:.1%} of what speaks for another class."
+    if heatmap.peak < heatmap.scale:
+        return f"{heatmap.title} of '{name}', {heatmap.peak:.3g} at most; one scale for all classes."
+    return f"{heatmap.title} of '{name}'."
 
 
 def encode(overlay: NDArray[np.uint8], format: str) -> bytes:

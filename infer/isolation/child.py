@@ -23,14 +23,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from xray_infer.errors import ImageError
 from xray_infer.isolation.protocol import (
     ANSWER,
     BUG,
+    ENDS,
+    PICTURE,
     PREPARED,
     READY,
     REQUEST,
@@ -40,6 +44,7 @@ from xray_infer.isolation.protocol import (
     write_all,
 )
 from xray_infer.limits import Limits
+from xray_infer.picture import Picture
 from xray_infer.prepare import Prepared, out_of_memory
 
 # The dearest kind, 16-bit RGBA, holds 8 bytes a pixel as decoded and 4 as reduced, beside smaller ones.
@@ -51,49 +56,64 @@ HEADROOM: Final = 512 << 20
 _GRACE_SECONDS: Final = 2.0
 
 
-def main(*, limits: dict[str, float], seconds: float, keep_pixels: bool, prepare: str) -> None:
-    """Serve until the parent closes the pipe. `prepare` is the function's name, "module:function"."""
+def main(*, limits: dict[str, float], seconds: float, function: str, given: dict[str, Any]) -> None:
+    """Serve until the parent closes the pipe.
+
+    `function` is the name of what takes a file's bytes, "module:function", `given` more arguments of it.
+    """
     _ignore_interrupts()
     requests, answers = _take_pipes()
     bounds = Limits(**limits)  # type: ignore[arg-type]  # made from a Limits by the parent
-    module, _, name = prepare.partition(":")
-    function = getattr(importlib.import_module(module), name)
+    module, _, name = function.partition(":")
+    called = getattr(importlib.import_module(module), name)
     cv2.setNumThreads(1)  # the parent's workers are the parallelism
     _bound_memory(bounds)
     _silence(2)
     write_all(answers, ANSWER.pack(READY, 0, 0))
-    files: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    files: queue.SimpleQueue[tuple[bytes, int]] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(requests, files), daemon=True).start()
     while True:
-        data = files.get()
+        data, side = files.get()
+        asked = given if side < 0 else {**given, "side": side}
         _set_alarm(seconds + _GRACE_SECONDS)
-        answer = _answer(lambda: function(data, limits=bounds, keep_pixels=keep_pixels))  # noqa: B023
+        parts = _answer(lambda: called(data, limits=bounds, **asked))  # noqa: B023
         _set_alarm(0)
-        write_all(answers, answer)
+        for part in parts:  # not joined: a large picture would be in memory twice
+            write_all(answers, part)
 
 
-def _answer(prepare: Callable[[], Prepared]) -> bytes:
+def _answer(prepare: Callable[[], Prepared | Picture]) -> list[bytes | memoryview]:
+    """Return the parts of an answer."""
     try:
         done = prepare()
-        height, width = (0, 0) if done.pixels is None else done.pixels.shape
-        parts = [ANSWER.pack(PREPARED, height, width), done.input.tobytes()]
-        if done.pixels is not None:
-            parts.append(done.pixels.tobytes())
-        return b"".join(parts)
+        if isinstance(done, Picture):
+            kind = next(kind for kind, depth in PICTURE.items() if depth == done.values.dtype)
+            return [
+                ANSWER.pack(kind, *done.values.shape),
+                ENDS.pack(done.black, done.white),
+                _bytes(done.values),
+            ]
+        shape = (0, 0) if done.pixels is None else done.pixels.shape
+        parts = [ANSWER.pack(PREPARED, *shape), _bytes(done.input)]
+        return parts if done.pixels is None else [*parts, _bytes(done.pixels)]
     except ImageError as error:
-        return failure(error)
+        return [failure(error)]
     except MemoryError:  # by the copies above
-        return failure(out_of_memory())
+        return [failure(out_of_memory())]
     except Exception:
-        return text_answer(BUG, traceback.format_exc())
+        return [text_answer(BUG, traceback.format_exc())]
 
 
-def _receive(requests: FileIO, files: queue.SimpleQueue[bytes]) -> None:
+def _bytes(pixels: NDArray[Any]) -> memoryview:
+    return memoryview(np.ascontiguousarray(pixels))
+
+
+def _receive(requests: FileIO, files: queue.SimpleQueue[tuple[bytes, int]]) -> None:
     """Take requests; end the process at once when the pipe ends, whatever it is doing."""
     try:
         while True:
-            (length,) = REQUEST.unpack(read_exactly(requests, REQUEST.size))
-            files.put(bytes(read_exactly(requests, length)))
+            length, side = REQUEST.unpack(read_exactly(requests, REQUEST.size))
+            files.put((bytes(read_exactly(requests, length)), side))
     finally:
         os._exit(0)
 

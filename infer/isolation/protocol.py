@@ -3,10 +3,13 @@
 A decoder taken over by a hostile file could write anything into its pipe. The parent therefore reads only
 three integers, checks them against the limits, and then so many bytes of pixels or of text.
 
-    request   <Q   length of the image file          then the file
+    request   <Qi  length of the image file, and the side that `read_picture` is to keep, -1 where it is not
+                   for `read_picture`; then the file
     answer    <BII kind, and two numbers             then what the kind says
                    PREPARED      height and width of the kept pixels, 0 and 0 for none; the model's input,
                                  then the pixels, one byte each
+                   a PICTURE     height and width; black and white, <dd; the values, of one or two bytes each,
+                                 in the machine's byte order
                    READY         0, 0: the process has loaded its libraries (once, before any request)
                    a failure     0, length of the text; the text in UTF-8
 """
@@ -14,25 +17,30 @@ three integers, checks them against the limits, and then so many bytes of pixels
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from io import RawIOBase
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from xray_infer.errors import ImageError, ReadError, RejectedError
 
-REQUEST: Final = struct.Struct("<Q")
+REQUEST: Final = struct.Struct("<Qi")
 ANSWER: Final = struct.Struct("<BII")
+ENDS: Final = struct.Struct("<dd")
 
 READY: Final = 0
 PREPARED: Final = 1
 BUG: Final = 2  # any exception but an ImageError; the text is its traceback
 FAILURES: Final[dict[int, type[ImageError]]] = {3: ImageError, 4: ReadError, 5: RejectedError}
+PICTURE: Final[Mapping[int, np.dtype[Any]]] = {6: np.dtype(np.uint8), 7: np.dtype(np.uint16)}
 
 MAX_TEXT: Final = 1 << 16
 
 
-def write_all(stream: RawIOBase, data: bytes) -> None:
+def write_all(stream: RawIOBase, data: bytes | memoryview) -> None:
     """Write every byte to an unbuffered stream. Raises OSError when the other side is gone."""
-    rest = memoryview(data)
+    rest = memoryview(data).cast("B")
     while rest:
         rest = rest[stream.write(rest) :]
 

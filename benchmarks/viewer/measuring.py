@@ -1,0 +1,98 @@
+"""Sessions of the window, one after the other, and tables of them."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xray_infer.benchmarks.commands import spread
+from xray_infer.benchmarks.pipeline import planted
+from xray_infer.benchmarks.viewer.session import Session
+from xray_infer.errors import DataError
+from xray_infer.terminal import Report
+
+MODULE = "xray_infer.benchmarks.viewer.session"
+
+
+def run_session(path: Path, how: str) -> Session:
+    """Run one window over a file or folder. Raises DataError where it does not come to its end."""
+    command = [sys.executable, "-m", MODULE, str(path), repr(time.time()), how]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not done.stdout.strip():
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise DataError(f"the window ended with status {done.returncode}: {lines[-1]}")
+    return Session(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure_starts(image: Path, *, rounds: int, report: Report) -> list[Session]:
+    """Start the window on one image, `rounds` times after one that does not count."""
+    sessions = []
+    for number in range(rounds + 1):
+        report(f"start {number} of {rounds}" if number else "start: warm-up")
+        sessions.append(run_session(image, "start"))
+    return sessions[1:]
+
+
+def measure_fills(
+    folder: Path, counts: Sequence[int], *, rounds: int, report: Report
+) -> dict[int, list[Session]]:
+    """Fill the window with so many links to the folder's images, each count in turn, `rounds` times."""
+    sessions: dict[int, list[Session]] = {count: [] for count in counts}
+    for number in range(rounds):
+        for count in counts:
+            report(f"round {number + 1} of {rounds}: {count:,} images")
+            with planted(folder, count) as many:
+                sessions[count].append(run_session(many, "fill"))
+    return sessions
+
+
+def start_table(sessions: Sequence[Session]) -> str:
+    """Return Markdown: when each thing was there, since the process was started."""
+    lines = ["| until | ms, median (min-max) |", "|---" * 2 + "|"]
+    for name in sessions[0].marks:
+        lines.append(f"| {name} | {spread([one.marks[name] for one in sessions], 0)} |")
+    return "\n".join(lines)
+
+
+def memory_table(sessions: Mapping[int, Sequence[Session]]) -> str:
+    """Return Markdown; the ratio compares with the first count, round by round."""
+    base = next(iter(sessions.values()))
+    lines = [
+        "| images | the window's peak, MB | of the first row's | its child processes', MB | images/s |",
+        "|---" * 5 + "|",
+    ]
+    for count, runs in sessions.items():
+        own = [one.peaks_mb[0] for one in runs]
+        ratios = [one.peaks_mb[0] / first.peaks_mb[0] for one, first in zip(runs, base, strict=True)]
+        children = [one.peaks_mb[1] for one in runs]
+        rates = [one.images / one.seconds for one in runs]
+        cells = (spread(own, 1), spread(ratios, 3), spread(children, 0), spread(rates, 1))
+        lines.append(f"| {count:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def smoothness_table(sessions: Mapping[int, Sequence[Session]]) -> str:
+    """Return Markdown: by how much beats came late, what a frame of the list took, by number of images."""
+    lines = [
+        "| images | the interface thread, ms | p50 | p99 | longest | over 50 ms |",
+        "|---" * 6 + "|",
+    ]
+    for count, runs in sessions.items():
+        series = {
+            f"late while {phase}": [late for one in runs for late in one.late[phase]]
+            for phase in runs[0].late
+        }
+        series["drawing the list once"] = [frame for one in runs for frame in one.frames]
+        series["from a film chosen to its picture"] = [ms for one in runs for ms in one.pictures]
+        for name, values in series.items():
+            p50, p99 = np.percentile(values, [50, 99])
+            share = statistics.fmean(value > 50 for value in values)
+            lines.append(f"| {count:,} | {name} | {p50:.1f} | {p99:.1f} | {max(values):.1f} | {share:.2%} |")
+    return "\n".join(lines)

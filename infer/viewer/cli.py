@@ -1,0 +1,137 @@
+"""The command `xray-view`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.errors import XrayError, extra_for
+from xray_infer.native_output import hide_native_output
+from xray_infer.options import DEBUG, MIN_CONFIDENCE, MODEL, OOD_THRESHOLD, RUNTIME, VERSION, WORKERS
+from xray_infer.terminal import EXIT_INTERRUPTED, EXIT_USAGE, one_line_errors, say
+
+if TYPE_CHECKING:
+    from PySide6.QtCore import QMessageLogContext, QtMsgType
+    from PySide6.QtWidgets import QApplication
+
+    from xray_infer.viewer.judging import Wanted
+    from xray_infer.viewer.window import Window
+
+LIBRARIES: Final = (
+    "libegl1 libgl1 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 "
+    "libxcb-keysyms1 libxcb-render-util0 libxcb-xkb1"
+)
+ADVICE: Final = f"on Debian and Ubuntu: apt install {LIBRARIES}"
+NO_SCREEN: Final = "on a computer without a screen: xray-infer FOLDER --out results.csv --report page.html"
+
+
+@click.command(
+    epilog="Every option can be given as an environment variable, XRAY_VIEW_MODEL for --model. "
+    f"{RESEARCH_NOTICE}",
+    context_settings={"auto_envvar_prefix": "XRAY_VIEW", "help_option_names": ["-h", "--help"]},
+)
+@click.argument("paths", nargs=-1)
+@MODEL
+@RUNTIME
+@MIN_CONFIDENCE
+@OOD_THRESHOLD
+@WORKERS
+@DEBUG
+@VERSION
+def main(paths: tuple[str, ...], model: Path | None, runtime: str | None, debug: bool, **rules: Any) -> None:
+    """Show chest X-rays in a window, with what the model says of each.
+
+    PATHS are images, folders or archives; without any, drop them on the window. F1 lists the keys.
+    """
+    with one_line_errors("xray-view", debug=debug):
+        _check_qt()
+        from xray_infer.engine import EngineOptions
+        from xray_infer.limits import DEFAULT_DECODE_SECONDS
+        from xray_infer.viewer.judging import Wanted
+
+        # No file takes the window with it.
+        options = EngineOptions(isolate_s=DEFAULT_DECODE_SECONDS, **rules)
+        with nullcontext() if debug else hide_native_output():
+            status = run(paths, Wanted(model, runtime or "onnx", options))
+        sys.exit(status)
+
+
+def run(paths: tuple[str, ...], wanted: Wanted) -> int:
+    """Show the window until it is closed, and return the exit status."""
+    app, window = make_window(wanted)
+    status = 0
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal status
+        status = EXIT_INTERRUPTED
+        window.close()
+
+    # Qt's loop gives Python its turn at each tick of the window's timer.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    window.show()
+    if paths:
+        window.open(paths)
+    app.exec()
+    if window.still_running:
+        os._exit(status)  # a thread waits for a file that may never come; nothing is lost with it
+    return status
+
+
+def make_window(wanted: Wanted) -> tuple[QApplication, Window]:
+    """Start Qt, and return it with the window, which is yet to be shown."""
+    import cv2
+    from PySide6.QtCore import qInstallMessageHandler
+    from PySide6.QtWidgets import QApplication
+
+    from xray_infer.viewer.style import apply_style
+    from xray_infer.viewer.window import Window
+
+    cv2.setNumThreads(1)  # the workers are the parallelism
+    qInstallMessageHandler(_Messages())
+    app = QApplication(["xray-view"])
+    app.setApplicationDisplayName("xray-view")
+    apply_style(app)
+    return app, Window(wanted)
+
+
+class _Messages:
+    """Qt's messages: none on the terminal, but for the last before it gives up."""
+
+    def __init__(self) -> None:
+        self._warnings: list[str] = []
+
+    def __call__(self, kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
+        from PySide6.QtCore import QtMsgType
+
+        if kind in (QtMsgType.QtWarningMsg, QtMsgType.QtCriticalMsg):
+            self._warnings = [*self._warnings[-9:], " ".join(text.split())]
+        if kind == QtMsgType.QtFatalMsg:
+            say(f"xray-view: cannot open a window: {why_no_window(self._warnings, text)}")
+            sys.stderr.flush()
+            os._exit(EXIT_USAGE)
+
+
+def why_no_window(warnings: Sequence[str], last: str) -> str:
+    """Return why Qt gave up, in a line that says what to do."""
+    screen = [text for text in warnings if "could not connect to display" in text]
+    if screen:
+        return f"{screen[-1].removeprefix('qt.qpa.xcb: ').rstrip('. ')}; {NO_SCREEN}"
+    return f"{(warnings[-1] if warnings else last).rstrip('. ')}; {ADVICE}"
+
+
+def _check_qt() -> None:
+    """Raise MissingExtraError without PySide6, XrayError where the system has no libraries for it."""
+    try:
+        with extra_for("xray-view", "viewer"):
+            import PySide6.QtWidgets  # noqa: F401
+    except ImportError as error:
+        raise XrayError(f"Qt cannot be loaded: {error}; {ADVICE}") from error

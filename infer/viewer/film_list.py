@@ -1,0 +1,143 @@
+"""The list of films: thumbnail, name, label and confidence. Only what is in view is drawn, and asked for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QFont, QPainter
+from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+
+from xray_infer.results import OK
+from xray_infer.viewer.films import FILM, Film, Films
+from xray_infer.viewer.pictures import THUMBNAIL_SIDE
+from xray_infer.viewer.style import CLASS_COLOURS, QUIET, WARNING
+from xray_infer.viewer.words import detail_of, label_of
+
+GAP: Final = 6
+ROW_HEIGHT: Final = THUMBNAIL_SIDE + GAP
+SETTLE_MS: Final = 60  # thumbnails are asked for when scrolling pauses for so long
+
+Index = QModelIndex | QPersistentModelIndex
+
+
+class FilmDelegate(QStyledItemDelegate):
+    """Draws one film's line."""
+
+    def __init__(self, films: Films, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._films = films
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Qt's hook."""
+        return QSize(200, ROW_HEIGHT)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Qt's hook."""
+        film: Film = index.data(FILM)
+        rect: QRect = option.rect
+        state: QStyle.StateFlag = option.state
+        palette = option.palette
+        if state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(rect, palette.highlight())
+        self._paint_thumbnail(painter, rect, index.row())
+        left = rect.left() + THUMBNAIL_SIDE + 2 * GAP
+        room = QRect(left, rect.top() + GAP, rect.right() - left - GAP, rect.height() - 2 * GAP)
+        line = room.height() // 3
+        plain: QFont = option.font
+        bold = QFont(plain)
+        bold.setBold(True)
+        said = film.prediction
+        label, detail = label_of(said), detail_of(said)
+        _write(painter, room.adjusted(0, 0, 0, -2 * line), film.name, plain, palette.text().color())
+        _write(
+            painter, room.adjusted(0, line, 0, -line), label, bold, _colour(film), Qt.TextElideMode.ElideRight
+        )
+        _write(painter, room.adjusted(0, 2 * line, 0, 0), detail, plain, QUIET, Qt.TextElideMode.ElideRight)
+
+    def _paint_thumbnail(self, painter: QPainter, rect: QRect, place: int) -> None:
+        square = QRect(rect.left() + GAP, rect.top() + GAP // 2, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+        painter.fillRect(square, QColor(0, 0, 0))
+        thumbnail = self._films.thumbnail(place)
+        if thumbnail is not None:
+            x = square.left() + (square.width() - thumbnail.width()) // 2
+            y = square.top() + (square.height() - thumbnail.height()) // 2
+            painter.drawPixmap(x, y, thumbnail)
+
+
+def _colour(film: Film) -> QColor:
+    if film.prediction is None:
+        return QUIET
+    if film.prediction.status != OK:
+        return WARNING
+    return CLASS_COLOURS.get(film.prediction.label, QUIET)
+
+
+def _write(
+    painter: QPainter,
+    room: QRect,
+    text: str,
+    font: QFont,
+    colour: QColor,
+    elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle,
+) -> None:
+    painter.setFont(font)
+    painter.setPen(colour)
+    shown = painter.fontMetrics().elidedText(text, elide, room.width())
+    painter.drawText(room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, shown)
+
+
+class FilmList(QListView):
+    """See the module."""
+
+    chosen = Signal(int)  # a film's place
+    in_view = Signal(int, int)  # the first and the last place in view, when the view has settled
+
+    def __init__(self, films: Films, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._films = films
+        self.setModel(films)
+        self.setItemDelegate(FilmDelegate(films, self))
+        self.setUniformItemSizes(True)
+        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(220)
+        self.setAccessibleName("Films")
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MS)
+        self._settle.timeout.connect(self._tell_view)
+        self.verticalScrollBar().valueChanged.connect(self.settle)
+        films.rowsInserted.connect(self.settle)
+        self.selectionModel().currentChanged.connect(self._tell_choice)
+
+    def choose(self, place: int) -> None:
+        """Go to a film; to the last or the first beyond either end."""
+        count = len(self._films)
+        if count:
+            self.setCurrentIndex(self._films.index(min(max(place, 0), count - 1)))
+
+    @property
+    def place(self) -> int:
+        """The place of the film that is looked at; -1 for none."""
+        return self.currentIndex().row()
+
+    def settle(self) -> None:
+        """Tell what is in view a little later."""
+        if not self._settle.isActive():
+            self._settle.start()
+
+    def resizeEvent(self, event: object) -> None:
+        """Qt's hook."""
+        super().resizeEvent(event)  # type: ignore[arg-type]
+        self.settle()
+
+    def _tell_view(self) -> None:
+        if len(self._films):
+            first = self.indexAt(self.viewport().rect().topLeft()).row()
+            last = self.indexAt(self.viewport().rect().bottomLeft()).row()
+            self.in_view.emit(max(first, 0), last if last >= 0 else len(self._films) - 1)
+
+    def _tell_choice(self, now: QModelIndex, before: QModelIndex) -> None:
+        if now.isValid():
+            self.chosen.emit(now.row())

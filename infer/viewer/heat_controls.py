@@ -1,0 +1,130 @@
+"""Whose heat map is laid over the picture, and how strongly."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from PySide6.QtCore import QRect, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QGridLayout,
+    QGroupBox,
+    QRadioButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE
+from xray_infer.heatmaps.blend import blend
+from xray_infer.heatmaps.methods import Heatmap
+from xray_infer.heatmaps.overlay import describe
+from xray_infer.viewer.images import to_image
+from xray_infer.viewer.labels import wrapped
+from xray_infer.viewer.style import QUIET
+
+PREDICTED: Final = "predicted"
+SHOWN_CLASSES: Final = (PREDICTED, *CLASS_NAMES)
+_BAR, _NUMBERS = 12, 18  # heights of the scale, in points of the screen
+
+
+class ColourScale(QWidget):
+    """The heat map's colours from 0 to its end, as they look over gray."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._end = ""
+        self.setFixedHeight(_BAR + _NUMBERS)
+
+    def show_end(self, end: str) -> None:
+        """Show what the last colour stands for; nothing without it."""
+        self._end = end
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Qt's hook."""
+        if not self._end:
+            return
+        width = self.width()
+        gray = np.full((_BAR, width), 96, np.uint8)
+        heat = np.linspace(0, 255 * 256, width).astype(np.uint16)[None].repeat(_BAR, axis=0)
+        bar = np.empty((_BAR, width, 3), np.uint8)
+        blend(gray, heat, bar)
+        painter = QPainter(self)
+        painter.drawImage(0, 0, to_image(bar))
+        painter.setPen(QUIET)
+        below = QRect(0, _BAR, width, _NUMBERS)
+        for side, text in ((Qt.AlignmentFlag.AlignLeft, "0"), (Qt.AlignmentFlag.AlignRight, self._end)):
+            painter.drawText(below, side | Qt.AlignmentFlag.AlignVCenter, text)
+
+
+class HeatControls(QGroupBox):
+    """Whose heat map is laid over the picture, and how strongly."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Heat map", parent)
+        self._buttons = QButtonGroup(self)
+        classes = QGridLayout()
+        for number, name in enumerate(SHOWN_CLASSES):
+            button = QRadioButton(f"{number} {name}")
+            button.setToolTip(f"Key {number}")
+            self._buttons.addButton(button, number)
+            classes.addWidget(button, number // 2, number % 2)
+        self._buttons.button(0).setChecked(True)
+        self._slider = QSlider(Qt.Orientation.Horizontal)
+        self._slider.setRange(0, 100)
+        self._slider.setPageStep(10)
+        self._slider.setAccessibleName("Strength of the heat map, in per cent")
+        self._slider.setToolTip("[ and ]; H turns it off and on")
+        self._before = 100
+        self._scale = ColourScale()
+        self._text = wrapped()
+        layout = QVBoxLayout(self)
+        layout.addLayout(classes)
+        layout.addWidget(self._slider)
+        layout.addWidget(self._scale)
+        layout.addWidget(self._text)
+        self._buttons.idClicked.connect(self.changed)
+        self._slider.valueChanged.connect(self.changed)
+
+    @property
+    def shown(self) -> str:
+        """A class, or `predicted`."""
+        return SHOWN_CLASSES[self._buttons.checkedId()]
+
+    @property
+    def strength(self) -> float:
+        """0, none, to 1."""
+        return self._slider.value() / 100
+
+    def pick(self, name: str) -> None:
+        """Show this class; and show it, where the heat map is off."""
+        self._buttons.button(SHOWN_CLASSES.index(name)).setChecked(True)
+        if self._slider.value() == 0:
+            self._slider.setValue(self._before)
+        self.changed.emit()
+
+    def fade(self, by: int) -> None:
+        """Make it stronger or weaker by per cents."""
+        self._slider.setValue(self._slider.value() + by)
+
+    def toggle(self) -> None:
+        """Turn it off, or on to what it was."""
+        if self._slider.value():
+            self._before = self._slider.value()
+            self._slider.setValue(0)
+        else:
+            self._slider.setValue(self._before)
+
+    def describe(self, heatmap: Heatmap | None) -> None:
+        """Say what is shown."""
+        if heatmap is None:
+            self._scale.show_end("")
+            self._text.setText("There is no heat map without an answer.")
+            return
+        self._scale.show_end(f"{heatmap.scale:.3g} {heatmap.unit}")
+        self._text.setText(f"{describe(heatmap)} {HEATMAP_NOTICE}")

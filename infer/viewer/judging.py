@@ -1,0 +1,134 @@
+"""What lists the films, and what judges them: a thread each, for as long as the window lives.
+
+The lister and the judge take one opening after the other; a new one stops the one before it. Both answer by
+signals, which Qt delivers in the interface thread.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from PySide6.QtCore import QObject, Signal
+
+from xray_infer.classifier import Classifier
+from xray_infer.engine import EngineOptions
+from xray_infer.errors import XrayError
+from xray_infer.limits import DEFAULT_LIMITS
+from xray_infer.sources import Item
+from xray_infer.sources.several import open_sources
+from xray_infer.viewer.threads import Thread
+from xray_infer.viewer.turns import Turns
+
+AT_ONCE: Final = 100  # films that are listed before the window hears of them
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a person opened: its number, the paths, and its films as they are found."""
+
+    number: int
+    paths: Sequence[str]
+    films: Turns = field(default_factory=Turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which model judges, and by what rules; see `Classifier`."""
+
+    model: str | Path | None
+    runtime: str
+    options: EngineOptions
+
+
+class Worker(Thread):
+    """A thread that does one opening after the other, until `end`."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._openings: queue.SimpleQueue[Opening | None] = queue.SimpleQueue()
+
+    def take(self, opening: Opening) -> None:
+        """Do this one next."""
+        self._openings.put(opening)
+
+    def end(self) -> None:
+        """End, once what is being done has stopped."""
+        self._openings.put(None)
+
+    def openings(self) -> Iterator[Opening]:
+        """Yield what is to be done; what was stopped meanwhile is left out."""
+        while (opening := self._openings.get()) is not None:
+            if not opening.films.stopped:
+                yield opening
+
+
+class Lister(Worker):
+    """Lists what was opened."""
+
+    listed = Signal(int, list)  # an opening's number; items
+    complete = Signal(int, int, str)  # its number, other files that were skipped, why there are none
+
+    def work(self) -> None:
+        """See `Thread.work`."""
+        for opening in self.openings():
+            self._list(opening)
+
+    def _list(self, opening: Opening) -> None:
+        skipped, problem = 0, ""
+        try:
+            source = open_sources(opening.paths, limits=DEFAULT_LIMITS)
+            items = iter(source)
+            while (some := list(islice(items, AT_ONCE))) and not opening.films.stopped:
+                opening.films.add(some)
+                self.listed.emit(opening.number, some)
+            skipped = source.skipped
+        except XrayError as error:
+            problem = str(error)
+        opening.films.complete()
+        self.complete.emit(opening.number, skipped, problem)
+
+
+class Judge(Worker):
+    """Classifies films with one model. A model that cannot be used is told by `broken`."""
+
+    ready = Signal(object)  # the Classifier's manifest and rules
+    judged = Signal(int, int, object)  # an opening's number, a film's place, its Prediction
+    done = Signal(int)
+
+    def __init__(self, wanted: Wanted, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._wanted = wanted
+
+    def work(self) -> None:
+        """See `Thread.work`."""
+        wanted = self._wanted
+        with Classifier(wanted.model, wanted.runtime, options=wanted.options) as classifier:
+            self.ready.emit((classifier.manifest, classifier.rules))
+            for opening in self.openings():
+                self._judge(opening, classifier)
+
+    def _judge(self, opening: Opening, classifier: Classifier) -> None:
+        places: deque[int] = deque()
+        predictions = classifier.predict_many(_noted(opening.films, places.append))
+        for prediction in predictions:
+            if opening.films.stopped:
+                break
+            self.judged.emit(opening.number, places.popleft(), prediction)
+        else:
+            self.done.emit(opening.number)
+
+
+def _noted(films: Turns, note: Callable[[int], None]) -> Iterator[Item | None]:
+    """Yield the films, and note each one's place; None where the next may take a while."""
+    for entry in films:
+        if entry is None:
+            yield None
+        else:
+            note(entry[0])
+            yield entry[1]

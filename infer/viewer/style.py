@@ -1,0 +1,50 @@
+"""How the window looks: dark, so that a film is the brightest thing on the screen; a colour a class.
+
+The classes' colours are near Okabe and Ito's, told apart by the colour-blind; a word always stands beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from PySide6.QtGui import QColor, QPalette
+from PySide6.QtWidgets import QApplication
+
+from xray_infer.classes import CLASS_NAMES
+
+CLASS_COLOURS: Final[Mapping[str, QColor]] = {
+    name: QColor(colour) for name, colour in zip(CLASS_NAMES, ("#E69F00", "#56B4E9", "#20B888"), strict=True)
+}
+QUIET: Final = QColor("#9AA0A6")
+WARNING: Final = QColor("#FF8A80")
+_INK: Final = QColor("#E8EAED")
+_PANEL: Final = QColor("#202124")
+_DEEP: Final = QColor("#17181A")
+_RAISED: Final = QColor("#303134")
+_CHOSEN: Final = QColor("#3C4F6B")
+
+
+def apply_style(app: QApplication) -> None:
+    """Give the program its looks, the same on every system."""
+    app.setStyle("Fusion")
+    palette = QPalette()
+    roles = QPalette.ColorRole
+    for role, colour in {
+        roles.Window: _PANEL,
+        roles.WindowText: _INK,
+        roles.Base: _DEEP,
+        roles.AlternateBase: _PANEL,
+        roles.Text: _INK,
+        roles.Button: _RAISED,
+        roles.ButtonText: _INK,
+        roles.ToolTipBase: _RAISED,
+        roles.ToolTipText: _INK,
+        roles.PlaceholderText: QUIET,
+        roles.Highlight: _CHOSEN,
+        roles.HighlightedText: _INK,
+    }.items():
+        palette.setColor(role, colour)
+    for role in (roles.WindowText, roles.Text, roles.ButtonText):
+        palette.setColor(QPalette.ColorGroup.Disabled, role, QColor("#6B7075"))
+    app.setPalette(palette)

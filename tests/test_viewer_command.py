@@ -1,0 +1,85 @@
+"""The command `xray-view`: how it starts, how it ends, what it says where there is no window."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.viewer.cli import LIBRARIES, NO_SCREEN, main, why_no_window
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+COMMAND = [sys.executable, "-m", "xray_infer.viewer"]
+
+
+def test_help_says_what_it_is_for():
+    shown = CliRunner().invoke(main, ["--help"]).stdout
+    assert "PATHS are images, folders or archives" in shown
+    assert RESEARCH_NOTICE in " ".join(shown.split())
+    for option in ("--model", "--runtime", "--min-confidence", "--ood-threshold", "--workers"):
+        assert option in shown
+
+
+def test_without_a_screen_it_is_one_line_that_says_what_to_do():
+    environment = {name: value for name, value in os.environ.items() if name != "WAYLAND_DISPLAY"}
+    done = subprocess.run(
+        [*COMMAND, str(SAMPLES)],
+        env={**environment, "DISPLAY": ":987", "QT_QPA_PLATFORM": "xcb"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("xray-view: cannot open a window: ")
+    assert NO_SCREEN in done.stderr or LIBRARIES in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("warnings", "expected"),
+    [
+        (
+            ["qt.qpa.xcb: could not connect to display :3", "From 6.5.0, xcb-cursor0 is needed."],
+            f"could not connect to display :3; {NO_SCREEN}",
+        ),
+        (["From 6.5.0, xcb-cursor0 is needed."], "From 6.5.0, xcb-cursor0 is needed; on Debian and Ubuntu"),
+        ([], "no plugin; on Debian and Ubuntu"),
+    ],
+)
+def test_why_there_is_no_window(warnings, expected):
+    assert why_no_window(warnings, "no plugin.").startswith(expected)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found in Linux's /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_what_it_started(number):
+    process = subprocess.Popen(
+        [*COMMAND, str(SAMPLES)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    children: set[str] = set()
+    until = time.monotonic() + 60
+    while len(children) < 2 and time.monotonic() < until:  # what decodes for the answers, and for the eye
+        time.sleep(0.05)
+        for task in Path(f"/proc/{process.pid}/task").glob("*/children"):
+            children |= set(task.read_text().split())
+    assert len(children) >= 2
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out, errors) == (130, "", "")
+    while any(map(running, children)):
+        assert time.monotonic() < until, "its children live on"
+        time.sleep(0.05)
+
+
+def running(number: str) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False

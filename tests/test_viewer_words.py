@@ -1,0 +1,104 @@
+"""What the viewer says of answers and models, in words."""
+
+import pytest
+from specimens import example_manifest
+
+from xray_infer.classifier import Prediction
+from xray_infer.manifest import read_onnx_manifest
+from xray_infer.results import Row, RowMaker, Rules
+from xray_infer.shipped import shipped_model
+from xray_infer.viewer.actions import ACTIONS, keys_page
+from xray_infer.viewer.words import (
+    confidence_of,
+    detail_of,
+    label_of,
+    model_of,
+    said_before,
+    verdict_of,
+)
+
+
+def judged(chances=(0.7, 0.2, 0.1), score=1.0, rules=Rules(2.0)) -> Prediction:  # noqa: B008  frozen
+    return Prediction(RowMaker("m", "0" * 64, "r 1", rules).judged("a.png", chances, score))
+
+
+def failed(status, reason) -> Prediction:
+    return Prediction(Row("a.png", status, "m", "0" * 64, "r 1", reason=reason))
+
+
+@pytest.mark.parametrize(
+    ("prediction", "label", "detail", "verdict"),
+    [
+        (judged(), "covid", "70.0%", "Like the training images: out-of-distribution score 1.00, limit 2.00."),
+        (
+            judged(score=3.0),
+            "not judged",
+            "unlike the training images: out-of-distribution score 3.000, limit 2.000",
+            "Not judged: unlike the training images: out-of-distribution score 3.000, limit 2.000.",
+        ),
+        (
+            failed("rejected", "not a frontal view: LL"),
+            "not judged",
+            "not a frontal view: LL",
+            "Not judged: not a frontal view: LL.",
+        ),
+        (
+            failed("error", "the file is empty"),
+            "could not be read",
+            "the file is empty",
+            "Could not be read: the file is empty.",
+        ),
+        (
+            judged(rules=Rules(2.0, min_confidence=0.9)),
+            "uncertain",
+            "covid 70.0%",
+            "Like the training images: out-of-distribution score 1.00, limit 2.00. "
+            "Uncertain: confidence 0.700 is below 0.900.",
+        ),
+    ],
+)
+def test_an_answer_in_words(prediction, label, detail, verdict):
+    assert (label_of(prediction), detail_of(prediction)) == (label, detail)
+    assert verdict_of(prediction, Rules(2.0)) == verdict
+
+
+def test_what_has_no_answer_yet_waits():
+    assert (label_of(None), detail_of(None)) == ("waiting", "")
+
+
+def test_without_a_score_or_a_limit_it_says_so():
+    assert verdict_of(judged(score=None), Rules(None)).startswith("This model cannot tell whether")
+    for limit in (None, float("inf")):
+        assert "score 1.00, no limit" in verdict_of(judged(), Rules(limit))
+
+
+def test_the_shipped_model_says_what_is_known_of_it():
+    manifest = read_onnx_manifest(shipped_model("onnx").path)
+    test = manifest.training["test"]
+    lines = "\n".join(model_of(manifest))
+    assert f"Right on {test['accuracy']:.1%} (95% interval" in lines
+    assert f"of {test['images']} test images" in lines
+    for name, found in test["classes"].items():
+        assert f"Finds {found['recall']:.0%} (95% interval" in lines
+        assert f"it was right in {found['precision']:.0%} (95%" in said_before(name, manifest)
+    assert "from another hospital expect less" in lines
+    calibrated = f"calibrated on {manifest.training['validation']['images']} validation images"
+    assert calibrated in confidence_of(judged(), manifest)
+    assert confidence_of(judged(score=9.0), manifest) == ""
+
+
+def test_a_file_that_says_little_is_no_error():
+    manifest = example_manifest()
+    assert next(iter(model_of(manifest))) == "tiny 0, fp32, onnx"
+    assert said_before("covid", manifest) == said_before("uncertain", manifest) == ""
+    assert confidence_of(judged(), manifest) == "70.0% confident, calibrated (temperature 1.00)"
+
+
+def test_no_key_does_two_things_and_all_are_listed():
+    keys = [key for one in ACTIONS for key in one.keys]
+    assert len(keys) == len(set(keys))
+    page = keys_page()
+    for one in ACTIONS:
+        assert not one.keys or one.text.replace("&", "").rstrip(".") in page
+    everything = {"step", "pick_class", "toggle_heat", "fade_heat", "zoom", "pan", "change_window", "invert"}
+    assert everything <= {one.name for one in ACTIONS if one.keys}

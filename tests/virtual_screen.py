@@ -1,0 +1,118 @@
+"""A screen without a monitor (Xvfb), with a keyboard and a mouse (xdotool)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+WIDTH, HEIGHT = 1320, 860
+PATIENCE_S = 60.0
+
+
+def missing() -> str:
+    """Name what is not installed."""
+    return ", ".join(name for name in ("Xvfb", "xdotool") if shutil.which(name) is None)
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < until, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+class Screen:
+    """A context: the display runs as long as the block."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> Screen:
+        read, write = os.pipe()
+        displayed = ("-displayfd", str(write), "-fbdir", str(self._folder))
+        self._server = subprocess.Popen(
+            ["Xvfb", "-nolisten", "tcp", "-screen", "0", f"{WIDTH}x{HEIGHT}x24", *displayed],
+            pass_fds=[write],
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(write)
+        with os.fdopen(read) as stream:
+            number = stream.readline().strip()
+        assert number, "Xvfb did not start"
+        self.environment = {**os.environ, "DISPLAY": f":{number}", "QT_QPA_PLATFORM": "xcb"}
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._server.terminate()
+        self._server.wait()
+
+    def do(self, *words: object) -> str:
+        """Give xdotool a command and return what it prints; nothing where it fails."""
+        done = subprocess.run(
+            ["xdotool", *map(str, words)],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+        return done.stdout.strip()
+
+    def windows(self, name: str) -> list[str]:
+        """Return the windows with this in their names."""
+        return self.do("search", "--onlyvisible", "--name", name).split()
+
+    def focus(self, name: str) -> str:
+        """Wait for a window and give it the keyboard; no window manager does it here."""
+        wait_until(lambda: bool(self.windows(name)), f"a window named {name}")
+        window = self.windows(name)[-1]
+        self.do("windowfocus", "--sync", window)
+        return window
+
+    def press(self, *keys: str) -> None:
+        """Press and let go of keys, such as ctrl+o, one after the other."""
+        for key in keys:
+            self.do("key", key)
+            time.sleep(0.05)
+
+    def type(self, text: str) -> None:
+        """Type a text and Return."""
+        self.do("type", "--delay", 5, text)
+        self.do("key", "Return")
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int], button: int = 1) -> None:
+        """Drag the mouse from a point of the screen to another."""
+        self.do("mousemove", *start, "mousedown", button)
+        for share in (0.25, 0.5, 0.75, 1.0):
+            at = [round(a + share * (b - a)) for a, b in zip(start, end, strict=True)]
+            self.do("mousemove", *at)
+            time.sleep(0.03)
+        self.do("mouseup", button)
+
+    def look(self) -> np.ndarray:
+        """Return what is on the screen, BGR uint8 [HEIGHT, WIDTH, 3]; of Xvfb's file, an X window dump."""
+        data = (self._folder / "Xvfb_screen0").read_bytes()
+        header = struct.unpack(">25I", data[:100])
+        start = header[0] + 12 * header[19]  # the header, and a palette of so many colours
+        line = header[12]
+        rows = np.frombuffer(data, np.uint8, HEIGHT * line, start).reshape(HEIGHT, line)
+        return rows[:, : 4 * WIDTH].reshape(HEIGHT, WIDTH, 4)[..., :3].copy()
+
+    def settled(self) -> np.ndarray:
+        """Return what is on the screen when it has stopped changing."""
+        before = self.look()
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            time.sleep(0.3)
+            now = self.look()
+            if np.array_equal(now, before):
+                return now
+            before = now
+        return before
