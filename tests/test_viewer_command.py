@@ -1,5 +1,6 @@
 """The command `xray-view`: how it starts, how it ends, what it says where there is no window."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.viewer.cli import LIBRARIES, NO_SCREEN, main, why_no_window
+from xray_infer.viewer.cli import LIBRARIES, NO_SCREEN, loses_references, main, why_no_window
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 COMMAND = [sys.executable, "-m", "xray_infer.viewer"]
@@ -55,6 +56,26 @@ def test_without_a_screen_it_is_one_line_that_says_what_to_do():
 )
 def test_why_there_is_no_window(warnings, expected):
     assert why_no_window(warnings, "no plugin.").startswith(expected)
+
+
+def test_a_qt_that_loses_references_is_found_out():
+    """PySide6 6.12.0 on Python 3.11: each call takes one, until Python aborts."""
+    taken = []
+
+    def lose():
+        ctypes.pythonapi.Py_DecRef(ctypes.py_object(None))
+        taken.append(0)
+
+    try:
+        found = loses_references(lose)
+    finally:
+        for _ in taken:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(None))
+    assert found is (sys.version_info < (3, 12))
+    assert not loses_references(lambda: None)
+    from PySide6.QtCore import QElapsedTimer
+
+    assert not loses_references(lambda: QElapsedTimer().start())
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found in Linux's /proc")

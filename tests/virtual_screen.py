@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 WIDTH, HEIGHT = 1320, 860
-PATIENCE_S = 60.0
+PATIENCE_S = 20.0
 
 
 def missing() -> str:

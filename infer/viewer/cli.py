@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,7 @@ LIBRARIES: Final = (
     "libegl1 libgl1 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 "
     "libxcb-keysyms1 libxcb-render-util0 libxcb-xkb1"
 )
+_CALLS: Final = 100
 ADVICE: Final = f"on Debian and Ubuntu: apt install {LIBRARIES}"
 NO_SCREEN: Final = "on a computer without a screen: xray-infer FOLDER --out results.csv --report page.html"
 
@@ -129,9 +131,25 @@ def why_no_window(warnings: Sequence[str], last: str) -> str:
 
 
 def _check_qt() -> None:
-    """Raise MissingExtraError without PySide6, XrayError where the system has no libraries for it."""
+    """Raise MissingExtraError without PySide6, XrayError for one that cannot be used."""
     try:
         with extra_for("xray-view", "viewer"):
-            import PySide6.QtWidgets  # noqa: F401
+            import PySide6.QtWidgets
     except ImportError as error:
         raise XrayError(f"Qt cannot be loaded: {error}; {ADVICE}") from error
+    if loses_references(lambda: PySide6.QtCore.QElapsedTimer().start()):
+        raise XrayError(
+            f"PySide6 {PySide6.__version__} does not work with Python {platform.python_version()}: it would "
+            "crash after some minutes; pip install 'PySide6-Essentials<6.12', or use Python 3.12"
+        )
+
+
+def loses_references(call: Callable[[], object]) -> bool:
+    """Tell whether each call takes a reference to None with it: at the last of them Python ends itself.
+
+    PySide6 6.12.0 is built so; from Python 3.12 on None is never freed (PEP 683), and nothing is lost.
+    """
+    before = sys.getrefcount(None)
+    for _ in range(_CALLS):
+        call()
+    return before - sys.getrefcount(None) > _CALLS / 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QSizePolicy
+from PySide6.QtWidgets import QLabel
 
 
 def wrapped(text: str = "") -> QLabel:
@@ -12,5 +12,4 @@ def wrapped(text: str = "") -> QLabel:
     label.setTextFormat(Qt.TextFormat.PlainText)  # names and reasons are other people's text
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
     return label
