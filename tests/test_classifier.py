@@ -16,7 +16,9 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.engine import EngineOptions
 from xray_infer.errors import ModelError
-from xray_infer.results import UNCERTAIN
+from xray_infer.limits import DEFAULT_LIMITS
+from xray_infer.results import UNCERTAIN, Rules
+from xray_infer.sources.several import open_sources
 
 
 @pytest.fixture
@@ -40,6 +42,54 @@ def test_a_path_bytes_and_pixels_give_the_same(classifier, folder):
         found = classifier.predict(same)
         assert found.probabilities == of_path.probabilities
         assert np.array_equal(found.cam, of_path.cam)
+
+
+def test_an_item_of_a_source_is_taken_under_its_own_name(classifier, folder):
+    items = list(open_sources([str(folder)], limits=DEFAULT_LIMITS))
+    found = list(classifier.predict_many(items))
+    assert [one.row.path for one in found] == [item.name for item in items]
+    assert found[0].probabilities == classifier.predict(folder / "film0.png").probabilities
+
+
+def test_none_lets_what_is_in_flight_out_first(classifier, folder):
+    taken = []
+
+    def images():
+        for number in range(3):
+            yield folder / f"film{number}.png"
+        yield None
+        taken.append("after the pause")
+
+    predictions = classifier.predict_many(images())
+    found = [next(predictions).row.path for _ in range(3)]
+    assert not taken
+    assert found == [str(folder / f"film{number}.png") for number in range(3)]
+    assert list(predictions) == []
+    assert taken
+
+
+def test_the_rules_that_hold_are_told(tiny_onnx):
+    with Classifier(
+        tiny_onnx, options=EngineOptions(workers=1, ood_threshold=2.5, min_confidence=0.3)
+    ) as one:
+        assert one.rules == Rules(2.5, 0.3)
+
+
+def test_heat_maps_before_they_are_drawn(classifier, folder):
+    found = classifier.predict(folder / "film0.png")
+    together = found.heatmaps()
+    assert [one.class_name for one in together] == list(CLASS_NAMES)
+    assert len({one.scale for one in together}) == 1
+    assert together[0].scale == max(one.peak for one in together)
+    (alone,) = found.heatmaps("predicted")
+    assert alone.class_name == found.raw_label
+    assert alone.scale == alone.peak
+    with pytest.raises(ValueError, match="no such class: flu"):
+        found.heatmaps("flu")
+    with pytest.raises(ValueError, match="shows one class"):
+        found.heatmap(folder / "film0.png", "all")
+    with pytest.raises(ValueError, match="there is no heat map: error"):
+        classifier.predict(b"").heatmaps()
 
 
 def test_the_command_gives_the_same_rows(classifier, folder, tiny_onnx, tmp_path):

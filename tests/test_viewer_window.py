@@ -2,7 +2,6 @@
 
 import csv
 import threading
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -439,11 +438,20 @@ def test_the_notice_never_scrolls_away_and_keys_are_told(qtbot, ready, monkeypat
     assert RESEARCH_NOTICE in shown[0]
 
 
-def test_names_are_never_taken_for_markup(qtbot, open_window, tmp_path, xray):
+def test_names_are_never_taken_for_markup_and_long_ones_do_not_widen_the_panel(
+    qtbot, open_window, tmp_path, xray
+):
+    names = ["<b>x<b>.png", f"{'long' * 50}.png"]
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "<b>x<b>.png").write_bytes(png(xray))
+    for name in names:
+        (tmp_path / "a" / name).write_bytes(png(xray))
     window = open_window(tmp_path / "a")
     finish(qtbot, window)
-    assert window.answer._name.text() == "<b>x<b>.png"
-    assert window.answer._name.textFormat() == Qt.TextFormat.PlainText
-    assert replace(window.films[0], prediction=None).name == "<b>x<b>.png"
+    for place, name in enumerate(names):
+        window.film_list.choose(place)
+        label = window.answer._name
+        assert label.text() == name
+        assert label.textFormat() == Qt.TextFormat.PlainText
+        qtbot.wait(50)
+        assert label.width() < window.answer.width()
+    assert label.height() > 3 * label.fontMetrics().height()

@@ -92,6 +92,8 @@ def smoothness_table(sessions: Mapping[int, Sequence[Session]]) -> str:
         series["drawing the list once"] = [frame for one in runs for frame in one.frames]
         series["from a film chosen to its picture"] = [ms for one in runs for ms in one.pictures]
         for name, values in series.items():
+            if not values:
+                continue  # too few images to have been used for long
             p50, p99 = np.percentile(values, [50, 99])
             share = statistics.fmean(value > 50 for value in values)
             lines.append(f"| {count:,} | {name} | {p50:.1f} | {p99:.1f} | {max(values):.1f} | {share:.2%} |")

@@ -114,6 +114,8 @@ class Visit:
             self._timers["_scroll"].start()
             self._timers["_step"].start()
         elif self._phase == USED and done == count:
+            for timer in self._timers.values():
+                timer.stop()
             self._session.seconds = time.perf_counter() - self._opened
             self._session.peaks_mb = list(peaks_mb())
             self._window.close()

@@ -12,7 +12,7 @@ from xray_infer.manifest import ModelManifest
 from xray_infer.results import OK, Rules
 from xray_infer.viewer.bars import Bars
 from xray_infer.viewer.heat_controls import HeatControls
-from xray_infer.viewer.labels import wrapped
+from xray_infer.viewer.labels import Wrapped
 from xray_infer.viewer.style import CLASS_COLOURS, QUIET, WARNING
 from xray_infer.viewer.words import confidence_of, label_of, model_of, said_before, verdict_of
 
@@ -25,14 +25,14 @@ class AnswerPanel(QWidget):
         self.setFixedWidth(360)
         self._manifest: ModelManifest | None = None
         self._rules = Rules()
-        self._name, self._label = wrapped(), wrapped()
+        self._name, self._label = Wrapped(), Wrapped()
         large = QFont(self._label.font())
         large.setPointSizeF(large.pointSizeF() * 1.8)
         large.setBold(True)
         self._label.setFont(large)
-        self._confidence, self._verdict, self._said = wrapped(), wrapped(), wrapped()
+        self._confidence, self._verdict, self._said = Wrapped(), Wrapped(), Wrapped()
         self.bars, self.heat = Bars(), HeatControls()
-        self._model = wrapped("The model is being loaded.")
+        self._model = Wrapped("The model is being loaded.")
         about = QGroupBox("Model")
         QVBoxLayout(about).addWidget(self._model)
         inside = QWidget()
@@ -48,7 +48,7 @@ class AnswerPanel(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setWidget(inside)
-        notice = wrapped(RESEARCH_NOTICE)
+        notice = Wrapped(RESEARCH_NOTICE)
         notice.setStyleSheet(f"color: {WARNING.name()}; font-weight: bold; padding: 8px")
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)

@@ -22,7 +22,7 @@ from xray_infer.heatmaps.blend import blend
 from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.heatmaps.overlay import describe
 from xray_infer.viewer.images import to_image
-from xray_infer.viewer.labels import wrapped
+from xray_infer.viewer.labels import Wrapped
 from xray_infer.viewer.style import QUIET
 
 PREDICTED: Final = "predicted"
@@ -82,7 +82,7 @@ class HeatControls(QGroupBox):
         self._slider.setToolTip("[ and ]; H turns it off and on")
         self._before = 100
         self._scale = ColourScale()
-        self._text = wrapped()
+        self._text = Wrapped()
         layout = QVBoxLayout(self)
         layout.addLayout(classes)
         layout.addWidget(self._slider)

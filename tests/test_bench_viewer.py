@@ -1,0 +1,62 @@
+"""`xray-bench viewer`: a session of the window, and what is made of it."""
+
+import pytest
+from click.testing import CliRunner
+
+from xray_infer.benchmarks.cli import main
+from xray_infer.benchmarks.viewer.measuring import memory_table, run_session, smoothness_table, start_table
+from xray_infer.benchmarks.viewer.session import FILLING, STILL, USED, Session
+from xray_infer.errors import DataError
+
+
+def test_the_command_starts_fills_and_closes_windows(folder):
+    done = CliRunner().invoke(
+        main, ["viewer", str(folder), "--images", "30", "--images", "60", "--rounds", "1", "--starts", "1"]
+    )
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    marks = [line.split("|")[1].strip() for line in lines[2:8]]
+    assert sorted(marks) == sorted(
+        ["Python", "the window is drawn", "the list", "the first picture", "the first answer", "it is closed"]
+    )
+    (first, second) = [line for line in lines if line.startswith(("| 30 |", "| 60 |"))][:2]
+    assert "| 1.000 (1.000-1.000) |" in first
+    assert float(second.split("|")[4].split()[0]) > 100  # three processes that decode
+    for count in (30, 60):
+        for name in (
+            f"late while {STILL}",
+            f"late while {FILLING}",
+            f"late while {USED}",
+            "drawing the list",
+        ):
+            assert any(line.startswith(f"| {count} | {name}") for line in lines), (count, name)
+
+
+def test_a_window_that_does_not_come_to_its_end_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("QT_QPA_PLATFORM", "none")
+    with pytest.raises(DataError, match="the window ended with status"):
+        run_session(tmp_path, "start")
+
+
+def session(**changes) -> Session:
+    fields = {
+        "marks": {"the window is drawn": 300.0},
+        "late": {STILL: [0.0, 1.0], FILLING: [2.0, 60.0]},
+        "frames": [3.0],
+        "pictures": [40.0],
+        "peaks_mb": [200.0, 300.0],
+        "images": 100,
+        "seconds": 4.0,
+    }
+    return Session(**{**fields, **changes})
+
+
+def test_tables_compare_with_the_first_count_round_by_round():
+    runs = {100: [session(), session(peaks_mb=[100.0, 300.0])], 200: [session(), session(images=200)]}
+    assert "| 200 | 200.0 (200.0-200.0) | 1.500 (1.000-2.000) | 300 (300-300) | 37.5 (25.0-50.0) |" in (
+        memory_table(runs)
+    )
+    assert "| the window is drawn | 300 (200-400) |" in start_table(
+        [session(marks={"the window is drawn": ms}) for ms in (200.0, 300.0, 400.0)]
+    )
+    assert "| 100 | late while filling | 31.0 | 60.0 | 60.0 | 50.00% |" in smoothness_table(runs)
