@@ -15,7 +15,10 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.viewer.cli import LIBRARIES, NO_SCREEN, loses_references, main, why_no_window
 
 SAMPLES = Path(__file__).parent.parent / "samples"
+PATIENCE_S = 60
 COMMAND = [sys.executable, "-m", "xray_infer.viewer"]
+
+linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds children in Linux's /proc")
 
 
 def test_help_says_what_it_is_for():
@@ -78,28 +81,49 @@ def test_a_qt_that_loses_references_is_found_out():
     assert not loses_references(lambda: QElapsedTimer().start())
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found in Linux's /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_and_what_it_started(number):
+@pytest.fixture
+def started():
+    """The command on the samples, once what decodes for it has started; the processes of that, too."""
     process = subprocess.Popen(
         [*COMMAND, str(SAMPLES)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    children: set[str] = set()
-    until = time.monotonic() + 60
+    children: set[int] = set()
+    until = time.monotonic() + PATIENCE_S
     while len(children) < 2 and time.monotonic() < until:  # what decodes for the answers, and for the eye
-        time.sleep(0.05)
+        time.sleep(0.02)
         for task in Path(f"/proc/{process.pid}/task").glob("*/children"):
-            children |= set(task.read_text().split())
+            children |= set(map(int, task.read_text().split()))
     assert len(children) >= 2
+    yield process, children
+    for number in filter(running, (process.pid, *children)):
+        os.kill(number, signal.SIGKILL)
+    process.communicate()
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_what_it_started(started, number):
+    process, children = started
     process.send_signal(number)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, errors) == (130, "", "")
+    until = time.monotonic() + PATIENCE_S
     while any(map(running, children)):
         assert time.monotonic() < until, "its children live on"
         time.sleep(0.05)
 
 
-def running(number: str) -> bool:
+@linux
+def test_decoders_that_hang_do_not_keep_it_from_closing(started):
+    process, children = started
+    for number in children:
+        os.kill(number, signal.SIGSTOP)
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out, errors) == (130, "", "")
+
+
+def running(number: int) -> bool:
     try:
         return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:

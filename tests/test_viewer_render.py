@@ -104,6 +104,14 @@ def test_a_picture_with_a_side_that_opencv_cannot_warp():
     assert shown.pixels[0, -1] == values[0, -1]
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (2, 3)])
+def test_the_smallest_pictures(shape):
+    values = np.full(shape, 90, np.uint8)
+    for placed in (Placement.fitting(shape, (300, 400)), Placement(1.0, shape[1] / 2, shape[0] / 2)):
+        shown = render(levels_of(values), Window(0, 255), placed, (300, 400))
+        assert (shown.pixels == 90).all()
+
+
 def test_smaller_copies_end_where_there_is_nothing_to_gain():
     levels = levels_of(smooth(2000, 1501, np.uint16))
     shapes = [one.shape for one in levels.levels]

@@ -90,17 +90,19 @@ def run(paths: tuple[str, ...], wanted: Wanted) -> int:
 
 def make_window(wanted: Wanted) -> tuple[QApplication, Window]:
     """Start Qt, and return it with the window, which is yet to be shown."""
-    import cv2
     from PySide6.QtCore import qInstallMessageHandler
     from PySide6.QtWidgets import QApplication
+
+    qInstallMessageHandler(_Messages())
+    app = QApplication(["xray-view"])
+    app.setApplicationDisplayName("xray-view")
+    # Afterwards: an OpenCV with windows of its own, where one is installed, turns Qt to its plugins.
+    import cv2
 
     from xray_infer.viewer.style import apply_style
     from xray_infer.viewer.window import Window
 
     cv2.setNumThreads(1)  # the workers are the parallelism
-    qInstallMessageHandler(_Messages())
-    app = QApplication(["xray-view"])
-    app.setApplicationDisplayName("xray-view")
     apply_style(app)
     return app, Window(wanted)
 

@@ -132,6 +132,9 @@ class FilmList(QListView):
         super().resizeEvent(event)  # type: ignore[arg-type]
         self.settle()
 
+    def keyboardSearch(self, text: str) -> None:
+        """Qt's hook: letters are the window's keys."""
+
     def _tell_view(self) -> None:
         if len(self._films):
             first = self.indexAt(self.viewport().rect().topLeft()).row()

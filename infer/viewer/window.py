@@ -50,6 +50,7 @@ WELCOME: Final = (
     "JPEG, PNG, TIFF, WebP, BMP, DICOM, zip and tar archives. F1 shows the keys."
 )
 TELL_MS: Final = 150  # between two looks at what has been done
+READING_MS: Final = 300  # without a picture, until the window says that it is on its way
 ENDING_MS: Final = 4000  # that threads have to end when the window closes
 PAN_STEP: Final = 60  # points of the screen, of one key
 WINDOW_STEP: Final = 0.1
@@ -79,6 +80,9 @@ class Window(QMainWindow):
         self._connect()
         self.canvas.show_words(WELCOME)
         self.answer.show_answer("", None)
+        self._reading = QTimer(self)
+        self._reading.setSingleShot(True)
+        self._reading.timeout.connect(self._tell_reading)
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._tell_progress)
         self._timer.start(TELL_MS)
@@ -315,6 +319,7 @@ class Window(QMainWindow):
             self.canvas.show_words(refusal_of(film.prediction.status, film.prediction.reason))
             return
         self.canvas.show_words("")  # never one film's picture beside another's answer
+        self._reading.start(READING_MS)
         beside = [one for one in (place + 1, place - 1) if 0 <= one < len(self.films)]
         self.loader.show(self._request(place), [self._request(one) for one in beside])
 
@@ -358,6 +363,11 @@ class Window(QMainWindow):
         self.answer.heat.describe(heatmap)
         wanted = heatmap is not None and strength > 0
         self.canvas.show_heat(stretch(heatmap) if wanted and heatmap else None, strength)
+
+    def _tell_reading(self) -> None:
+        film = self._film()
+        if film is not None and not self.canvas.has_picture and not self.canvas.words:
+            self.canvas.show_words(f"Reading {film.name}")
 
     def _tell(self, text: str) -> None:
         self.status.told = text
