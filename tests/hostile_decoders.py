@@ -1,6 +1,7 @@
 """Stands in for decoders that hostile files exploit: the "image" says what is to go wrong.
 
-Called in the child process of `IsolatedPrepare` as "hostile_decoders:obey"; real images are prepared.
+Called in the child process of `IsolatedPrepare` as "hostile_decoders:obey", of `IsolatedPicture` as
+"hostile_decoders:obey_picture"; real images are prepared, or read.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import time
 import numpy as np
 
 from xray_infer.errors import ImageError, ReadError, RejectedError
-from xray_infer.isolation.protocol import ANSWER, BUG, PREPARED
-from xray_infer.limits import Limits
+from xray_infer.isolation.protocol import ANSWER, BUG, ENDS, PICTURE, PREPARED
+from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.picture import Picture, read_picture
 from xray_infer.prepare import Prepared, prepare
+
+KINDS = {depth.itemsize: kind for kind, depth in PICTURE.items()}  # by bytes a value
 
 
 class OddError(RejectedError):
@@ -28,6 +32,13 @@ def obey(data: bytes, *, limits: Limits, keep_pixels: bool) -> Prepared:
     if order is not None:
         order()
     return prepare(data, limits=limits, keep_pixels=keep_pixels)
+
+
+def obey_picture(data: bytes, *, limits: Limits, side: int) -> Picture:
+    order = ORDERS.get(data)
+    if order is not None:
+        order()
+    return read_picture(data, limits=limits, side=side)
 
 
 def _crash():
@@ -76,6 +87,10 @@ def _raise(error: Exception):
     raise error
 
 
+def _write_picture(height: int, width: int, *, bytes_each: int = 2, ends: tuple[float, float] = (0, 1)):
+    _write_everywhere(ANSWER.pack(KINDS[bytes_each], height, width) + ENDS.pack(*ends) + b"part of it")
+
+
 def _write_everywhere(answer: bytes):
     """Take the pipe over, as injected code would."""
     for descriptor in range(3, 16):
@@ -107,5 +122,14 @@ ORDERS = {
     b"giant": lambda: _write_everywhere(ANSWER.pack(PREPARED, 0xFFFFFFFF, 0xFFFFFFFF)),
     b"unwanted pixels": lambda: _write_everywhere(ANSWER.pack(PREPARED, 100, 100)),
     b"long text": lambda: _write_everywhere(ANSWER.pack(BUG, 0, 0xFFFFFFFF)),
+    b"giant picture": lambda: _write_picture(0xFFFFFFFF, 0xFFFFFFFF),
+    b"picture over the limit": lambda: _write_picture(1, DEFAULT_LIMITS.max_pixels + 1),
+    b"flat picture over the limit": lambda: _write_picture(2, DEFAULT_LIMITS.max_pixels, bytes_each=1),
+    b"empty picture": lambda: _write_picture(0, 9),
+    b"picture without a scale": lambda: _write_picture(3, 3, ends=(5.0, 5.0)),
+    b"picture turned round": lambda: _write_picture(3, 3, ends=(5.0, 4.0)),
+    b"picture of no number": lambda: _write_picture(3, 3, ends=(0.0, float("nan"))),
+    b"picture without end": lambda: _write_picture(3, 3, ends=(0.0, float("inf"))),
+    b"half a picture": lambda: _write_picture(100, 100),
     b"half an answer": lambda: _write_everywhere(ANSWER.pack(PREPARED, 0, 0) + b"half"),
 }

@@ -8,30 +8,31 @@ a picture of floats never exists.
 - Without either: values of more than 8 bits are spread from the smallest that occurs to the largest. Raw
   radiographs use a part of their range, and what other files of such pictures show (the PNG and JPEG that the
   model was trained on) was spread or windowed. Padding does not count. 8 bits and fewer keep their range.
+- At full depth, for `Picture`, a straight display keeps the physical values, those too that its window clips;
+  any other leaves what is shown, in finer steps.
 - MONOCHROME1 is turned round last and once. PresentationLUTShape says the same in other words (C.8.11.3.1.2:
   INVERSE for MONOCHROME1) and is not looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
 
-from xray_infer.decode import Depth, to_gray
+from xray_infer.decode import to_gray
 from xray_infer.dicom.attributes import Attributes
 from xray_infer.dicom.guard import guarded
+from xray_infer.dicom.look_up import look_up, occurring
 from xray_infer.errors import ImageError
 from xray_infer.picture import Picture
 
-_AT_ONCE: Final = 1 << 20  # pixels looked up in one go: NumPy makes 8 bytes of each index
-
 _DEEPEST: Final = 65535
-_STEP: Final = 1e-6  # between black and white, where nothing lies between them
+_NARROWEST: Final = 1e-9  # of windows, as a share of where they lie: narrower ones are steps
 _LARGEST: Final = 1e30  # of pixels in any unit; far from where sums overflow
 
 Values = NDArray[np.int64]
@@ -45,45 +46,23 @@ def to_display(stored: NDArray[Any], attributes: Attributes) -> NDArray[np.uint8
     """
     if stored.ndim == 3:
         return to_gray(stored[..., ::-1])
+    values = occurring(stored)
     show = _colours if _palette(attributes) else _grays
-    return _looked_at(stored, lambda values: show(values, attributes))
+    return look_up(stored, values, show(values, attributes))
 
 
 def to_picture(stored: NDArray[Any], attributes: Attributes) -> Picture:
-    """Turn the same into a picture at its full depth; colours into 8 bits.
+    """Turn the same into a picture: gray at its full depth, uint16, colours at 8 bits.
 
-    Where the display is a straight line between two values, of a window or a spread, these are the picture's
-    black and white, and its values run from the smallest that occurs to the largest. Of any other display the
-    values are what is shown.
+    Where the display is a straight line between two physical values, of a window or a spread, these are black
+    and white, and the picture's values are the physical ones less the smallest, in steps of 1 or of the
+    rescale slope. Of any other display the values are what is shown, from 0 to 65535.
     """
     if stored.ndim == 3 or _palette(attributes):
         return Picture(to_display(stored, attributes), 0.0, 255.0)
-    ends: list[tuple[float, float]] = []
-
-    def deep(values: NDArray[Any]) -> NDArray[np.uint16]:
-        found, black, white = _deep(values, attributes)
-        ends.append((black, white))
-        return found
-
-    values = _looked_at(stored, deep)
-    return Picture(values, *ends[0])
-
-
-def _looked_at(stored: NDArray[Any], show: Callable[[NDArray[Any]], NDArray[Depth]]) -> NDArray[Depth]:
-    """Return what `show` makes of each stored value, [H, W]; it is called once, with those that occur."""
-    codes = stored.view(np.uint8 if stored.dtype.itemsize == 1 else np.uint16).reshape(-1)
-    parts = [slice(start, start + _AT_ONCE) for start in range(0, codes.size, _AT_ONCE)]
-    occurs = np.zeros(1 << 8 * codes.itemsize, bool)
-    for part in parts:
-        occurs[codes[part]] = True
-    occurring = np.flatnonzero(occurs).astype(codes.dtype)
-    found = show(occurring.view(stored.dtype))
-    table = np.zeros(occurs.size, found.dtype)
-    table[occurring] = found
-    seen = np.empty(codes.shape, found.dtype)
-    for part in parts:
-        seen[part] = table[codes[part]]
-    return seen.reshape(stored.shape)
+    values = occurring(stored)
+    deep, black, white = _deep(values, attributes)
+    return Picture(look_up(stored, values, deep), black, white)
 
 
 def _palette(attributes: Attributes) -> bool:
@@ -98,63 +77,89 @@ def _colours(values: NDArray[Any], attributes: Attributes) -> NDArray[np.uint8]:
 
 
 def _grays(values: NDArray[Any], attributes: Attributes) -> NDArray[np.uint8]:
-    whole = values.astype(np.int64)
-    shown, low, high = _shown(whole, attributes)
-    _check_numbers(np.append(shown, [low, high]), "window")
-    # One value all over has no scale.
-    shares = np.clip((shown - low) / (high - low), 0, 1) if low != high else np.zeros(len(shown))
-    gray = np.rint(255 * shares).astype(np.uint8)
-    return 255 - gray if attributes.text("PhotometricInterpretation") == "MONOCHROME1" else gray
+    gray = np.rint(255 * _shown(values.astype(np.int64), attributes).shares()).astype(np.uint8)
+    return 255 - gray if _turned(attributes) else gray
 
 
 def _deep(values: NDArray[Any], attributes: Attributes) -> tuple[NDArray[np.uint16], float, float]:
     """Return each value at full depth, the larger the brighter, and which are black and white."""
-    whole = values.astype(np.int64)
-    physical, low, high = _shown(whole, attributes)
-    _check_numbers(np.append(physical, [low, high]), "window")
-    ends = _window_ends(attributes)
-    if ends is not None:
-        physical, (low, high) = _physical(whole, attributes), ends
-    first, last = float(physical.min()), float(physical.max())
-    exact = last - first <= _DEEPEST and bool((physical == np.rint(physical)).all())
-    scale = 1.0 if exact else _DEEPEST / (last - first)
-    codes = np.rint((physical - first) * scale).astype(np.uint16)
-    black, white = (low - first) * scale, (high - first) * scale
-    if low == high:  # one value all over has no scale, and is black
-        black, white = 0.0, 1.0
-    if attributes.text("PhotometricInterpretation") == "MONOCHROME1":
-        top = int(codes.max())
-        return (top - codes).astype(np.uint16), top - white, top - black
-    return codes, black, white
+    display = _shown(values.astype(np.int64), attributes)
+    straight = _straight(display, attributes)
+    if straight is None:
+        shares = display.shares()
+        spread = np.rint(_DEEPEST * (1 - shares if _turned(attributes) else shares))
+        return spread.astype(np.uint16), 0.0, float(_DEEPEST)
+    found, black, white = straight
+    if _turned(attributes):
+        top = float(found.max())
+        found, black, white = top - found, top - white, top - black
+    return found.astype(np.uint16), black, white
 
 
-def _window_ends(attributes: Attributes) -> tuple[float, float] | None:
-    """Return which values a straight window makes black and white (C.11.2.1.2.1, C.11.2.1.3.2).
+def _turned(attributes: Attributes) -> bool:
+    return attributes.text("PhotometricInterpretation") == "MONOCHROME1"
 
-    None where there is none, or one that is not straight.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Display:
+    """Some values as they are shown, before they may be turned round.
+
+    `low` and `high`: which of `shown` are black and white. `ends`: which of `physical` are, where a straight
+    line lies between; None where the display is no straight line.
     """
-    function = attributes.text("VOILUTFunction")
-    if _has_look_up_table(attributes) or not _has_window(attributes) or function == "SIGMOID":
+
+    physical: Floats
+    shown: Floats
+    low: float
+    high: float
+    ends: tuple[float, float] | None
+
+    def shares(self) -> Floats:
+        """Return how bright each is, 0 to 1."""
+        if self.low == self.high:  # one value all over has no scale
+            return np.zeros(len(self.shown))
+        return np.clip((self.shown - self.low) / (self.high - self.low), 0, 1)
+
+
+def _straight(display: _Display, attributes: Attributes) -> tuple[Floats, float, float] | None:
+    """Return each physical value as a whole number, 0 to 65535, and which are black and white.
+
+    None where the display is no straight line, or one whose ends are no numbers of a picture.
+    """
+    if display.ends is None or display.low == display.high:
         return None
-    center, width = attributes.numbers("WindowCenter")[0], attributes.numbers("WindowWidth")[0]
-    if function == "LINEAR_EXACT":
-        return center - width / 2, center + width / 2
-    # Of width 1 it is a step.
-    return center - 0.5 - (width - 1) / 2, center - 0.5 + max(width - 1, _STEP) / 2
+    first = float(display.physical.min())
+    offsets = display.physical - first
+    span = float(offsets.max())
+    whole = span <= _DEEPEST and bool((offsets == np.rint(offsets)).all())
+    # What is not whole was rescaled: in steps of the slope it is, for the stored values are.
+    unit = 1.0 if whole else max(abs(attributes.numbers("RescaleSlope")[0]), span / _DEEPEST)
+    black, white = ((end - first) / unit for end in display.ends)
+    if not max(abs(black), abs(white)) < _LARGEST:
+        return None
+    found = np.rint(offsets / unit)
+    if white - black < _NARROWEST * max(1.0, abs(black)):  # as a window of width 1 is
+        black = float(found[display.physical <= display.ends[0]].max(initial=-1))
+        white = black + 1
+    return found, black, white
 
 
-def _shown(values: Values, attributes: Attributes) -> tuple[Floats, float, float]:
-    """Return what each value is shown as, and which of these is black and which white."""
-    physical = _physical(values, attributes)
+def _shown(values: Values, attributes: Attributes) -> _Display:
+    display = _displayed(_physical(values, attributes), values, attributes)
+    _check_numbers(np.append(display.shown, [display.low, display.high]), "window")
+    return display
+
+
+def _displayed(physical: Floats, values: Values, attributes: Attributes) -> _Display:
     if _has_look_up_table(attributes):
         return _looked_up(physical, attributes)
     if _has_window(attributes):
         with guarded("its window"):
             # What lies beyond either end shows what the window makes black and white.
-            ends = np.array([-np.inf, np.inf])
-            shown = apply_windowing(np.concatenate([physical, ends]), attributes.dataset)
+            beyond = np.array([-np.inf, np.inf])
+            shown = apply_windowing(np.concatenate([physical, beyond]), attributes.dataset)
         low, high = shown[-2:].tolist()
-        return shown[:-2], low, high
+        return _Display(physical, shown[:-2], low, high, _window_ends(attributes))
     bits = attributes.integer("BitsStored", attributes.integer("BitsAllocated"))
     if bits <= 8:
         first = -(1 << bits - 1) if attributes.integer("PixelRepresentation", 0) else 0
@@ -162,7 +167,19 @@ def _shown(values: Values, attributes: Attributes) -> tuple[Floats, float, float
     else:
         kept = ~_is_padding(values, attributes)
         spread = physical[kept] if kept.any() else physical
-    return physical, float(spread.min()), float(spread.max())
+    low, high = float(spread.min()), float(spread.max())
+    return _Display(physical, physical, low, high, (low, high))
+
+
+def _window_ends(attributes: Attributes) -> tuple[float, float] | None:
+    """Return which values the window makes black and white (C.11.2.1.2, C.11.2.1.3); None of a SIGMOID."""
+    function = attributes.text("VOILUTFunction")
+    if function == "SIGMOID":
+        return None
+    center, width = attributes.numbers("WindowCenter")[0], attributes.numbers("WindowWidth")[0]
+    if function != "LINEAR_EXACT":
+        center, width = center - 0.5, width - 1
+    return center - width / 2, center + width / 2
 
 
 def _physical(values: Values, attributes: Attributes) -> Floats:
@@ -184,7 +201,7 @@ def _has_look_up_table(attributes: Attributes) -> bool:
         return bool(items) and None not in (items[0].get("LUTDescriptor"), items[0].get("LUTData"))
 
 
-def _looked_up(physical: Floats, attributes: Attributes) -> tuple[Floats, float, float]:
+def _looked_up(physical: Floats, attributes: Attributes) -> _Display:
     with guarded("its VOI look-up table"):
         item = copy(attributes.dataset.VOILUTSequence[0])
         entries, first, depth = (int(part) for part in item.LUTDescriptor)
@@ -199,7 +216,7 @@ def _looked_up(physical: Floats, attributes: Attributes) -> tuple[Floats, float,
         shown = apply_voi(physical.astype(np.int64) - first, dataset)
     # Some tables hold more than the bits they name.
     bits = max(depth, int(shown.max()).bit_length())
-    return shown.astype(np.float64), 0.0, float((1 << bits) - 1)
+    return _Display(physical, shown.astype(np.float64), 0.0, float((1 << bits) - 1), None)
 
 
 def _has_window(attributes: Attributes) -> bool:

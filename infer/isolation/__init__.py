@@ -7,6 +7,7 @@ more for its bookkeeping. Nothing is inherited but a pipe each way.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from io import RawIOBase
@@ -15,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from xray_infer.closing import Closing
-from xray_infer.errors import ImageError
+from xray_infer.errors import ImageError, XrayError
 from xray_infer.isolation.parent import Answer, Child, Read
 from xray_infer.isolation.protocol import ENDS, PICTURE, PREPARED, read_exactly
 from xray_infer.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
@@ -36,7 +37,8 @@ class _Isolated(Closing):
 
     The child starts at the first call, ignores Ctrl-C, and ends with its parent, however that ends. Its
     memory is bounded, see `xray_infer.isolation.child`. One instance serves one thread at a time; close it,
-    or use it as a context manager.
+    or use it as a context manager. `close` and `stop` may be called from any thread: a call that waits in
+    another raises ImageError at once.
     """
 
     def __init__(self, function: str, given: Mapping[str, Any], limits: Limits, seconds: float) -> None:
@@ -47,38 +49,67 @@ class _Isolated(Closing):
             "function": function,
             "given": dict(given),
         }
+        self._lock = threading.RLock()  # of what follows; never held while a child is waited for
         self._child: Child | None = None
+        self._asking = False
+        self._closed = 0  # so often
         self._stopped = False
 
     def _ask(self, data: bytes, read: Read[Answer], side: int | None = None) -> Answer:
         """Return what the function makes of a file. Raises ImageError."""
-        if self._child is None:
-            self._child = Child(self._settings)
+        closed = self._closed
+        spent = True  # an answer that is still on its way must not be taken for the next file's
         try:
-            if self._stopped:
-                raise ImageError("decoding was stopped")
-            answer = self._child.ask(data, read, seconds=self._seconds, side=side)
-        except BaseException:
-            self.close()  # an answer that is still on its way must not be taken for the next file's
+            self._asking = True
+            child = self._started(closed)
+            answer = child.ask(data, read, seconds=self._seconds, side=side)
+            spent = child.expired
+        except XrayError as error:
+            if self._closed != closed:  # which is why it died
+                raise _stopped() from error
             raise
-        if self._child.expired:
-            self.close()
+        finally:
+            with self._lock:
+                self._asking = False
+                if spent or self._closed != closed:
+                    self._end()
         if isinstance(answer, Exception):
             raise answer
         return answer
 
+    def _started(self, closed: int) -> Child:
+        """Return a child that is ready. Raises ImageError once it was closed more often than `closed`."""
+        with self._lock:
+            if self._stopped or self._closed != closed:
+                raise _stopped()
+            if self._child is not None:
+                return self._child
+            child = self._child = Child(self._settings)
+        child.wait_until_ready()
+        return child
+
     def stop(self) -> None:
-        """Let a call that waits in another thread raise ImageError, and every later one."""
+        """Close it for ever: every later call raises ImageError."""
         self._stopped = True
-        child = self._child
-        if child is not None:
-            child.kill()
+        self.close()
 
     def close(self) -> None:
         """End the child, if there is one; the next call starts another."""
+        with self._lock:
+            self._closed += 1
+            if not self._asking:
+                self._end()
+            elif self._child is not None:
+                self._child.kill()  # the call that waits for it frees what it held
+
+    def _end(self) -> None:
         if self._child is not None:
             self._child.end()
             self._child = None
+
+
+def _stopped() -> ImageError:
+    return ImageError("decoding was stopped")
 
 
 class IsolatedPrepare(_Isolated):

@@ -45,7 +45,7 @@ class Child:
     """One process and its two pipes."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        """Start it and wait until it is ready. Raises XrayError when it cannot be started."""
+        """Start it. Raises XrayError when it cannot be started."""
         command = [sys.executable, "-P", "-c", _BOOT, json.dumps({**settings, "path": sys.path})]
         try:
             # A process group of its own: Ctrl-C in a terminal is for the parent alone.
@@ -61,14 +61,14 @@ class Child:
         self._requests = cast(RawIOBase, self._process.stdin)
         self._answers = cast(RawIOBase, self._process.stdout)
         self.expired = False
+
+    def wait_until_ready(self) -> None:
+        """Wait until it has loaded its libraries. Raises XrayError when it does not come so far."""
         try:
             with _Deadline(self._process, START_SECONDS):
                 kind, *_ = ANSWER.unpack(read_exactly(self._answers, ANSWER.size))
         except EOFError:
             kind = None
-        except BaseException:
-            self.end()
-            raise
         if kind != READY:
             raise XrayError(f"the process to decode in does not start: {self._how_it_ended()}")
 
