@@ -25,11 +25,16 @@ class Picture:
     `black` and `white` > `black`: the values that are shown as 0 and 255, with a straight line between;
     either may lie beyond what the values' type holds. So shown, it is what `decode` gives, within one gray
     level.
+
+    A value v stands for `zero` + `unit` * v in the file's own measure: in a DICOM file its physical values,
+    which its window is given in, else the stored ones. `unit` is negative where the smaller are brighter.
     """
 
     values: Values
     black: float
     white: float
+    zero: float = 0.0
+    unit: float = 1.0
 
 
 def read_picture(data: bytes, *, side: int = 0, limits: Limits = DEFAULT_LIMITS) -> Picture:
@@ -45,6 +50,8 @@ def read_picture(data: bytes, *, side: int = 0, limits: Limits = DEFAULT_LIMITS)
     pixels = stored(data, header, side=side)
     if pixels.ndim == 2 and pixels.dtype == np.uint16:
         white = full_scale(pixels)
-        values = np.uint16(white) - pixels if header.white_is_zero else pixels
-        return Picture(upright(values, header.orientation), 0.0, float(white))
+        if header.white_is_zero:
+            values = upright(np.uint16(white) - pixels, header.orientation)
+            return Picture(values, 0.0, float(white), zero=float(white), unit=-1.0)
+        return Picture(upright(pixels, header.orientation), 0.0, float(white))
     return Picture(shown(pixels, header), 0.0, 255.0)

@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from xray_infer.errors import ImageError, ReadError, RejectedError
-from xray_infer.isolation.protocol import ANSWER, BUG, ENDS, PICTURE, PREPARED
+from xray_infer.isolation.protocol import ANSWER, BUG, PICTURE, PREPARED, SCALE
 from xray_infer.limits import DEFAULT_LIMITS, Limits
 from xray_infer.picture import Picture, read_picture
 from xray_infer.prepare import Prepared, prepare
@@ -87,8 +87,12 @@ def _raise(error: Exception):
     raise error
 
 
-def _write_picture(height: int, width: int, *, bytes_each: int = 2, ends: tuple[float, float] = (0, 1)):
-    _write_everywhere(ANSWER.pack(KINDS[bytes_each], height, width) + ENDS.pack(*ends) + b"part of it")
+def _write_picture(
+    height: int, width: int, *, bytes_each: int = 2, ends: tuple[float, float] = (0, 1), unit=1.0
+):
+    _write_everywhere(
+        ANSWER.pack(KINDS[bytes_each], height, width) + SCALE.pack(*ends, 0.0, unit) + b"part of it"
+    )
 
 
 def _write_everywhere(answer: bytes):
@@ -129,6 +133,7 @@ ORDERS = {
     b"picture without a scale": lambda: _write_picture(3, 3, ends=(5.0, 5.0)),
     b"picture turned round": lambda: _write_picture(3, 3, ends=(5.0, 4.0)),
     b"picture of no number": lambda: _write_picture(3, 3, ends=(0.0, float("nan"))),
+    b"picture without a unit": lambda: _write_picture(3, 3, unit=0.0),
     b"picture without end": lambda: _write_picture(3, 3, ends=(0.0, float("inf"))),
     b"half a picture": lambda: _write_picture(100, 100),
     b"half an answer": lambda: _write_everywhere(ANSWER.pack(PREPARED, 0, 0) + b"half"),

@@ -235,3 +235,24 @@ def test_a_window_is_pydicoms():
 def test_a_large_picture_is_looked_up_in_parts():
     pixels = np.random.default_rng(0).integers(0, 4096, (1500, 1400)).astype(np.uint16)
     assert np.array_equal(checked(dicom(pixels, bits=12)).values, pixels)
+
+
+@pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (2.5, -1000), (-1, 4095)])
+def test_values_are_told_in_the_files_own_measure(interpretation, slope, intercept):
+    stored = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    data = dicom(
+        stored,
+        bits=12,
+        PhotometricInterpretation=interpretation,
+        RescaleSlope=slope,
+        RescaleIntercept=intercept,
+        WindowCenter=1000,
+        WindowWidth=500,
+        VOILUTFunction="LINEAR_EXACT",
+    )
+    picture = checked(data)
+    physical = picture.zero + picture.unit * picture.values.astype(float)
+    assert physical == pytest.approx(stored.astype(float) * slope + intercept)
+    ends = [picture.zero + picture.unit * end for end in (picture.black, picture.white)]
+    assert sorted(ends) == pytest.approx([750, 1250])

@@ -123,6 +123,7 @@ def test_a_hang_is_an_error_and_the_next_file_is_read(xray, order):
         b"flat picture over the limit",
         b"empty picture",
         b"picture without a scale",
+        b"picture without a unit",
         b"picture turned round",
         b"picture of no number",
         b"picture without end",

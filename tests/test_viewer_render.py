@@ -156,16 +156,28 @@ def test_full_strength_is_what_the_command_draws(heatmaps):
 
 def test_window_and_level_change_by_dragging():
     own = Window(100, 300)
-    wider = own.changed(wider=1.0, brighter=0.0, whole=200)
+    wider = own.changed(wider=1.0, brighter=0.0, reach=1000)
     assert wider.width == pytest.approx(200 * np.e)
     assert wider.level == own.level
-    brighter = own.changed(wider=0.0, brighter=0.25, whole=200)
+    brighter = own.changed(wider=0.0, brighter=0.25, reach=1000)
     assert (brighter.black, brighter.white) == (50, 250)
     table, before = brighter.table(np.dtype(np.uint16)), own.table(np.dtype(np.uint16))
     assert table[200] > before[200]
-    turned = Window(100, 300, inverted=True).changed(wider=0.0, brighter=0.25, whole=200)
+    turned = Window(100, 300, inverted=True).changed(wider=0.0, brighter=0.25, reach=1000)
     assert turned.table(np.dtype(np.uint16))[200] > 255 - before[200]
     for step in (-100.0, 100.0):  # nothing breaks at the ends
-        end = own.changed(wider=step, brighter=step, whole=200)
-        assert 0 < end.width <= 1600
+        end = own.changed(wider=step, brighter=step, reach=1000)
+        assert 0 < end.width <= 8000
         assert end.table(np.dtype(np.uint8)).dtype == np.uint8
+
+
+def test_a_window_that_is_a_step_can_be_widened_to_all_values():
+    """Of width 1, as some files have it: the values that occur say how far it may go."""
+    values = smooth(40, 40, np.uint16) >> 4
+    levels = Levels.of(Picture(values, 2000.0, 2001.0))
+    assert levels.reach == int(values.max()) - int(values.min())
+    window = Window.of(levels.picture)
+    assert window.changed(wider=-1.0, brighter=0.0, reach=levels.reach).width == 1
+    for _ in range(100):
+        window = window.changed(wider=0.1, brighter=0.0, reach=levels.reach)
+    assert window.width > levels.reach

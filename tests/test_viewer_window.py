@@ -419,6 +419,7 @@ def test_a_wider_window_shows_what_a_dicoms_own_window_clips(qtbot, open_window,
         return np.isin(inside, (0, 255)).mean()
 
     assert clipped() == pytest.approx(1 - 400 / 4096, abs=0.01)
+    assert "window 399, level 2,048" in window.status.picture.text()  # LINEAR: half a value less each
     for _ in range(30):
         press(qtbot, window, Qt.Key.Key_Right, Qt.KeyboardModifier.AltModifier)
     assert clipped() < 0.3

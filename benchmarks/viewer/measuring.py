@@ -14,7 +14,7 @@ import numpy as np
 
 from xray_infer.benchmarks.commands import spread
 from xray_infer.benchmarks.pipeline import planted
-from xray_infer.benchmarks.viewer.session import Session
+from xray_infer.benchmarks.viewer.session import FILLING, LEAFING, USED, Session
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report
 
@@ -65,15 +65,16 @@ def memory_table(sessions: Mapping[int, Sequence[Session]]) -> str:
     """Return Markdown; the ratio compares with the first count, round by round."""
     base = next(iter(sessions.values()))
     lines = [
-        "| images | the window's peak, MB | of the first row's | its child processes', MB | images/s |",
-        "|---" * 5 + "|",
+        "| images | the window's peak, MB | of the first row's | its child processes', MB | images/s "
+        "| images/s while used |",
+        "|---" * 6 + "|",
     ]
     for count, runs in sessions.items():
         own = [one.peaks_mb[0] for one in runs]
         ratios = [one.peaks_mb[0] / first.peaks_mb[0] for one, first in zip(runs, base, strict=True)]
         children = [one.peaks_mb[1] for one in runs]
-        rates = [one.images / one.seconds for one in runs]
-        cells = (spread(own, 1), spread(ratios, 3), spread(children, 0), spread(rates, 1))
+        rates = [spread([one.images_per_s[phase] for one in runs], 1) for phase in (FILLING, USED)]
+        cells = (spread(own, 1), spread(ratios, 3), spread(children, 0), *rates)
         lines.append(f"| {count:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -90,7 +91,9 @@ def smoothness_table(sessions: Mapping[int, Sequence[Session]]) -> str:
             for phase in runs[0].late
         }
         series["drawing the list once"] = [frame for one in runs for frame in one.frames]
-        series["from a film chosen to its picture"] = [ms for one in runs for ms in one.pictures]
+        for phase in (USED, LEAFING):
+            waits = [ms for one in runs for ms in one.pictures.get(phase, ())]
+            series[f"from a film chosen to its picture, {phase}"] = waits
         for name, values in series.items():
             if not values:
                 continue  # too few images to have been used for long

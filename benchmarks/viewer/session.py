@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 BEAT_MS: Final = 5
 FRAME_MS: Final = 16
 STEP_MS: Final = 700  # from film to film
+LEAF_MS: Final = 150
 LOOK_MS: Final = 20
 SCROLL: Final = 40  # points of the screen a frame
 STILL_MS: Final = 2000
+# The phases, in their order. The last is as long for every number of films: the pictures that were looked at
+# decide about memory.
 STILL, FILLING, USED = "nothing to do", "filling", "filling, scrolling, going from film to film"
+LEAFING = "full, going from film to film"
+LEAFED: Final = 100  # films, or all
 
 
 @dataclass(slots=True)
@@ -32,16 +37,16 @@ class Session:
     """What was seen. Times in ms; `marks` since the process was started, `peaks_mb` of window and children.
 
     `late`, by phase: by how much each beat of the interface thread came late. `frames`: what drawing the list
-    took. `pictures`: from choosing a film to its picture on the screen.
+    took. `pictures`, by phase: from choosing a film to its picture on the screen. `images_per_s`: by phase.
     """
 
     marks: dict[str, float] = field(default_factory=dict)
     late: dict[str, list[float]] = field(default_factory=dict)
     frames: list[float] = field(default_factory=list)
-    pictures: list[float] = field(default_factory=list)
+    pictures: dict[str, list[float]] = field(default_factory=dict)
     peaks_mb: list[float] = field(default_factory=list)
     images: int = 0
-    seconds: float = 0.0
+    images_per_s: dict[str, float] = field(default_factory=dict)
 
 
 class Visit:
@@ -53,7 +58,8 @@ class Visit:
         self._window, self._path, self._session = window, path, session
         self._bar = window.film_list.verticalScrollBar()
         self._phase = STILL
-        self._beaten = self._opened = time.perf_counter()
+        self._beaten = self._since = time.perf_counter()
+        self._counted = self._leafed = 0
         self._chosen = 0.0
         self._timers = {}
         for call, ms in (
@@ -79,7 +85,7 @@ class Visit:
         QTimer.singleShot(STILL_MS, self._open)
 
     def _open(self) -> None:
-        self._opened, self._phase = time.perf_counter(), FILLING
+        self._since, self._phase = time.perf_counter(), FILLING
         self._window.open([self._path])
         self._timers["_look"].start()
 
@@ -98,25 +104,38 @@ class Visit:
 
     def _step(self) -> None:
         where = self._bar.value()
+        self._leafed += self._phase == LEAFING
         self._chosen = time.perf_counter()
-        self._window.step(1)
+        last = self._window.film_list.place == len(self._window.films) - 1
+        self._window.go_to_end(-1) if last else self._window.step(1)
         self._bar.setValue(where)
 
     def _pictured(self) -> None:
         if self._chosen and self._window.canvas.has_picture:
-            self._session.pictures.append(1000 * (time.perf_counter() - self._chosen))
+            found = self._session.pictures.setdefault(self._phase, [])
+            found.append(1000 * (time.perf_counter() - self._chosen))
             self._chosen = 0.0
+
+    def _count(self, done: int) -> None:
+        now = time.perf_counter()
+        self._session.images_per_s[self._phase] = (done - self._counted) / (now - self._since)
+        self._since, self._counted = now, done
 
     def _look(self) -> None:
         count, done = len(self._window.films), self._window.films.counts.total()
         if self._phase == FILLING and 3 * done > count > 0:
+            self._count(done)
             self._phase = USED
             self._timers["_scroll"].start()
             self._timers["_step"].start()
         elif self._phase == USED and done == count:
+            self._count(done)
+            self._phase = LEAFING
+            self._timers["_scroll"].stop()
+            self._timers["_step"].setInterval(LEAF_MS)
+        elif self._phase == LEAFING and self._leafed >= min(LEAFED, count):
             for timer in self._timers.values():
                 timer.stop()
-            self._session.seconds = time.perf_counter() - self._opened
             self._session.peaks_mb = list(peaks_mb())
             self._window.close()
 

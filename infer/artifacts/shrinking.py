@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar, cast
+
 import cv2
 from numpy.typing import NDArray
 
-from xray_infer.decode import Depth
+Pixels = TypeVar("Pixels", bound=NDArray[Any])
 
 
-def shrunk(pixels: NDArray[Depth], longest: int) -> NDArray[Depth]:
+def shrunk(pixels: Pixels, longest: int) -> Pixels:
     """Return a gray picture, uint8 or uint16 [H, W], with its longer side at `longest` at most.
 
     It is never enlarged.
@@ -18,4 +20,4 @@ def shrunk(pixels: NDArray[Depth], longest: int) -> NDArray[Depth]:
     if scale >= 1:
         return pixels
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(pixels.dtype, copy=False)
+    return cast(Pixels, cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))

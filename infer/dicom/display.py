@@ -37,6 +37,7 @@ _LARGEST: Final = 1e30  # of pixels in any unit; far from where sums overflow
 
 Values = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Scale = tuple[float, float, float, float]  # black, white, zero and unit of a `Picture`
 
 
 def to_display(stored: NDArray[Any], attributes: Attributes) -> NDArray[np.uint8]:
@@ -61,8 +62,8 @@ def to_picture(stored: NDArray[Any], attributes: Attributes) -> Picture:
     if stored.ndim == 3 or _palette(attributes):
         return Picture(to_display(stored, attributes), 0.0, 255.0)
     values = occurring(stored)
-    deep, black, white = _deep(values, attributes)
-    return Picture(look_up(stored, values, deep), black, white)
+    deep, scale = _deep(values, attributes)
+    return Picture(look_up(stored, values, deep), *scale)
 
 
 def _palette(attributes: Attributes) -> bool:
@@ -81,19 +82,19 @@ def _grays(values: NDArray[Any], attributes: Attributes) -> NDArray[np.uint8]:
     return 255 - gray if _turned(attributes) else gray
 
 
-def _deep(values: NDArray[Any], attributes: Attributes) -> tuple[NDArray[np.uint16], float, float]:
-    """Return each value at full depth, the larger the brighter, and which are black and white."""
+def _deep(values: NDArray[Any], attributes: Attributes) -> tuple[NDArray[np.uint16], Scale]:
+    """Return each value at full depth, the larger the brighter, and how they are shown."""
     display = _shown(values.astype(np.int64), attributes)
     straight = _straight(display, attributes)
     if straight is None:
         shares = display.shares()
         spread = np.rint(_DEEPEST * (1 - shares if _turned(attributes) else shares))
-        return spread.astype(np.uint16), 0.0, float(_DEEPEST)
-    found, black, white = straight
+        return spread.astype(np.uint16), (0.0, float(_DEEPEST), 0.0, 1.0)
+    found, (black, white, zero, unit) = straight
     if _turned(attributes):
         top = float(found.max())
-        found, black, white = top - found, top - white, top - black
-    return found.astype(np.uint16), black, white
+        found, black, white, zero, unit = top - found, top - white, top - black, zero + unit * top, -unit
+    return found.astype(np.uint16), (black, white, zero, unit)
 
 
 def _turned(attributes: Attributes) -> bool:
@@ -121,8 +122,8 @@ class _Display:
         return np.clip((self.shown - self.low) / (self.high - self.low), 0, 1)
 
 
-def _straight(display: _Display, attributes: Attributes) -> tuple[Floats, float, float] | None:
-    """Return each physical value as a whole number, 0 to 65535, and which are black and white.
+def _straight(display: _Display, attributes: Attributes) -> tuple[Floats, Scale] | None:
+    """Return each physical value as a whole number, 0 to 65535, and how these are shown.
 
     None where the display is no straight line, or one whose ends are no numbers of a picture.
     """
@@ -141,7 +142,7 @@ def _straight(display: _Display, attributes: Attributes) -> tuple[Floats, float,
     if white - black < _NARROWEST * max(1.0, abs(black)):  # as a window of width 1 is
         black = float(found[display.physical <= display.ends[0]].max(initial=-1))
         white = black + 1
-    return found, black, white
+    return found, (black, white, first, unit)
 
 
 def _shown(values: Values, attributes: Attributes) -> _Display:

@@ -18,7 +18,7 @@ import numpy as np
 from xray_infer.closing import Closing
 from xray_infer.errors import ImageError, XrayError
 from xray_infer.isolation.parent import Answer, Child, Read
-from xray_infer.isolation.protocol import ENDS, PICTURE, PREPARED, read_exactly
+from xray_infer.isolation.protocol import PICTURE, PREPARED, SCALE, read_exactly
 from xray_infer.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
 from xray_infer.picture import Picture
 from xray_infer.prepare import Prepared
@@ -167,8 +167,8 @@ class IsolatedPicture(_Isolated):
         if kind not in PICTURE or not 0 < height * width <= self._limits.max_pixels:
             return None
         depth = PICTURE[kind]
-        black, white = ENDS.unpack(read_exactly(stream, ENDS.size))
-        if not (np.isfinite([black, white]).all() and black < white):
+        scale = black, white, _, unit = SCALE.unpack(read_exactly(stream, SCALE.size))
+        if not (np.isfinite(scale).all() and black < white and unit):
             return None
         values = np.frombuffer(read_exactly(stream, height * width * depth.itemsize), depth)
-        return Picture(values.reshape(height, width), black, white)
+        return Picture(values.reshape(height, width), *scale)

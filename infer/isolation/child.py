@@ -33,11 +33,11 @@ from xray_infer.errors import ImageError
 from xray_infer.isolation.protocol import (
     ANSWER,
     BUG,
-    ENDS,
     PICTURE,
     PREPARED,
     READY,
     REQUEST,
+    SCALE,
     failure,
     read_exactly,
     text_answer,
@@ -93,7 +93,9 @@ def _answer(prepare: Callable[[], Prepared | Picture]) -> list[bytes | memoryvie
         done = prepare()
         if isinstance(done, Picture):
             kind = next(kind for kind, depth in PICTURE.items() if depth == done.values.dtype)
-            head = ANSWER.pack(kind, *done.values.shape) + ENDS.pack(done.black, done.white)
+            head = ANSWER.pack(kind, *done.values.shape) + SCALE.pack(
+                done.black, done.white, done.zero, done.unit
+            )
             return [head, _bytes(done.values)]
         shape = (0, 0) if done.pixels is None else done.pixels.shape
         kept = [] if done.pixels is None else [_bytes(done.pixels)]

@@ -8,8 +8,8 @@ three integers, checks them against the limits, and then so many bytes of pixels
     answer    <BII kind, and two numbers             then what the kind says
                    PREPARED      height and width of the kept pixels, 0 and 0 for none; the model's input,
                                  then the pixels, one byte each
-                   a PICTURE     height and width; black and white, <dd; the values, of one or two bytes each,
-                                 in the machine's byte order
+                   a PICTURE     height and width; black, white, zero and unit, <dddd; the values, of one
+                                 or two bytes each, in the machine's byte order
                    READY         0, 0: the process has loaded its libraries (once, before any request)
                    a failure     0, length of the text; the text in UTF-8
 """
@@ -27,7 +27,7 @@ from xray_infer.errors import ImageError, ReadError, RejectedError
 
 REQUEST: Final = struct.Struct("<Qi")
 ANSWER: Final = struct.Struct("<BII")
-ENDS: Final = struct.Struct("<dd")
+SCALE: Final = struct.Struct("<dddd")
 
 READY: Final = 0
 PREPARED: Final = 1

@@ -22,7 +22,7 @@ from xray_infer.viewer.images import to_image
 from xray_infer.viewer.placement import STEP, Placement
 from xray_infer.viewer.render import Levels, Window, render
 
-# Of dragging: so many pixels make the window e times as wide, or the picture as much brighter as it is wide.
+# Of dragging: so many pixels make the window e times as wide, or the level less by all its width.
 PIXELS_A_FACTOR: Final = 300.0
 NOTCH: Final = 120.0  # of a wheel, in Qt's units
 _MARGIN: Final = 10
@@ -127,8 +127,8 @@ class Canvas(QWidget):
     def change_window(self, *, wider: float = 0.0, brighter: float = 0.0) -> None:
         """Change window and level, see `Window.changed`."""
         if self._levels is not None:
-            whole = Window.of(self._levels.picture).width
-            self._window = self._window.changed(wider=wider, brighter=brighter, whole=whole)
+            reach = self._levels.reach
+            self._window = self._window.changed(wider=wider, brighter=brighter, reach=reach)
             self._updated()
 
     def invert(self, inverted: bool) -> None:
@@ -149,7 +149,13 @@ class Canvas(QWidget):
         if placed is None or self._levels is None:
             return ""
         inverted = ", inverted" if self._window.inverted else ""
-        window = f"window {self._window.width:,.0f}, level {self._window.level:,.0f}"
+        picture = self._levels.picture  # in its file's own measure, as other programs tell it
+        level, width = (
+            picture.zero + picture.unit * self._window.level,
+            abs(picture.unit) * self._window.width,
+        )
+        form = ",.0f" if abs(picture.unit) >= 1 else ".4g"
+        window = f"window {width:{form}}, level {level:{form}}"
         height, width = self._levels.shape
         return f"{width:,} x {height:,}, {placed.scale:.0%}, {window}{inverted}"
 

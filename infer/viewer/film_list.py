@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer, Signal
@@ -131,6 +132,11 @@ class FilmList(QListView):
         """Qt's hook."""
         super().resizeEvent(event)  # type: ignore[arg-type]
         self.settle()
+
+    def dataChanged(self, first: Index, last: Index, roles: Sequence[int] = ()) -> None:
+        """Qt's hook: draw those lines again. Qt's own would lay out the whole list again for each answer."""
+        for place in range(first.row(), last.row() + 1):
+            self.update(self._films.index(place))
 
     def keyboardSearch(self, text: str) -> None:
         """Qt's hook: letters are the window's keys."""

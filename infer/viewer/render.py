@@ -32,11 +32,13 @@ class Levels:
 
     picture: Picture
     levels: tuple[NDArray[Any], ...]
+    reach: float  # what a window may have to span: the values that occur, or the picture's own window
 
     @classmethod
     def of(cls, picture: Picture) -> Levels:
         """Make the copies, by averaging."""
-        return cls(picture, tuple(_halved(picture.values)))
+        low, high, *_ = cv2.minMaxLoc(picture.values)
+        return cls(picture, tuple(_halved(picture.values)), max(high - low, picture.white - picture.black))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -81,15 +83,16 @@ class Window:
         """White's value less black's."""
         return self.white - self.black
 
-    def changed(self, *, wider: float, brighter: float, whole: float) -> Window:
-        """Return it wider by the factor e^`wider`, and brighter by a share of `whole`.
+    def changed(self, *, wider: float, brighter: float, reach: float) -> Window:
+        """Return it wider by the factor e^`wider`, and brighter by a share of its own width.
 
-        `whole` is the width of the window that the picture comes with. Never narrower than LEAST_SHARE of it
-        nor eight times as wide; its level stays within reach.
+        `reach`, see `Levels.reach`: it is never wider than 8 times that, nor narrower than LEAST_SHARE of it
+        unless it was before; its level stays near the values.
         """
-        width = min(max(self.width * math.exp(wider), whole * LEAST_SHARE), 8 * whole)
+        least = min(self.width, reach * LEAST_SHARE)
+        width = min(max(self.width * math.exp(wider), least), 8 * reach)
         lower = -brighter if self.inverted else brighter
-        level = min(max(self.level - lower * whole, -4 * whole), 5 * whole)
+        level = min(max(self.level - lower * self.width, -4 * reach), 5 * reach)
         return Window(level - width / 2, level + width / 2, self.inverted)
 
     def table(self, dtype: np.dtype[Any]) -> NDArray[np.uint8]:
