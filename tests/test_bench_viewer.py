@@ -4,7 +4,14 @@ import pytest
 from click.testing import CliRunner
 
 from xray_infer.benchmarks.cli import main
-from xray_infer.benchmarks.viewer.measuring import memory_table, run_session, smoothness_table, start_table
+from xray_infer.benchmarks.pipeline import Speeds
+from xray_infer.benchmarks.viewer.measuring import (
+    Fill,
+    memory_table,
+    run_session,
+    smoothness_table,
+    start_table,
+)
 from xray_infer.benchmarks.viewer.session import FILLING, LEAFING, STILL, USED, Session
 from xray_infer.errors import DataError
 
@@ -53,10 +60,14 @@ def session(**changes) -> Session:
 
 
 def test_tables_compare_with_the_first_count_round_by_round():
-    runs = {100: [session(), session(peaks_mb=[100.0, 300.0])], 200: [session(), session()]}
+    command = Speeds(images_per_s=[100.0, 50.0])
+    runs = {
+        100: Fill([session(), session(peaks_mb=[100.0, 300.0])], command),
+        200: Fill([session(), session()], command),
+    }
     last = memory_table(runs).splitlines()[-1]
     assert last.startswith("| 200 | 200.0 (200.0-200.0) | 1.500 (1.000-2.000) | 300 (300-300) | 50.0 (50.0-")
-    assert last.endswith("| 25.0 (25.0-25.0) |")
+    assert last.endswith("| 0.75 (0.50-1.00) | 0.38 (0.25-0.50) |")
     assert "| the window is drawn | 300 (200-400) |" in start_table(
         [session(marks={"the window is drawn": ms}) for ms in (200.0, 300.0, 400.0)]
     )

@@ -6,14 +6,16 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from xray_infer.benchmarks.commands import spread
-from xray_infer.benchmarks.pipeline import planted
+from xray_infer.benchmarks.commands import run_command, spread
+from xray_infer.benchmarks.pipeline import Speeds, command_for, note, planted
 from xray_infer.benchmarks.viewer.session import FILLING, LEAFING, USED, Session
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report
@@ -40,17 +42,28 @@ def measure_starts(image: Path, *, rounds: int, report: Report) -> list[Session]
     return sessions[1:]
 
 
-def measure_fills(
-    folder: Path, counts: Sequence[int], *, rounds: int, report: Report
-) -> dict[int, list[Session]]:
-    """Fill the window with so many links to the folder's images, each count in turn, `rounds` times."""
-    sessions: dict[int, list[Session]] = {count: [] for count in counts}
+@dataclass(slots=True)
+class Fill:
+    """Windows that were filled with one number of images, and the command's speed on the same, by round."""
+
+    sessions: list[Session] = field(default_factory=list)
+    command: Speeds = field(default_factory=Speeds)
+
+
+def measure_fills(folder: Path, counts: Sequence[int], *, rounds: int, report: Report) -> dict[int, Fill]:
+    """Fill the window with so many links to the folder's images, each count in turn, `rounds` times.
+
+    Beside it `xray-infer --isolate`, which does the same without a window.
+    """
+    fills = {count: Fill() for count in counts}
     for number in range(rounds):
-        for count in counts:
+        for count, fill in fills.items():
             report(f"round {number + 1} of {rounds}: {count:,} images")
-            with planted(folder, count) as many:
-                sessions[count].append(run_session(many, "fill"))
-    return sessions
+            with planted(folder, count) as many, tempfile.TemporaryDirectory() as scratch:
+                fill.sessions.append(run_session(many, "fill"))
+                out = Path(scratch, "results.csv")
+                note(fill.command, run_command(command_for(many, out, ["--isolate"]), accepted=(0, 1)), out)
+    return fills
 
 
 def start_table(sessions: Sequence[Session]) -> str:
@@ -61,31 +74,43 @@ def start_table(sessions: Sequence[Session]) -> str:
     return "\n".join(lines)
 
 
-def memory_table(sessions: Mapping[int, Sequence[Session]]) -> str:
-    """Return Markdown; the ratio compares with the first count, round by round."""
-    base = next(iter(sessions.values()))
+def memory_table(fills: Mapping[int, Fill]) -> str:
+    """Return Markdown; ratios are taken round by round: with the first count, and with the command."""
+    base = next(iter(fills.values())).sessions
     lines = [
         "| images | the window's peak, MB | of the first row's | its child processes', MB | images/s "
-        "| images/s while used |",
-        "|---" * 6 + "|",
+        "| of the command's speed | while used |",
+        "|---" * 7 + "|",
     ]
-    for count, runs in sessions.items():
+    for count, fill in fills.items():
+        runs = fill.sessions
         own = [one.peaks_mb[0] for one in runs]
         ratios = [one.peaks_mb[0] / first.peaks_mb[0] for one, first in zip(runs, base, strict=True)]
         children = [one.peaks_mb[1] for one in runs]
-        rates = [spread([one.images_per_s[phase] for one in runs], 1) for phase in (FILLING, USED)]
-        cells = (spread(own, 1), spread(ratios, 3), spread(children, 0), *rates)
+        rates = spread([one.images_per_s[FILLING] for one in runs], 1)
+        shares = [
+            spread(
+                [
+                    one.images_per_s[phase] / rate
+                    for one, rate in zip(runs, fill.command.images_per_s, strict=True)
+                ],
+                2,
+            )
+            for phase in (FILLING, USED)
+        ]
+        cells = (spread(own, 1), spread(ratios, 3), spread(children, 0), rates, *shares)
         lines.append(f"| {count:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def smoothness_table(sessions: Mapping[int, Sequence[Session]]) -> str:
+def smoothness_table(fills: Mapping[int, Fill]) -> str:
     """Return Markdown: by how much beats came late, what a frame of the list took, by number of images."""
     lines = [
         "| images | the interface thread, ms | p50 | p99 | longest | over 50 ms |",
         "|---" * 6 + "|",
     ]
-    for count, runs in sessions.items():
+    for count, fill in fills.items():
+        runs = fill.sessions
         series = {
             f"late while {phase}": [late for one in runs for late in one.late[phase]]
             for phase in runs[0].late
