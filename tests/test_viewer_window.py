@@ -14,11 +14,13 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox
 from specimens import jpeg, png
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classifier import BytesItem
 from xray_infer.cli import main
 from xray_infer.engine import EngineOptions
 from xray_infer.sources.folder import FileItem
 from xray_infer.viewer import films as films_module
 from xray_infer.viewer.judging import Wanted
+from xray_infer.viewer.pictures import PATIENCE_S, Request
 from xray_infer.viewer.window import Window
 
 LONG_MS = 60_000
@@ -390,6 +392,20 @@ def test_closing_in_the_middle_of_a_run_ends_all_threads(qtbot, open_window, tmp
     assert window.films.counts.total() < 300
     names = {thread.name for thread in threading.enumerate()}
     assert not [name for name in names if name.startswith(("classify", "save"))]
+
+
+def test_a_film_that_hangs_its_decoder_does_not_keep_others_from_view(qtbot, ready, monkeypatch):
+    """Its neighbour's picture is loaded ahead: looking at a third film ends that."""
+    decode = ready.loader._decode
+    monkeypatch.setitem(decode._settings, "function", "hostile_decoders:obey_picture")
+    decode.close()  # the next one is that
+    hangs = BytesItem(b"hang", "hangs")
+    ready.loader.show(Request(ready._number, 5, hangs))
+    qtbot.waitUntil(lambda: ready.loader._busy[0] == (ready._number, 5), timeout=LONG_MS)
+    qtbot.wait(round(1000 * PATIENCE_S) + 100)
+    ready.film_list.choose(1)
+    qtbot.waitUntil(lambda: ready.canvas.has_picture, timeout=20_000)
+    assert ready.film_list.place == 1
 
 
 def test_thumbnails_are_kept_for_so_many_films_and_no_more(qtbot, ready, monkeypatch):

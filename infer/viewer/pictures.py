@@ -7,6 +7,7 @@ window. Requests replace each other: what is no longer in view is not decoded an
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from xray_infer.viewer.render import Levels, Window
 from xray_infer.viewer.threads import Thread
 
 THUMBNAIL_SIDE: Final = 64  # of the list's pictures, in pixels, at most
+PATIENCE_S: Final = 1.0  # with what is not looked at, once something else is
 MOST_PICTURES: Final = 3  # that are kept: the one in view and its neighbours
 MOST_BYTES: Final = 256 << 20  # of them, unless one alone is larger
 
@@ -46,7 +48,7 @@ class Request:
 
 
 class PictureLoader(Thread):
-    """See the module. `show`, `look_ahead` and `want_thumbnails` may be called from the interface thread."""
+    """See the module. All but `work` is for the interface thread."""
 
     loaded = Signal(int, int, object)  # an opening's number, a place, its Levels
     refused = Signal(int, int, str, str)  # a status and a reason: why there is no picture
@@ -58,14 +60,21 @@ class PictureLoader(Thread):
         self._current: Request | None = None
         self._ahead: list[Request] = []
         self._thumbnails: list[Request] = []
+        self._busy: tuple[tuple[int, int] | None, float] = (None, 0.0)  # a film's key, since when
         self._ended = False
         self._kept: OrderedDict[tuple[int, int], Levels] = OrderedDict()  # this thread's
         self._decode = IsolatedPicture()
 
     def show(self, request: Request, ahead: Sequence[Request] = ()) -> None:
-        """Load a picture before all else, then those that may be looked at next."""
+        """Load a picture before all else, then those that may be looked at next.
+
+        What is being decoded for another film, and takes long, is given up.
+        """
         with self._wake:
             self._current, self._ahead = request, list(ahead)
+            key, since = self._busy
+            if key not in (None, request.key) and time.monotonic() - since > PATIENCE_S:
+                self._decode.close()  # nothing else begins meanwhile: that takes the lock
             self._wake.notify()
 
     def want_thumbnails(self, requests: Sequence[Request]) -> None:
@@ -98,16 +107,21 @@ class PictureLoader(Thread):
 
     def _next(self) -> tuple[str, Request] | None:
         with self._wake:
+            self._busy = None, 0.0
             while not self._ended:
-                if self._current:
-                    request, self._current = self._current, None
-                    return "current", request
-                if self._thumbnails:
-                    return "thumbnail", self._thumbnails.pop()
-                if self._ahead:
-                    return "ahead", self._ahead.pop(0)
+                if job := self._chosen():
+                    self._busy = job[1].key, time.monotonic()
+                    return job
                 self._wake.wait()
         return None
+
+    def _chosen(self) -> tuple[str, Request] | None:
+        if self._current:
+            request, self._current = self._current, None
+            return "current", request
+        if self._thumbnails:
+            return "thumbnail", self._thumbnails.pop()
+        return ("ahead", self._ahead.pop(0)) if self._ahead else None
 
     def _load(self, request: Request, *, told: bool) -> None:
         levels = self._kept.get(request.key)
