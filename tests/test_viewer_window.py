@@ -1,6 +1,7 @@
 """The viewer's window, offscreen: what a person does, and what is seen and written then."""
 
 import csv
+import tarfile
 import threading
 
 import cv2
@@ -322,6 +323,50 @@ def test_what_cannot_be_opened_says_why(qtbot, open_window, tmp_path):
     window.open([str(tmp_path / "none.png"), str(tmp_path / "gone")])  # of several, each is a film
     finish(qtbot, window)
     assert [row.reason for row in window.films.rows()] == ["No such file or directory"] * 2
+
+
+def test_archives_are_opened_but_for_those_that_would_have_to_stay_in_memory(
+    qtbot, open_window, folder, tmp_path
+):
+    with (
+        tarfile.open(tmp_path / "plain.tar", "w") as plain,
+        tarfile.open(tmp_path / "c.tgz", "w:gz") as packed,
+    ):
+        plain.add(folder, "films")
+        packed.add(folder, "films")
+    window = open_window(tmp_path / "plain.tar")
+    finish(qtbot, window)
+    assert window.films.counts == {"ok": 6}
+    window.open([str(tmp_path / "c.tgz")])
+    qtbot.waitUntil(lambda: "unpack it first" in window.canvas.words, timeout=LONG_MS)
+    window.open([str(tmp_path / "c.tgz"), str(folder)])
+    finish(qtbot, window)
+    assert window.films.counts == {"ok": 6}
+    assert "unpack it first" in window.status.text
+
+
+def test_a_film_that_fails_at_once_is_listed_before_it_is_judged(qtbot, open_window, tmp_path):
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(500):
+        (many / f"{number:03d}.png").write_bytes(b"")
+    window = open_window(many, workers=2)
+    finish(qtbot, window)
+    assert window.films.counts == {"error": 500}
+
+
+def test_a_fault_of_the_program_is_told_and_the_window_lives_on(
+    qtbot, open_window, folder, monkeypatch, capfd
+):
+    def broken(item, limits):
+        raise ZeroDivisionError("made up")
+
+    monkeypatch.setattr(FileItem, "read", broken)
+    window = open_window(folder)
+    qtbot.waitUntil(lambda: "a fault of this program: ZeroDivisionError: made up" in window.status.text)
+    assert len(window.films) == 6
+    assert "made up" in window.answer._model.text()
+    assert 'raise ZeroDivisionError("made up")' in capfd.readouterr().err
 
 
 def test_without_a_usable_model_the_pictures_are_shown_all_the_same(qtbot, open_window, mixed, tmp_path):

@@ -21,11 +21,16 @@ from xray_infer.engine import EngineOptions
 from xray_infer.errors import XrayError
 from xray_infer.limits import DEFAULT_LIMITS
 from xray_infer.sources import Item
-from xray_infer.sources.several import open_sources
+from xray_infer.sources.several import RenamedItem, open_sources
+from xray_infer.sources.tar_archive import HeldItem
 from xray_infer.viewer.threads import Thread
 from xray_infer.viewer.turns import Turns
 
 AT_ONCE: Final = 100  # films that are listed before the window hears of them
+COMPRESSED: Final = (
+    "a compressed tar archive cannot be looked at, as all its images would have to stay in memory; unpack it "
+    "first, or classify it with xray-infer"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +90,24 @@ class Lister(Worker):
             source = open_sources(opening.paths, limits=DEFAULT_LIMITS)
             items = iter(source)
             while (some := list(islice(items, AT_ONCE))) and not opening.films.stopped:
-                opening.films.add(some)
-                self.listed.emit(opening.number, some)
+                kept = [item for item in some if not _holds_content(item)]
+                if len(kept) < len(some):
+                    problem = COMPRESSED
+                if kept:
+                    self.listed.emit(opening.number, kept)  # before the judge can tell of one
+                    opening.films.add(kept)
+                elif len(opening.paths) == 1:
+                    break
             skipped = source.skipped
         except XrayError as error:
             problem = str(error)
         opening.films.complete()
         self.complete.emit(opening.number, skipped, problem)
+
+
+def _holds_content(item: Item) -> bool:
+    """Tell whether an item keeps its bytes: all that a window knows of would fill the memory."""
+    return isinstance(item.item if isinstance(item, RenamedItem) else item, HeldItem)
 
 
 class Judge(Worker):

@@ -19,6 +19,7 @@ from xray_infer.isolation import IsolatedPrepare
 from xray_infer.limits import DEFAULT_LIMITS
 from xray_infer.results import Row
 from xray_infer.sources import Item
+from xray_infer.viewer.threads import fault
 from xray_infer.writers import find_writer
 
 FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}  # of a heat map, by suffix
@@ -86,7 +87,7 @@ class Saver(QObject):
         except XrayError as error:
             self.failed.emit(str(error))
         except Exception as error:
-            self.failed.emit(f"a fault of this program: {type(error).__name__}: {error}")
+            self.failed.emit(fault(error))
 
     def close(self) -> None:
         """Wait until all is written."""

@@ -21,10 +21,15 @@ class Thread(QThread):
         except XrayError as error:
             self.broken.emit(str(error))
         except Exception as error:
-            traceback.print_exc()
-            what = " ".join(f"{type(error).__name__}: {error}".split())
-            self.broken.emit(f"a fault of this program: {what}; report it with what the terminal shows")
+            self.broken.emit(fault(error))
 
     def work(self) -> None:
         """Do the thread's work, to its end."""
         raise NotImplementedError
+
+
+def fault(error: Exception) -> str:
+    """Return what to tell of an error that is no one's but ours; the terminal gets its traceback."""
+    traceback.print_exception(error)
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"a fault of this program: {what}; report it with what the terminal shows"
