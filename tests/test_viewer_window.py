@@ -20,6 +20,7 @@ from xray_infer.cli import main
 from xray_infer.engine import EngineOptions
 from xray_infer.sources.folder import FileItem
 from xray_infer.viewer import films as films_module
+from xray_infer.viewer import judging
 from xray_infer.viewer.judging import Wanted
 from xray_infer.viewer.pictures import PATIENCE_S, Request
 from xray_infer.viewer.window import Window
@@ -422,6 +423,28 @@ def test_opening_anew_in_the_middle_drops_the_rest(qtbot, open_window, tmp_path,
     window.open([str(folder)])
     finish(qtbot, window)
     assert {row.path for row in window.films.rows()} == {window.films[place].name for place in range(6)}
+    assert window.films.counts == {"ok": 6}
+
+
+def test_a_listing_that_hangs_holds_up_no_other(qtbot, open_window, folder, tmp_path, monkeypatch, request):
+    gate = threading.Event()
+    request.addfinalizer(gate.set)
+    really = judging.open_sources
+
+    def hang(paths, *, limits):
+        if paths == ("dead",):
+            gate.wait(60)
+        return really(paths, limits=limits)
+
+    monkeypatch.setattr(judging, "open_sources", hang)
+    window = open_window("dead")
+    qtbot.wait(50)
+    window.open([str(folder)])
+    finish(qtbot, window)
+    assert window.films.counts == {"ok": 6}
+    assert window.still_running
+    gate.set()
+    qtbot.waitUntil(lambda: window.lister.wait(0), timeout=LONG_MS)
     assert window.films.counts == {"ok": 6}
 
 

@@ -1,12 +1,13 @@
-"""What lists the films, and what judges them: a thread each, for as long as the window lives.
+"""What lists the films, and what judges them, in threads of their own; a new opening stops the one before it.
 
-The lister and the judge take one opening after the other; a new one stops the one before it. Both answer by
-signals, which Qt delivers in the interface thread.
+Both answer by signals, which Qt delivers in the interface thread.
 """
 
 from __future__ import annotations
 
 import queue
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from xray_infer.limits import DEFAULT_LIMITS
 from xray_infer.sources import Item
 from xray_infer.sources.several import RenamedItem, open_sources
 from xray_infer.sources.tar_archive import HeldItem
-from xray_infer.viewer.threads import Thread
+from xray_infer.viewer.threads import Thread, fault
 from xray_infer.viewer.turns import Turns
 
 AT_ONCE: Final = 100  # films that are listed before the window hears of them
@@ -51,38 +52,29 @@ class Wanted:
     options: EngineOptions
 
 
-class Worker(Thread):
-    """A thread that does one opening after the other, until `end`."""
-
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._openings: queue.SimpleQueue[Opening | None] = queue.SimpleQueue()
-
-    def take(self, opening: Opening) -> None:
-        """Do this one next."""
-        self._openings.put(opening)
-
-    def end(self) -> None:
-        """End, once what is being done has stopped."""
-        self._openings.put(None)
-
-    def openings(self) -> Iterator[Opening]:
-        """Yield what is to be done; what was stopped meanwhile is left out."""
-        while (opening := self._openings.get()) is not None:
-            if not opening.films.stopped:
-                yield opening
-
-
-class Lister(Worker):
-    """Lists what was opened."""
+class Lister(QObject):
+    """Lists what was opened, each opening in a thread of its own: one that hangs holds up no other."""
 
     listed = Signal(int, list)  # an opening's number; items
     complete = Signal(int, int, str)  # its number, other files that were skipped, why there are none
+    broken = Signal(str)  # see `Thread`
 
-    def work(self) -> None:
-        """See `Thread.work`."""
-        for opening in self.openings():
-            self._list(opening)
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._threads: list[threading.Thread] = []
+
+    def take(self, opening: Opening) -> None:
+        """List this one."""
+        self._threads = [one for one in self._threads if one.is_alive()]
+        self._threads.append(threading.Thread(target=self._list, args=(opening,), name="list", daemon=True))
+        self._threads[-1].start()
+
+    def wait(self, milliseconds: int) -> bool:
+        """Wait for so long until all openings are listed or have stopped; return whether they are."""
+        until = time.monotonic() + milliseconds / 1000
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _list(self, opening: Opening) -> None:
         skipped, problem = 0, ""
@@ -101,6 +93,8 @@ class Lister(Worker):
             skipped = source.skipped
         except XrayError as error:
             problem = str(error)
+        except Exception as error:
+            self.broken.emit(fault(error))
         opening.films.complete()
         self.complete.emit(opening.number, skipped, problem)
 
@@ -110,8 +104,11 @@ def _holds_content(item: Item) -> bool:
     return isinstance(item.item if isinstance(item, RenamedItem) else item, HeldItem)
 
 
-class Judge(Worker):
-    """Classifies films with one model. A model that cannot be used is told by `broken`."""
+class Judge(Thread):
+    """Classifies films with one model, one opening after the other, until `end`.
+
+    A model that cannot be used is told by `broken`.
+    """
 
     ready = Signal(object)  # the Classifier's manifest and rules
     judged = Signal(int, int, object)  # an opening's number, a film's place, its Prediction
@@ -120,14 +117,24 @@ class Judge(Worker):
     def __init__(self, wanted: Wanted, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._wanted = wanted
+        self._openings: queue.SimpleQueue[Opening | None] = queue.SimpleQueue()
+
+    def take(self, opening: Opening) -> None:
+        """Judge this one next."""
+        self._openings.put(opening)
+
+    def end(self) -> None:
+        """End, once what is being judged has stopped."""
+        self._openings.put(None)
 
     def work(self) -> None:
         """See `Thread.work`."""
         wanted = self._wanted
         with Classifier(wanted.model, wanted.runtime, options=wanted.options) as classifier:
             self.ready.emit((classifier.manifest, classifier.rules))
-            for opening in self.openings():
-                self._judge(opening, classifier)
+            while (opening := self._openings.get()) is not None:
+                if not opening.films.stopped:
+                    self._judge(opening, classifier)
 
     def _judge(self, opening: Opening, classifier: Classifier) -> None:
         places: deque[int] = deque()

@@ -86,8 +86,8 @@ class Window(QMainWindow):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._tell_progress)
         self._timer.start(TELL_MS)
-        for thread in self._threads():
-            thread.start()
+        self.judge.start()
+        self.loader.start()
 
     def _lay_out(self) -> None:
         split = QSplitter(Qt.Orientation.Horizontal)
@@ -396,18 +396,20 @@ class Window(QMainWindow):
         self.hide()
         if self._opening:
             self._opening.films.stop()
-        for thread in self._threads():
-            thread.end()
+        self.judge.end()
+        self.loader.end()
         self.saver.close()
-        until = time.monotonic() + ENDING_MS / 1000
-        for thread in self._threads():
-            thread.wait(max(1, round(1000 * (until - time.monotonic()))))
+        self._wait(ENDING_MS)
         event.accept()
 
     @property
     def still_running(self) -> bool:
         """Whether a thread has not ended: it waits for a file that no one gives."""
-        return any(thread.isRunning() for thread in self._threads())
+        return not self._wait(0)
 
-    def _threads(self) -> tuple[Lister, Judge, PictureLoader]:
-        return self.lister, self.judge, self.loader
+    def _wait(self, milliseconds: int) -> bool:
+        """Wait for so long for all threads to end; return whether they have."""
+        until = time.monotonic() + milliseconds / 1000
+        threads = (self.judge, self.loader, self.lister)
+        ended = [one.wait(max(0, round(1000 * (until - time.monotonic())))) for one in threads]
+        return all(ended)
