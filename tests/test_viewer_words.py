@@ -100,5 +100,5 @@ def test_no_key_does_two_things_and_all_are_listed():
     page = keys_page()
     for one in ACTIONS:
         assert not one.keys or one.text.replace("&", "").rstrip(".") in page
-    everything = {"step", "pick_class", "toggle_heat", "fade_heat", "zoom", "pan", "change_window", "invert"}
+    everything = {"step", "zoom", "pan", "change_window", "canvas.invert", "answer.heat.pick", "save_row"}
     assert everything <= {one.name for one in ACTIONS if one.keys}

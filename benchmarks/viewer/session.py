@@ -79,7 +79,7 @@ class Visit:
         """Do nothing for a while, then open the folder."""
         from PySide6.QtCore import QTimer
 
-        self._window.fade_heat(50)
+        self._window.answer.heat.fade(50)
         self._beaten = time.perf_counter()
         self._timers["_beat"].start()
         QTimer.singleShot(STILL_MS, self._open)

@@ -10,7 +10,10 @@ from xray_infer.classes import CLASS_NAMES
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Calls the window's method `name` with `argument`, where there is one. `keys` are as Qt names them."""
+    """Calls the window's method `name`, or that of a part of it, with `argument`, where there is one.
+
+    `keys` are as Qt names them.
+    """
 
     menu: str
     text: str
@@ -35,18 +38,18 @@ ACTIONS: Final = (
     Action("&Go", "&Last film", "go_to_end", ("End",), 1),
     Action("&Go", "Next without an &answer", "step_to_unanswered", ("U",), 1),
     Action("&Go", "Previous without an answer", "step_to_unanswered", ("Shift+U",), -1),
-    Action("&Heat map", "&On or off", "toggle_heat", ("H",)),
-    Action("&Heat map", "&Stronger", "fade_heat", ("]",), 10),
-    Action("&Heat map", "&Weaker", "fade_heat", ("[",), -10),
-    Action("&Heat map", "Of the most &probable class", "pick_class", ("0",), "predicted"),
+    Action("&Heat map", "&On or off", "answer.heat.toggle", ("H",)),
+    Action("&Heat map", "&Stronger", "answer.heat.fade", ("]",), 10),
+    Action("&Heat map", "&Weaker", "answer.heat.fade", ("[",), -10),
+    Action("&Heat map", "Of the most &probable class", "answer.heat.pick", ("0",), "predicted"),
     *(
-        Action("&Heat map", f"Of {name}", "pick_class", (str(number),), name)
+        Action("&Heat map", f"Of {name}", "answer.heat.pick", (str(number),), name)
         for number, name in enumerate(CLASS_NAMES, 1)
     ),
     Action("&Picture", "Zoom &in", "zoom", ("+", "="), 1),
     Action("&Picture", "Zoom &out", "zoom", ("-",), -1),
-    Action("&Picture", "&Fit", "fit", ("F",)),
-    Action("&Picture", "&Actual size", "actual_size", ("A",)),
+    Action("&Picture", "&Fit", "canvas.fit", ("F",)),
+    Action("&Picture", "&Actual size", "canvas.actual_size", ("A",)),
     Action("&Picture", "Move left", "pan", ("Ctrl+Left",), (1, 0)),
     Action("&Picture", "Move right", "pan", ("Ctrl+Right",), (-1, 0)),
     Action("&Picture", "Move up", "pan", ("Ctrl+Up",), (0, 1)),
@@ -55,8 +58,8 @@ ACTIONS: Final = (
     Action("&Picture", "Narrower window", "change_window", ("Alt+Left",), (-1, 0)),
     Action("&Picture", "Brighter", "change_window", ("Alt+Up",), (0, 1)),
     Action("&Picture", "Darker", "change_window", ("Alt+Down",), (0, -1)),
-    Action("&Picture", "&Reset window and level", "reset_window", ("R",)),
-    Action("&Picture", "&Inverted", "invert", ("I",), checkable=True),
+    Action("&Picture", "&Reset window and level", "canvas.reset_window", ("R",)),
+    Action("&Picture", "&Inverted", "canvas.invert", ("I",), checkable=True),
     Action("&Help", "&Keys and mouse", "show_keys", ("F1",)),
 )
 
@@ -64,7 +67,7 @@ MOUSE: Final = (
     ("Drag", "move the picture"),
     ("Drag with the right button, or with Shift", "window and level: right is wider, up is brighter"),
     ("Wheel", "zoom"),
-    ("Double click", "fit"),
+    ("Double click", "canvas.fit"),
     ("Drop files or a folder", "open them"),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from PySide6.QtGui import QAction, QKeySequence
@@ -12,7 +13,7 @@ from xray_infer.viewer.actions import ACTIONS, Action
 
 
 def add_menus(window: QMainWindow) -> None:
-    """Give a window all of ACTIONS; each calls the window's method of its name."""
+    """Give a window all of ACTIONS; each calls the method of its name."""
     menus: dict[str, QMenu] = {}
     for one in ACTIONS:
         if one.menu not in menus:
@@ -20,7 +21,7 @@ def add_menus(window: QMainWindow) -> None:
         action = QAction(one.text, window)
         action.setShortcuts([QKeySequence(key) for key in one.keys])
         action.setCheckable(one.checkable)
-        method = getattr(window, one.name)
+        method = attrgetter(one.name)(window)
         if one.checkable:
             action.toggled.connect(method)
         else:

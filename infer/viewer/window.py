@@ -16,7 +16,6 @@ from PySide6.QtGui import (
     QPixmap,
 )
 from PySide6.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QMainWindow,
     QMessageBox,
@@ -32,6 +31,7 @@ from xray_infer.results import Rules
 from xray_infer.sources import Item
 from xray_infer.viewer.actions import keys_page
 from xray_infer.viewer.answer import AnswerPanel
+from xray_infer.viewer.asking import Asking
 from xray_infer.viewer.canvas import Canvas
 from xray_infer.viewer.film_list import FilmList
 from xray_infer.viewer.films import Film, Films
@@ -72,7 +72,7 @@ class Window(QMainWindow):
         self._number = 0
         self._opening: Opening | None = None
         self._heatmaps: tuple[Heatmap, ...] = ()
-        self._folder = str(Path.cwd())
+        self._asking = Asking(self)
         self._lay_out()
         add_menus(self)
         self.lister, self.judge, self.loader = Lister(self), Judge(wanted, self), PictureLoader(self)
@@ -144,17 +144,13 @@ class Window(QMainWindow):
 
     def ask_for_files(self) -> None:
         """Ask for images, and open them."""
-        paths, _ = QFileDialog.getOpenFileNames(self, "Open images", self._folder)
-        if paths:
-            self._folder = str(Path(paths[0]).parent)
+        if paths := self._asking.files():
             self.open(paths)
 
     def ask_for_folder(self) -> None:
         """Ask for a folder, and open it."""
-        path = QFileDialog.getExistingDirectory(self, "Open a folder", self._folder)
-        if path:
-            self._folder = path
-            self.open([path])
+        if paths := self._asking.folder():
+            self.open(paths)
 
     def step(self, by: int) -> None:
         """Go on or back by so many films."""
@@ -172,29 +168,9 @@ class Window(QMainWindow):
         else:
             self.film_list.choose(place)
 
-    def toggle_heat(self) -> None:
-        """Turn the heat map on or off."""
-        self.answer.heat.toggle()
-
-    def fade_heat(self, by: int) -> None:
-        """Make the heat map stronger or weaker by per cents."""
-        self.answer.heat.fade(by)
-
-    def pick_class(self, name: str) -> None:
-        """Show the heat map of a class, or of the most probable."""
-        self.answer.heat.pick(name)
-
     def zoom(self, notches: int) -> None:
-        """Enlarge, or the reverse."""
+        """Enlarge by notches of the wheel, or the reverse."""
         self.canvas.zoom(STEP**notches)
-
-    def fit(self) -> None:
-        """Show all of the picture."""
-        self.canvas.fit()
-
-    def actual_size(self) -> None:
-        """Show a pixel as one of the screen."""
-        self.canvas.actual_size()
 
     def pan(self, direction: tuple[int, int]) -> None:
         """Move the picture a step."""
@@ -203,14 +179,6 @@ class Window(QMainWindow):
     def change_window(self, by: tuple[int, int]) -> None:
         """Make the window wider, the picture brighter, or the reverse, by a step."""
         self.canvas.change_window(wider=WINDOW_STEP * by[0], brighter=WINDOW_STEP * by[1] / 2)
-
-    def reset_window(self) -> None:
-        """Show the picture as it comes, which is what the model sees."""
-        self.canvas.reset_window()
-
-    def invert(self, inverted: bool) -> None:
-        """Turn black and white round."""
-        self.canvas.invert(inverted)
 
     def show_keys(self) -> None:
         """Show all keys."""
@@ -225,7 +193,7 @@ class Window(QMainWindow):
             self._tell("there is no heat map to save: this film has no answer")
             return
         stem = Path(film.name).name
-        path = self._ask_where(f"{stem}.{heatmap.class_name}.heatmap.jpg", "Pictures (*.jpg *.jpeg *.png)")
+        path = self._asking.where(f"{stem}.{heatmap.class_name}.heatmap.jpg", "Pictures (*.jpg *.jpeg *.png)")
         if path:
             self.saver.save(HeatMapFile(path, film.item, film.prediction, heatmap))
 
@@ -235,7 +203,7 @@ class Window(QMainWindow):
         if film is None or film.prediction is None:
             self._tell("there is no row to save: this film has no answer yet")
             return
-        path = self._ask_where(f"{Path(film.name).name}.csv", "Results (*.csv *.jsonl *.parquet)")
+        path = self._asking.where(f"{Path(film.name).name}.csv", "Results (*.csv *.jsonl *.parquet)")
         if path:
             self.saver.save(RowsFile(path, [film.prediction.row]))
 
@@ -245,16 +213,9 @@ class Window(QMainWindow):
         if not rows:
             self._tell("there are no rows to save yet")
             return
-        path = self._ask_where("results.csv", "Results (*.csv *.jsonl *.parquet)")
+        path = self._asking.where("results.csv", "Results (*.csv *.jsonl *.parquet)")
         if path:
             self.saver.save(RowsFile(path, rows, len(self.films) - len(rows)))
-
-    def _ask_where(self, name: str, kinds: str) -> Path | None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save", str(Path(self._folder, name)), kinds)
-        if not path:
-            return None
-        self._folder = str(Path(path).parent)
-        return Path(path)
 
     # What the threads tell.
 
