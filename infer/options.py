@@ -137,7 +137,7 @@ RUNTIME: Final = click.option(
 MODEL: Final = click.option(
     "--model",
     type=click.Path(path_type=Path),
-    help="Model file, or a name from --list-models. Default: fine_tuning.",
+    help="Model file, or a name from xray-infer --list-models. Default: fine_tuning.",
 )
 MIN_CONFIDENCE: Final = click.option(
     "--min-confidence",
@@ -150,9 +150,6 @@ OOD_THRESHOLD: Final = click.option(
     "--ood-threshold",
     type=click.FloatRange(0),
     help="Out-of-distribution score above which an image is rejected; inf: never. Default: the model's own.",
-)
-WORKERS: Final = click.option(
-    "--workers", type=click.IntRange(1, 256), help="Default: one per processor, four for a store."
 )
 DEBUG: Final = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 VERSION: Final = click.version_option(__version__)
@@ -214,7 +211,9 @@ OPTIONS: Final = (
     ),
     MIN_CONFIDENCE,
     OOD_THRESHOLD,
-    WORKERS,
+    click.option(
+        "--workers", type=click.IntRange(1, 256), help="Default: one per processor, four for a store."
+    ),
     click.option(
         "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of each worker's model."
     ),

@@ -16,7 +16,7 @@ import click
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import XrayError, extra_for
 from xray_infer.native_output import hide_native_output
-from xray_infer.options import DEBUG, MIN_CONFIDENCE, MODEL, OOD_THRESHOLD, RUNTIME, VERSION, WORKERS
+from xray_infer.options import DEBUG, MIN_CONFIDENCE, MODEL, OOD_THRESHOLD, RUNTIME, VERSION
 from xray_infer.terminal import EXIT_INTERRUPTED, EXIT_USAGE, one_line_errors, say
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ NO_SCREEN: Final = "on a computer without a screen: xray-infer FOLDER --out resu
 @RUNTIME
 @MIN_CONFIDENCE
 @OOD_THRESHOLD
-@WORKERS
+@click.option("--workers", type=click.IntRange(1, 256), help="Default: one per processor.")
 @DEBUG
 @VERSION
 def main(paths: tuple[str, ...], model: Path | None, runtime: str | None, debug: bool, **rules: Any) -> None:
