@@ -46,8 +46,10 @@ from xray_infer.viewer.status import Status
 from xray_infer.viewer.words import refusal_of
 
 WELCOME: Final = (
-    "Drop chest X-rays or a folder here, or press Ctrl+O, for a folder Ctrl+Shift+O.\n"
-    "JPEG, PNG, TIFF, WebP, BMP, DICOM, zip and tar archives. F1 shows the keys."
+    "Drop chest X-rays or a folder here.\n"
+    "Ctrl+O opens images, Ctrl+Shift+O a folder.\n"
+    "JPEG, PNG, TIFF, WebP, BMP, DICOM, zip and tar archives.\n"
+    "F1 shows the keys."
 )
 TELL_MS: Final = 150  # between two looks at what has been done
 READING_MS: Final = 300  # without a picture, until the window says that it is on its way
