@@ -53,7 +53,6 @@ def session(**changes) -> Session:
         "frames": [3.0],
         "pictures": {USED: [40.0]},
         "peaks_mb": [200.0, 300.0],
-        "images": 100,
         "images_per_s": {FILLING: 50.0, USED: 25.0},
     }
     return Session(**{**fields, **changes})

@@ -45,7 +45,6 @@ class Session:
     frames: list[float] = field(default_factory=list)
     pictures: dict[str, list[float]] = field(default_factory=dict)
     peaks_mb: list[float] = field(default_factory=list)
-    images: int = 0
     images_per_s: dict[str, float] = field(default_factory=dict)
 
 
@@ -195,7 +194,6 @@ def main(path: str, started: float, how: str) -> None:
         window.show()
     app.exec()
     mark("it is closed")
-    session.images = len(window.films)
     print(json.dumps(dataclasses.asdict(session)), flush=True)
 
 

@@ -67,7 +67,7 @@ MOUSE: Final = (
     ("Drag", "move the picture"),
     ("Drag with the right button, or with Shift", "window and level: right is wider, up is brighter"),
     ("Wheel", "zoom"),
-    ("Double click", "canvas.fit"),
+    ("Double click", "show all of it"),
     ("Drop files or a folder", "open them"),
 )
 

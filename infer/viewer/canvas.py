@@ -79,13 +79,11 @@ class Canvas(QWidget):
     def show_picture(self, levels: Levels) -> None:
         """Show a picture as a whole, in the window that it comes with; inversion stays as it is."""
         self._levels, self._words, self._placement = levels, "", None
-        own = Window.of(levels.picture)
-        self._window = Window(own.black, own.white, self._window.inverted)
-        self._updated()
+        self.reset_window()
 
     def show_words(self, words: str) -> None:
         """Show words in the picture's place."""
-        self._levels, self._words, self._heat = None, words, None
+        self._levels, self._words = None, words
         self._updated()
 
     def show_heat(self, heat: NDArray[np.uint16] | None, strength: float) -> None:
@@ -139,8 +137,7 @@ class Canvas(QWidget):
     def reset_window(self) -> None:
         """Take the window that the picture comes with."""
         if self._levels is not None:
-            own = Window.of(self._levels.picture)
-            self._window = Window(own.black, own.white, self._window.inverted)
+            self._window = Window.of(self._levels.picture, inverted=self._window.inverted)
             self._updated()
 
     def state(self) -> str:
@@ -150,12 +147,10 @@ class Canvas(QWidget):
             return ""
         inverted = ", inverted" if self._window.inverted else ""
         picture = self._levels.picture  # in its file's own measure, as other programs tell it
-        level, width = (
-            picture.zero + picture.unit * self._window.level,
-            abs(picture.unit) * self._window.width,
-        )
+        span = abs(picture.unit) * self._window.width
+        level = picture.zero + picture.unit * self._window.level
         form = ",.0f" if abs(picture.unit) >= 1 else ".4g"
-        window = f"window {width:{form}}, level {level:{form}}"
+        window = f"window {span:{form}}, level {level:{form}}"
         height, width = self._levels.shape
         return f"{width:,} x {height:,}, {placed.scale:.0%}, {window}{inverted}"
 

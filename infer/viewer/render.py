@@ -69,9 +69,9 @@ class Window:
     inverted: bool = False
 
     @classmethod
-    def of(cls, picture: Picture) -> Window:
-        """Return the window that the picture comes with: what the model sees."""
-        return cls(picture.black, picture.white)
+    def of(cls, picture: Picture, *, inverted: bool = False) -> Window:
+        """Return the window that the picture comes with: what the model sees, unless it is inverted."""
+        return cls(picture.black, picture.white, inverted)
 
     @property
     def level(self) -> float:

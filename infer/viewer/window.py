@@ -263,7 +263,6 @@ class Window(QMainWindow):
     def _on_loaded(self, number: int, place: int, levels: Levels) -> None:
         if (number, place) == (self._number, self.film_list.place):
             self.canvas.show_picture(levels)
-            self._draw_heat()
 
     def _on_refused(self, number: int, place: int, status: str, reason: str) -> None:
         if (number, place) == (self._number, self.film_list.place):

@@ -43,8 +43,10 @@ def confidence_of(prediction: Prediction, manifest: ModelManifest) -> str:
 
 def _calibration(manifest: ModelManifest) -> str:
     images = _number(manifest.training, "validation", "images")
-    on = f" on {images:,.0f} validation images" if images is not None else ""
-    return f"calibrated{on} (temperature {manifest.temperature:.2f})"
+    temperature = f"temperature {manifest.temperature:.2f}"
+    if images is None:  # the file does not say that, nor on what, it was fitted
+        return temperature
+    return f"calibrated on {images:,.0f} validation images ({temperature})"
 
 
 def verdict_of(prediction: Prediction, rules: Rules) -> str:
@@ -84,7 +86,6 @@ def model_of(manifest: ModelManifest) -> Iterator[str]:
             f"Rejects what is unlike its {images:,.0f} training images; set to reject {rate:.0%} of X-rays "
             "like them."
         )
-    yield "Tested on images like those it was trained on; from another hospital expect less."
 
 
 def _tested(test: Mapping[str, Any]) -> Iterator[str]:
@@ -96,17 +97,24 @@ def _tested(test: Mapping[str, Any]) -> Iterator[str]:
         recall = None if found is None else _number(found, "recall")
         if found is not None and recall is not None:
             yield f"Finds {recall:.0%}{_interval(found, 'recall_interval')} of {name}."
+    yield "Tested on a part of its own data; from another hospital expect less."
 
 
 def said_before(label: str, manifest: ModelManifest) -> str:
     """Return how often the model was right on the test images when it said this; empty if it is not known."""
     test = manifest.training.get("test")
     found = test.get("classes", {}).get(label) if isinstance(test, Mapping) else None
-    precision = None if found is None else _number(found, "precision")
-    if found is None or precision is None:
+    if found is None:
+        return ""
+    precision, support, images = (
+        _number(found, "precision"),
+        _number(found, "support"),
+        _number(test, "images"),
+    )
+    if precision is None or support is None or not images:
         return ""
     return (
-        f"On its test images, as many of each class, it was right in {precision:.0%}"
+        f"On its test images, {support / images:.0%} of them {label}, it was right in {precision:.0%}"
         f"{_interval(found, 'precision_interval')} of those that it called {label}."
     )
 
