@@ -269,3 +269,47 @@ def read(monkeypatch) -> list[str]:
         FileItem, "read", lambda item, limits: names.append(item.name) or really(item, limits)
     )
     return names
+
+
+@pytest.fixture
+def open_window(qtbot, tiny_onnx):
+    """Make a window with the tiny model, and open paths in it; all windows are closed in the end."""
+    from xray_infer.engine import EngineOptions
+    from xray_infer.viewer.judging import Wanted
+    from xray_infer.viewer.window import Window
+
+    made = []
+
+    def make(*paths, model=tiny_onnx, **options):
+        window = Window(Wanted(model, "onnx", EngineOptions(isolate_s=60.0, **{"workers": 1, **options})))
+        made.append(window)
+        qtbot.addWidget(window)
+        with qtbot.waitExposed(window):
+            window.show()
+        if paths:
+            window.open([str(path) for path in paths])
+        return window
+
+    yield make
+    for window in made:
+        window.close()
+        assert not window.still_running
+
+
+@pytest.fixture
+def mixed(folder, xray):
+    """Six good images, an empty file and a cut one."""
+    (folder / "film1.tif").write_bytes(b"")
+    (folder / "film2.jpg").write_bytes(jpeg(xray)[:800])
+    return folder
+
+
+@pytest.fixture
+def ready(qtbot, open_window, mixed):
+    """A window in which all of `mixed` is judged, and the first film is in view."""
+    from viewer_use import LONG_MS, finish
+
+    window = open_window(mixed)
+    finish(qtbot, window)
+    qtbot.waitUntil(lambda: window.canvas.has_picture, timeout=LONG_MS)
+    return window
