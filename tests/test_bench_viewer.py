@@ -1,5 +1,7 @@
 """`xray-bench viewer`: a session of the window, and what is made of it."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -14,6 +16,8 @@ from xray_infer.benchmarks.viewer.measuring import (
 )
 from xray_infer.benchmarks.viewer.session import FILLING, LEAFING, STILL, USED, Session
 from xray_infer.errors import DataError
+
+REPOSITORY = Path(__file__).parent.parent
 
 
 def test_the_command_starts_fills_and_closes_windows(folder):
@@ -71,3 +75,22 @@ def test_tables_compare_with_the_first_count_round_by_round():
         [session(marks={"the window is drawn": ms}) for ms in (200.0, 300.0, 400.0)]
     )
     assert "| 100 | late while filling | 31.0 | 60.0 | 60.0 | 50.00% |" in smoothness_table(runs)
+
+
+def test_the_readmes_figures_are_those_that_were_printed():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    look = readme[readme.index("The window stands after") : readme.index("## What a folder costs")]
+    tables = (REPOSITORY / "benchmarks" / "results" / "viewer.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables.splitlines() if "|" in line]
+    printed = {tuple(row[:2]) if len(row) == 6 else row[0]: row for row in rows}
+    used = ("5,000", f"late while {USED}")
+    expected = [
+        f"{float(printed['the window is drawn'][1].split()[0]) / 1000:.2f} s",
+        f"{float(printed['the first answer'][1].split()[0]) / 1000:.2f} s",
+        *printed["5,000"][5:7],
+        f"{printed[used][2]} ms in the median",
+        *(f"{float(ms):.0f} ms" for ms in printed[used][3:5]),
+        f"by {float(printed['5,000', f'late while {FILLING}'][4]):.0f} ms",
+        *(f"{float(printed[count][1].split()[0]):.0f} MB with {count}" for count in ("500", "5,000")),
+    ]
+    assert [figure for figure in expected if figure not in look.replace("\n", " ")] == []

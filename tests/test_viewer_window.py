@@ -27,8 +27,8 @@ def test_the_list_has_every_input_in_the_commands_order_with_its_answers(ready, 
             theirs[f"prob_{name}"] for name in CLASS_NAMES
         ]
     assert "8 of 8 films, 2 could not be read, 2 other files" in ready.status.text
-    tip = ready.films.data(ready.films.index(0), Qt.ItemDataRole.ToolTipRole)
-    assert tip == f"film0.png\n{rows[0]['label']}\n{rows[0]['confidence']:.1%}"
+    said = ready.films.data(ready.films.index(0), Qt.ItemDataRole.AccessibleTextRole)
+    assert said == f"film0.png\n{rows[0]['label']}\n{rows[0]['confidence']:.1%}"
 
 
 def test_thumbnails_come_for_what_is_in_view(qtbot, ready):
@@ -265,6 +265,8 @@ def test_names_are_never_taken_for_markup_and_long_ones_do_not_widen_the_panel(
         (tmp_path / "a" / name).write_bytes(png(xray))
     window = open_window(tmp_path / "a")
     finish(qtbot, window)
+    tip = window.films.data(window.films.index(0), Qt.ItemDataRole.ToolTipRole)
+    assert tip.startswith("<qt>&lt;b&gt;x&lt;b&gt;.png<br>")
     for place, name in enumerate(names):
         window.film_list.choose(place)
         label = window.answer._name

@@ -85,7 +85,8 @@ def _write(
     painter.setFont(font)
     painter.setPen(colour)
     shown = painter.fontMetrics().elidedText(text, elide, room.width())
-    painter.drawText(room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, shown)
+    line = Qt.TextFlag.TextSingleLine  # whatever a name holds
+    painter.drawText(room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter | line, shown)
 
 
 class FilmList(QListView):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -124,5 +125,8 @@ class Films(QAbstractListModel):
             return film.name
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
             said = (label_of(film.prediction), detail_of(film.prediction))
-            return "\n".join(filter(None, (film.name, *said)))
+            lines = filter(None, (film.name, *said))
+            if role == Qt.ItemDataRole.AccessibleTextRole:
+                return "\n".join(lines)
+            return f"<qt>{'<br>'.join(map(html.escape, lines))}</qt>"  # Qt would take a name for markup
         return None
