@@ -76,9 +76,7 @@ def refusal_of(status: str, reason: str) -> str:
 def model_of(manifest: ModelManifest) -> Iterator[str]:
     """Yield what is known of a model, a line a fact; what its file does not say is left out."""
     yield f"{manifest.name} {manifest.version}, {manifest.recipe}, {manifest.format}"
-    test = manifest.training.get("test")
-    if isinstance(test, Mapping):
-        yield from _tested(test)
+    yield from _tested(manifest.training)
     images = _number(manifest.rejection, "training_images")
     rate = _number(manifest.rejection, "false_rejection")
     if images is not None and rate is not None:
@@ -88,47 +86,48 @@ def model_of(manifest: ModelManifest) -> Iterator[str]:
         )
 
 
-def _tested(test: Mapping[str, Any]) -> Iterator[str]:
-    images, accuracy = _number(test, "images"), _number(test, "accuracy")
-    if images is not None and accuracy is not None:
-        yield f"Right on {accuracy:.1%}{_interval(test, 'accuracy_interval')} of {images:,.0f} test images."
+def _tested(training: Mapping[str, Any]) -> Iterator[str]:
+    images, accuracy = _number(training, "test", "images"), _number(training, "test", "accuracy")
+    if images is None or accuracy is None:
+        return
+    interval = _interval(training, "test", "accuracy_interval")
+    yield f"Right on {accuracy:.1%}{interval} of {images:,.0f} test images."
     for name in CLASS_NAMES:
-        found = test.get("classes", {}).get(name)
-        recall = None if found is None else _number(found, "recall")
-        if found is not None and recall is not None:
-            yield f"Finds {recall:.0%}{_interval(found, 'recall_interval')} of {name}."
+        of_class = ("test", "classes", name)
+        recall = _number(training, *of_class, "recall")
+        if recall is not None:
+            yield f"Finds {recall:.0%}{_interval(training, *of_class, 'recall_interval')} of {name}."
     yield "Tested on a part of its own data; from another hospital expect less."
 
 
 def said_before(label: str, manifest: ModelManifest) -> str:
     """Return how often the model was right on the test images when it said this; empty if it is not known."""
-    test = manifest.training.get("test")
-    found = test.get("classes", {}).get(label) if isinstance(test, Mapping) else None
-    if found is None:
-        return ""
-    precision, support, images = (
-        _number(found, "precision"),
-        _number(found, "support"),
-        _number(test, "images"),
-    )
+    training, of_class = manifest.training, ("test", "classes", label)
+    precision, support = (_number(training, *of_class, name) for name in ("precision", "support"))
+    images = _number(training, "test", "images")
     if precision is None or support is None or not images:
         return ""
     return (
         f"On its test images, {support / images:.0%} of them {label}, it was right in {precision:.0%}"
-        f"{_interval(found, 'precision_interval')} of those that it called {label}."
+        f"{_interval(training, *of_class, 'precision_interval')} of those that it called {label}."
     )
 
 
-def _interval(record: Mapping[str, Any], name: str) -> str:
-    ends = record.get(name)
+def _interval(record: Mapping[str, Any], *names: str) -> str:
+    ends = _found(record, *names)
     if not isinstance(ends, list | tuple) or len(ends) != 2:
         return ""
     return f" (95% interval {100 * ends[0]:.0f} to {100 * ends[1]:.0f}%)"
 
 
 def _number(record: Mapping[str, Any], *names: str) -> float | None:
-    """Return a number of a record within records; None where the file does not have it."""
+    found = _found(record, *names)
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _found(record: Mapping[str, Any], *names: str) -> Any:
+    """Return what stands under these names, one within the other; None where the file does not have it."""
     found: Any = record
     for name in names:
         found = found.get(name) if isinstance(found, Mapping) else None
-    return float(found) if isinstance(found, int | float) else None
+    return found
