@@ -18,7 +18,6 @@ from xray_infer.artifacts.naming import write_file
 from xray_infer.benchmarks.commands import run_command, spread
 from xray_infer.benchmarks.pipeline import WHOLE, Speeds, command_for, note
 from xray_infer.benchmarks.without_maps import POOLED
-from xray_infer.decode import full_size
 from xray_infer.engine import Classified
 from xray_infer.errors import DataError, ImageError
 from xray_infer.heatmaps.blend import blend
@@ -26,9 +25,10 @@ from xray_infer.heatmaps.caption import Style
 from xray_infer.heatmaps.methods import METHODS, heatmaps_for
 from xray_infer.heatmaps.overlay import ENCODERS, caption, draw_overlay, encode
 from xray_infer.heatmaps.upsample import upsample
-from xray_infer.limits import DEFAULT_LIMITS
-from xray_infer.prepare import prepare
-from xray_infer.preprocess import INPUT_SHAPE
+from xray_infer.images.decode import full_size
+from xray_infer.images.limits import DEFAULT_LIMITS
+from xray_infer.images.prepare import prepare
+from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.results import OK, RowMaker, Rules
 from xray_infer.runtimes import RUNTIMES, SUFFIXES, Session, find_model
 from xray_infer.shipped import shipped_model

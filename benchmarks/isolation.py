@@ -17,10 +17,10 @@ import numpy as np
 
 from xray_infer.benchmarks.commands import spread
 from xray_infer.errors import DataError, ImageError
-from xray_infer.isolation import IsolatedPrepare
-from xray_infer.limits import DEFAULT_LIMITS, Limits
-from xray_infer.prepare import Prepare, Prepared, prepare
-from xray_infer.preprocess import INPUT_SHAPE
+from xray_infer.images.isolation import IsolatedPrepare
+from xray_infer.images.limits import DEFAULT_LIMITS, Limits
+from xray_infer.images.prepare import Prepare, Prepared, prepare
+from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.sources.folder import local_source
 from xray_infer.terminal import Report
 

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.benchmarks.commands import CommandRun, run_command, spread
-from xray_infer.limits import DEFAULT_LIMITS
-from xray_infer.prepare import prepare
+from xray_infer.images.limits import DEFAULT_LIMITS
+from xray_infer.images.prepare import prepare
 from xray_infer.processors import default_workers
 from xray_infer.runtimes import Session
 from xray_infer.shipped import shipped_model

@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.decode import decode
 from xray_infer.errors import DataError, ImageError
-from xray_infer.header import read_header
-from xray_infer.limits import DEFAULT_LIMITS
-from xray_infer.preprocess import INPUT_SIDE, to_input
+from xray_infer.images.decode import decode
+from xray_infer.images.header import read_header
+from xray_infer.images.limits import DEFAULT_LIMITS
+from xray_infer.images.preprocess import INPUT_SIDE, to_input
 from xray_infer.runtimes import Session
 from xray_infer.sources import Item
 from xray_infer.terminal import Report

@@ -20,12 +20,12 @@ from xray_infer.benchmarks.strange.altered import ALTERED
 from xray_infer.benchmarks.strange.drawn import DRAWN
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import Dataset, LabelledImage, read_input
-from xray_infer.decode import decode
 from xray_infer.errors import DataError, ImageError, ModelError
 from xray_infer.export.familiarity import fit_familiarity, set_limit
 from xray_infer.export.rejection import collect_features
 from xray_infer.export.scoring import open_scorer
-from xray_infer.preprocess import to_input
+from xray_infer.images.decode import decode
+from xray_infer.images.preprocess import to_input
 from xray_infer.processors import default_workers
 from xray_infer.runtimes import Model, Session
 from xray_infer.sources.folder import local_source

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
 from xray_infer.export.densenet import Array, Convolution, DenseNet, Reader, gray_stem
-from xray_infer.preprocess import INPUT_SHAPE
+from xray_infer.images.preprocess import INPUT_SHAPE
 
 layers, ops = keras.layers, keras.ops
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from xray_infer.atomic import write_atomically
 from xray_infer.errors import DataError
 from xray_infer.export.calibration import ImageStream
-from xray_infer.preprocess import INPUT_SHAPE
+from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.temperature import at_temperature
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.datasets import read_images
-from xray_infer.decode import decode
 from xray_infer.errors import DataError, ImageError
 from xray_infer.export.parity import check_parity
 from xray_infer.export.reference import SUFFIX, Reference, StoredReference, input_digest, load_reference
+from xray_infer.images.decode import decode
+from xray_infer.images.preprocess import to_input
 from xray_infer.manifest import ModelManifest
-from xray_infer.preprocess import to_input
 from xray_infer.processors import default_workers
 from xray_infer.runtimes import find_model
 from xray_infer.sources.folder import local_source

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.closing import Closing
-from xray_infer.decode import decode
 from xray_infer.engine import Engine, EngineOptions, Task
-from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.images.decode import decode
+from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.manifest import ModelManifest
 from xray_infer.model_choice import Wanted, select_model
 from xray_infer.results import Row, Rules

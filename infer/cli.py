@@ -20,7 +20,7 @@ from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
 if TYPE_CHECKING:
     from xray_infer.artifacts.opening import WantedArtifacts
     from xray_infer.engine import Engine, EngineOptions
-    from xray_infer.limits import Limits
+    from xray_infer.images.limits import Limits
     from xray_infer.runs.job import Job
     from xray_infer.shards.job import ShardJob
     from xray_infer.shards.opening import WantedShards

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.decode import decode
 from xray_infer.errors import DataError, ImageError, SourceError
-from xray_infer.preprocess import to_input
+from xray_infer.images.decode import decode
+from xray_infer.images.preprocess import to_input
 from xray_infer.sources.folder import local_source
 
 SPLITS: Final = ("train", "val", "test")

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
-from xray_infer.preprocess import INPUT_SHAPE, PREPROCESSING_VERSION
+from xray_infer.images.preprocess import INPUT_SHAPE, PREPROCESSING_VERSION
 from xray_infer.protobuf import length_delimited
 
 SCHEMA_VERSION: Final = 1

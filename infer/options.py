@@ -13,11 +13,11 @@ import click
 
 from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS
+from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS
 from xray_infer.object_store import is_uri
 
 if TYPE_CHECKING:
-    from xray_infer.limits import Limits
+    from xray_infer.images.limits import Limits
 
 Command = Callable[..., Any]
 
@@ -107,7 +107,7 @@ class Options:
 
     def limits(self) -> Limits:
         """Return the bounds in their own units."""
-        from xray_infer.limits import Limits
+        from xray_infer.images.limits import Limits
 
         return Limits(
             max_pixels=round(self.max_megapixels * MEGA),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
-from xray_infer.preprocess import PREPROCESSING_VERSION
+from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.printable import one_line, printable_name
 
 ROW_SCHEMA: Final = 2

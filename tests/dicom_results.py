@@ -15,8 +15,8 @@ from xray_infer.sources.folder import FileItem
 hd = pytest.importorskip("highdicom")
 
 from xray_infer.artifacts.dicom_objects import DicomObjects  # noqa: E402
-from xray_infer.dicom.made import Maker  # noqa: E402
 from xray_infer.engine import Classified  # noqa: E402
+from xray_infer.outputs.dicom.made import Maker  # noqa: E402
 from xray_infer.results import RowMaker, Rules  # noqa: E402
 
 ROOT = "1.2.826.0.1.3680043.8.498."

@@ -26,10 +26,10 @@ MAX_LENGTH = 64 << 10
 
 def one_input(data: bytes) -> None:
     """Decode one input, DICOM also past what rejects it. Raises what a user would see as a crash."""
-    from xray_infer.decode import decode
     from xray_infer.errors import ImageError
-    from xray_infer.formats.dicom import is_dicom
-    from xray_infer.limits import Limits
+    from xray_infer.images.decode import decode
+    from xray_infer.images.formats.dicom import is_dicom
+    from xray_infer.images.limits import Limits
 
     limits = Limits(max_pixels=MAX_PIXELS, max_file_bytes=MAX_FILE_BYTES)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -49,10 +49,10 @@ def one_input(data: bytes) -> None:
 
 def show(data: bytes, limits: object) -> None:
     """Decode a DICOM file whatever it is of: most mutants say that they are no radiograph."""
-    from xray_infer.dicom.attributes import read_attributes
-    from xray_infer.dicom.container import open_container
-    from xray_infer.dicom.display import to_display
-    from xray_infer.dicom.pixels import stored_pixels
+    from xray_infer.images.dicom.attributes import read_attributes
+    from xray_infer.images.dicom.container import open_container
+    from xray_infer.images.dicom.display import to_display
+    from xray_infer.images.dicom.pixels import stored_pixels
 
     attributes = read_attributes(open_container(data, limits))
     to_display(stored_pixels(attributes, limits), attributes)
@@ -100,8 +100,8 @@ def main() -> None:
     import atheris
 
     with atheris.instrument_imports(include=["xray_infer", "pydicom"]):
-        import xray_infer.decode
-        import xray_infer.dicom.reading  # noqa: F401
+        import xray_infer.images.decode
+        import xray_infer.images.dicom.reading  # noqa: F401
     if not corpus.exists():
         corpus.mkdir(parents=True)
         for data in seeds():

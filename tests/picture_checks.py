@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xray_infer.decode import decode
-from xray_infer.picture import Picture, read_picture
+from xray_infer.images.decode import decode, read_picture
+from xray_infer.images.gray import Picture
 
 
 def shown(picture: Picture) -> np.ndarray:

@@ -22,7 +22,7 @@ import importlib.abc, importlib.machinery, os, signal, sys
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name != "xray_infer.decode":
+        if name != "xray_infer.images.decode":
             return None
         sys.meta_path.remove(self)
         import cv2

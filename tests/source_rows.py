@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xray_infer.errors import ImageError
-from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.sources import Item, Source
 from xray_infer.sources.opening import open_source
 

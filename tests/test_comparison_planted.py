@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 
 from comparison_results import BASELINE, image_set, make_results  # noqa: E402
 
-import xray_infer.prepare  # noqa: E402
+import xray_infer.images.prepare  # noqa: E402
 from xray_infer.benchmarks.comparison.comparing import compare  # noqa: E402
 from xray_infer.benchmarks.comparison.deciding import LESS_ACCURATE, NO_DIFFERENCE, Rules  # noqa: E402
 from xray_infer.benchmarks.records.schema import Answers, ModelFile, StageRun  # noqa: E402
@@ -92,7 +92,7 @@ def stage_run(engine: Engine, number: int) -> StageRun:
 
 def test_a_sleep_in_decoding_is_found(tiny_onnx, monkeypatch):
     """Both programs in turn, so that what else the machine does meets both alike."""
-    really_decode = xray_infer.prepare.decode
+    really_decode = xray_infer.images.prepare.decode
 
     def sleepy(data, **options):
         time.sleep(0.005)
@@ -104,7 +104,7 @@ def test_a_sleep_in_decoding_is_found(tiny_onnx, monkeypatch):
         for number in range(8):
             before.append(stage_run(engine, number))
             with monkeypatch.context() as patch:
-                patch.setattr(xray_infer.prepare, "decode", sleepy)
+                patch.setattr(xray_infer.images.prepare, "decode", sleepy)
                 after.append(stage_run(engine, number))
     first, second = (make_results(**{**NOTHING, "stages": stages}) for stages in (before, after))
     found = {one.measure: one for one in compare(first, second, Rules()).findings}

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from specimens import jpeg, png
 
-from xray_infer.decode import decode, to_eight_bits
 from xray_infer.errors import ImageError
-from xray_infer.header import read_header
-from xray_infer.preprocess import to_input
+from xray_infer.images.decode import decode
+from xray_infer.images.gray import to_eight_bits
+from xray_infer.images.header import read_header
+from xray_infer.images.preprocess import to_input
 
 
 def test_gray_png_is_exact(xray):

@@ -21,14 +21,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from xray_infer.decode import decode
-from xray_infer.dicom.attributes import read_attributes
-from xray_infer.dicom.container import open_container
-from xray_infer.dicom.display import to_display
-from xray_infer.dicom.pixels import stored_pixels
 from xray_infer.errors import ImageError, RejectedError
-from xray_infer.formats.dicom import is_dicom
-from xray_infer.limits import DEFAULT_LIMITS
+from xray_infer.images.decode import decode
+from xray_infer.images.dicom.attributes import read_attributes
+from xray_infer.images.dicom.container import open_container
+from xray_infer.images.dicom.display import to_display
+from xray_infer.images.dicom.pixels import stored_pixels
+from xray_infer.images.formats.dicom import is_dicom
+from xray_infer.images.limits import DEFAULT_LIMITS
 
 # What pydicom warns of is hidden from users, not from pytest.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from dicom_files import coded, dicom, look_up_table
 
-from xray_infer.decode import decode
 from xray_infer.errors import ImageError, RejectedError
+from xray_infer.images.decode import decode
 
 # What pydicom warns of is hidden from users, not from pytest.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -20,12 +20,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from xray_infer.decode import decode
-from xray_infer.dicom.rle import unpacked_length
 from xray_infer.errors import ImageError, RejectedError
-from xray_infer.formats.dicom import is_dicom
-from xray_infer.header import read_header
-from xray_infer.limits import Limits
+from xray_infer.images.decode import decode
+from xray_infer.images.dicom.pixels import unpacked_length
+from xray_infer.images.formats.dicom import is_dicom
+from xray_infer.images.header import read_header
+from xray_infer.images.limits import Limits
 
 # What pydicom warns of is hidden from users, not from pytest.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -140,7 +140,7 @@ def test_a_codestream_of_another_kind_is_refused():
 
 
 def test_too_little_memory_is_a_reason_too(monkeypatch):
-    from xray_infer.dicom import pixels
+    from xray_infer.images.dicom import pixels
 
     def has_none(*arguments, **options):
         raise MemoryError
@@ -235,7 +235,7 @@ def test_a_preamble_that_is_another_formats_header_is_dicom():
 def test_a_missing_extra_is_the_reason_of_one_row(monkeypatch, absent, syntax):
     data = dicom(DEEP, syntax=syntax, bits=12)
     if absent:
-        for name in [name for name in sys.modules if name.startswith("xray_infer.dicom.")]:
+        for name in [name for name in sys.modules if name.startswith("xray_infer.images.dicom.")]:
             monkeypatch.delitem(sys.modules, name)
         plain_import = builtins.__import__
 
@@ -265,7 +265,7 @@ def test_nothing_is_loaded_before_the_first_file_and_nothing_is_printed(tmp_path
     broken.write_bytes(dicom(DEEP, syntax=JPEGLosslessSV1, codestream=bytes(stream), bits=12))
     program = f"""
 import sys
-from xray_infer.decode import decode
+from xray_infer.images.decode import decode
 from xray_infer.errors import ImageError
 assert not [name for name in sys.modules if name.split(".")[0] == "pydicom"]
 for path in ({str(path)!r}, {str(broken)!r}):
@@ -287,7 +287,7 @@ for path in ({str(path)!r}, {str(broken)!r}):
     ],
 )
 def test_a_codestream_that_ends_inside_its_header_is_cut(syntax, frame):
-    from xray_infer.dicom.pixels import _size_of
+    from xray_infer.images.dicom.pixels import _size_of
 
     with pytest.raises(ImageError):
         _size_of(frame, syntax)

@@ -11,8 +11,7 @@ from picture_checks import checked, shown
 from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 from pydicom.uid import JPEGBaseline8Bit, JPEGLSNearLossless
 
-from xray_infer.decode import decode
-from xray_infer.picture import read_picture
+from xray_infer.images.decode import decode, read_picture
 
 # What pydicom warns of is hidden from users, not from pytest.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -124,7 +124,7 @@ def test_both_thread_pools_of_onnxruntime_are_set(tiny_onnx, monkeypatch):
 
 
 def test_an_image_without_memory_for_it_is_an_error(items, tiny_onnx, monkeypatch):
-    from xray_infer import prepare
+    from xray_infer.images import prepare
 
     def starve(data, **options):
         raise MemoryError

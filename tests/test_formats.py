@@ -11,12 +11,13 @@ import pytest
 from image_files import bmp, pages, png_of, tiff
 from specimens import jpeg, png
 
-from xray_infer.decode import decode, to_gray
 from xray_infer.errors import ImageError, RejectedError
-from xray_infer.formats import jpeg as jpeg_format
-from xray_infer.formats.exif import orientation_of
-from xray_infer.header import read_header
-from xray_infer.limits import Limits
+from xray_infer.images.decode import decode
+from xray_infer.images.formats import jpeg as jpeg_format
+from xray_infer.images.formats.exif import orientation_of
+from xray_infer.images.gray import to_gray
+from xray_infer.images.header import read_header
+from xray_infer.images.limits import Limits
 
 RNG = np.random.default_rng(11)
 GRAY = cv2.resize(RNG.integers(0, 256, (9, 7)).astype(np.uint8), (61, 43), interpolation=cv2.INTER_CUBIC)

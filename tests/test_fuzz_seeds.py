@@ -3,8 +3,8 @@
 import fuzz_decode
 import pytest
 
-from xray_infer.dicom import pixels
 from xray_infer.errors import ImageError
+from xray_infer.images.dicom import pixels
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

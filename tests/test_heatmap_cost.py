@@ -10,7 +10,7 @@ from xray_infer.benchmarks import heatmap
 from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.without_maps import POOLED, pooled_onnx
 from xray_infer.errors import DataError
-from xray_infer.preprocess import INPUT_SHAPE
+from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.runtimes import SUFFIXES, find_model
 from xray_infer.shipped import shipped_model
 

@@ -136,7 +136,7 @@ def test_the_command_s_choices_are_the_methods():
 @pytest.mark.parametrize("name", METHOD_CHOICES)
 def test_every_method_explains_an_image_with_an_answer(name, tiny_onnx, xray):
     from xray_infer.classifier import PixelsItem
-    from xray_infer.preprocess import to_input
+    from xray_infer.images.preprocess import to_input
 
     session = find_model(tiny_onnx).open()
     counted = []

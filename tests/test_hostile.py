@@ -20,7 +20,7 @@ from hostile_files import make_corpus, number_of, samples
 
 from xray_infer.benchmarks.commands import high_water_mb
 from xray_infer.errors import ImageError, RejectedError
-from xray_infer.isolation import IsolatedPrepare
+from xray_infer.images.isolation import IsolatedPrepare
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="made of Linux's files and limits"

@@ -16,9 +16,9 @@ from dicom_files import dicom
 from specimens import jpeg, png
 
 from xray_infer.errors import ImageError, RejectedError, XrayError
-from xray_infer.isolation import IsolatedPicture, IsolatedPrepare
-from xray_infer.limits import DEFAULT_LIMITS, Limits
-from xray_infer.picture import read_picture
+from xray_infer.images.decode import read_picture
+from xray_infer.images.isolation import IsolatedPicture, IsolatedPrepare
+from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 
 OBEY = "hostile_decoders:obey_picture"
 NONSENSE = "the decoder crashed: its process answered nonsense"

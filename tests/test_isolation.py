@@ -17,9 +17,9 @@ import pytest
 from specimens import jpeg, png
 
 from xray_infer.errors import ImageError, ReadError, RejectedError, XrayError
-from xray_infer.isolation import IsolatedPrepare
-from xray_infer.limits import DEFAULT_LIMITS, Limits
-from xray_infer.prepare import prepare
+from xray_infer.images.isolation import IsolatedPrepare
+from xray_infer.images.limits import DEFAULT_LIMITS, Limits
+from xray_infer.images.prepare import prepare
 
 OBEY = "hostile_decoders:obey"
 HEAVY = ("xray_infer.cli", "xray_infer.runtimes", "onnxruntime", "tensorflow", "keras", "click")
@@ -207,7 +207,7 @@ def is_gone(pid: int) -> bool:
 PARENT = """
 import sys
 from xray_infer.errors import ImageError
-from xray_infer.isolation import IsolatedPrepare
+from xray_infer.images.isolation import IsolatedPrepare
 isolated = IsolatedPrepare(prepare="hostile_decoders:obey", seconds=float(sys.argv[2]))
 try:
     isolated(b"pid")

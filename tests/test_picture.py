@@ -14,15 +14,15 @@ from image_files import bmp, pages, png_of, tiff
 from picture_checks import check, checked
 from specimens import jpeg, png
 
-from xray_infer.decode import decode
-from xray_infer.dicom.attributes import read_attributes
-from xray_infer.dicom.container import open_container
-from xray_infer.dicom.display import to_display, to_picture
-from xray_infer.dicom.pixels import stored_pixels
 from xray_infer.errors import ImageError
-from xray_infer.formats.dicom import is_dicom
-from xray_infer.limits import DEFAULT_LIMITS, Limits
-from xray_infer.picture import Picture, read_picture
+from xray_infer.images.decode import decode, read_picture
+from xray_infer.images.dicom.attributes import read_attributes
+from xray_infer.images.dicom.container import open_container
+from xray_infer.images.dicom.display import to_display, to_picture
+from xray_infer.images.dicom.pixels import stored_pixels
+from xray_infer.images.formats.dicom import is_dicom
+from xray_infer.images.gray import Picture
+from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 
 # What pydicom warns of is hidden from users, not from pytest.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -8,9 +8,9 @@ from specimens import jpeg, png
 
 from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.reduced import compare_reductions, reductions_table
-from xray_infer.decode import decode
 from xray_infer.errors import DataError
-from xray_infer.preprocess import to_input
+from xray_infer.images.decode import decode
+from xray_infer.images.preprocess import to_input
 from xray_infer.runtimes import find_model
 
 

@@ -10,8 +10,8 @@ from xray_infer.benchmarks.strange.altered import ALTERED
 from xray_infer.benchmarks.strange.drawn import DRAWN
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import read_dataset, read_input
+from xray_infer.images.preprocess import to_input
 from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME
-from xray_infer.preprocess import to_input
 
 
 @pytest.fixture

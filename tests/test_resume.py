@@ -152,7 +152,7 @@ def test_workers_may_change_in_between(many, tiny_onnx, tmp_path, stop_after):
 
 
 def test_a_bug_stops_the_run_in_one_line_and_keeps_the_rows(many, tiny_onnx, tmp_path, monkeypatch):
-    from xray_infer import prepare
+    from xray_infer.images import prepare
 
     really, calls = prepare.to_input, []
 

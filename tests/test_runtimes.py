@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from specimens import example_manifest
 
 from xray_infer import cli, options
-from xray_infer.decode import decode
 from xray_infer.errors import ModelError
+from xray_infer.images.decode import decode
+from xray_infer.images.preprocess import to_input
 from xray_infer.manifest import METHODS, READERS
-from xray_infer.preprocess import to_input
 from xray_infer.runtimes import RUNTIMES, SUFFIXES, Model, find_model
 from xray_infer.shipped import shipped_model
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xray_infer.errors import ReadError, SourceError
-from xray_infer.limits import DEFAULT_LIMITS
+from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.sources.several import SeveralSources, open_sources
 
 

@@ -13,7 +13,7 @@ import pytest
 from source_rows import DICOM, JPEG, PNG, content, names, rows
 
 from xray_infer.errors import SourceError, XrayError
-from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.sources.opening import open_source
 
 KINDS = ["", "gz", "bz2", "xz"]

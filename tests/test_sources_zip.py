@@ -15,7 +15,7 @@ import pytest
 from source_rows import DICOM, JPEG, PNG, content, names, rows
 
 from xray_infer.errors import SourceError, XrayError
-from xray_infer.limits import DEFAULT_LIMITS, Limits
+from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.sources.opening import open_source
 
 OUTSIDE = "ImageError: its name leads outside the source, so it is not read; nothing was unpacked to disk"

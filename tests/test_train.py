@@ -134,7 +134,7 @@ def test_the_fast_path_learns_what_the_plain_path_learns(tmp_path, module_tree, 
 
 
 def test_the_classifier_is_flat_and_normalises_as_documented(run_folder):
-    from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
+    from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
     out, *_ = run_folder
     model = keras.saving.load_model(out / "fine_tuning.keras", compile=False)

@@ -7,7 +7,7 @@ import pytest
 from xray_infer.heatmaps.blend import blend
 from xray_infer.heatmaps.methods import METHODS, heatmaps_for
 from xray_infer.heatmaps.overlay import lay_heat
-from xray_infer.picture import Picture
+from xray_infer.images.gray import Picture
 from xray_infer.viewer.placement import LARGEST, Placement
 from xray_infer.viewer.render import SMALLEST_LEVEL, Levels, Window, render, stretch
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.preprocess import INPUT_SIDE
+from xray_infer.images.preprocess import INPUT_SIDE
 
 BLOB_SIGMA: Final = 56.0  # pixels of the model's input: a quarter of its side
 BLOB_CELLS: Final = 28

@@ -22,7 +22,7 @@ from xray_infer.benchmarks.explain.baselines import Map, random_map
 from xray_infer.benchmarks.explain.road import impute
 from xray_infer.heatmaps.fills import FILLS
 from xray_infer.heatmaps.occlusion import Run, log_odds
-from xray_infer.preprocess import INPUT_SIDE
+from xray_infer.images.preprocess import INPUT_SIDE
 
 CELLS: Final = 28
 CELL: Final = INPUT_SIDE // CELLS

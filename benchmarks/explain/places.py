@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xray_infer.benchmarks.explain.baselines import Map
 from xray_infer.errors import DataError
-from xray_infer.preprocess import INPUT_SIDE
+from xray_infer.images.preprocess import INPUT_SIDE
 
 RING: Final = INPUT_SIDE // 7  # pixels of the model's input: the outermost cells of Grad-CAM
 

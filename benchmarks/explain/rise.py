@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xray_infer.heatmaps.fills import FILLS
 from xray_infer.heatmaps.occlusion import AT_ONCE, Run, Score, log_odds
-from xray_infer.preprocess import INPUT_SIDE
+from xray_infer.images.preprocess import INPUT_SIDE
 
 CELLS = 28  # of the map along each side
 

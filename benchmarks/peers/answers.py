@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.preprocess import INPUT_SIDE
+from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.sources.folder import FileItem, local_source
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from xray_infer.atomic import write_atomically
 from xray_infer.benchmarks.peers.torch_loader import GRAY_MEAN, normalised
-from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_infer.benchmarks.peers.answers import AnswerFile, run
-from xray_infer.preprocess import INPUT_SIDE
+from xray_infer.images.preprocess import INPUT_SIDE
 
 BATCH = 1
 

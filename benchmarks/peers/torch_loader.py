@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from xray_infer.benchmarks.peers.answers import AnswerFile, read_gray
-from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 # With one channel: near to what each of the three would take away, so that padding is nearly the same.
 GRAY_MEAN = sum(IMAGENET_MEAN) / 3

@@ -25,13 +25,13 @@ import numpy as np
 from xray_infer.artifacts.naming import write_file
 from xray_infer.benchmarks.records.schema import RowKey, StageRun
 from xray_infer.benchmarks.rows import Row
-from xray_infer.decode import decode, full_size
 from xray_infer.engine import Classified
 from xray_infer.errors import DataError, ImageError
 from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
 from xray_infer.heatmaps.overlay import draw_overlay, encode
-from xray_infer.limits import DEFAULT_LIMITS
-from xray_infer.preprocess import to_input
+from xray_infer.images.decode import decode, full_size
+from xray_infer.images.limits import DEFAULT_LIMITS
+from xray_infer.images.preprocess import to_input
 from xray_infer.results import OK, RowMaker, Rules
 from xray_infer.runtimes import Session, find_model
 from xray_infer.sources.folder import FileItem

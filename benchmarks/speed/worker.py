@@ -27,7 +27,7 @@ from xray_infer.benchmarks.commands import high_water_mb
 from xray_infer.benchmarks.records.schema import Burst, ProcessRun, RowKey
 from xray_infer.benchmarks.speed.energy import EnergyMeter
 from xray_infer.benchmarks.speed.presets import OFFLINE, SINGLE, Effort
-from xray_infer.preprocess import INPUT_SHAPE
+from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.processors import default_workers
 
 KERAS_BATCH: Final = 32  # Keras's own default

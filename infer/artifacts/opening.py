@@ -77,7 +77,7 @@ def open_artifacts(wanted: WantedArtifacts, out: Path, model: Model, options: En
 def _dicom_objects(folder: Path, method: str, model: Model, options: EngineOptions) -> Artifact:
     with extra_for("--dicom-out", "dicom"):
         from xray_infer.artifacts.dicom_objects import DicomObjects
-        from xray_infer.dicom.made import Maker
+        from xray_infer.outputs.dicom.made import Maker
 
     manifest = READERS[model.format](model.path)
     limit = manifest.ood_threshold if options.ood_threshold is None else options.ood_threshold

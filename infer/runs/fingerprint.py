@@ -15,7 +15,7 @@ import cv2
 import xray_infer
 from xray_infer.artifacts import Artifact
 from xray_infer.engine import EngineOptions
-from xray_infer.preprocess import PREPROCESSING_VERSION
+from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.results import ROW_SCHEMA, RowMaker
 from xray_infer.versions import installed_versions
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import MissingExtraError, ModelError, XrayError
+from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.manifest import ModelManifest, read_onnx_manifest
-from xray_infer.preprocess import INPUT_SHAPE
 from xray_infer.runtimes import RUNTIMES, ModelOutput
 
 OPTIONS: Final = {

@@ -1,8 +1,8 @@
 """The unit of work: the inputs of one shard to its rows, by the local engine, on whatever machine.
 
 A worker marks a shard before it begins. One that finds the mark takes it that whoever began was killed,
-perhaps by one of the inputs, and decodes in a process of its own (`xray_infer.isolation`): what kills a
-decoder is a row then. What still kills its workers, such as want of memory, is told after MOST_ATTEMPTS.
+perhaps by one of the inputs, and decodes in a process of its own (`xray_infer.images.isolation`): what kills
+a decoder is a row then. What still kills its workers, such as want of memory, is told after MOST_ATTEMPTS.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final
 from xray_infer.closing import Closing
 from xray_infer.engine import Engine, EngineOptions
 from xray_infer.errors import OutputError, XrayError
-from xray_infer.limits import DEFAULT_DECODE_SECONDS
+from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
 from xray_infer.runs.fingerprint import Fingerprint, differences, fingerprint_of
 from xray_infer.runs.summary import Summary
 from xray_infer.runtimes import find_model

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from xray_infer.limits import Limits
+from xray_infer.images.limits import Limits
 
 
 class Item(Protocol):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from xray_infer.errors import ImageError
-from xray_infer.limits import Limits
-from xray_infer.magic import image_format
+from xray_infer.images.limits import Limits
+from xray_infer.images.magic import image_format
 
 HEAD_FOR_ARCHIVES: Final = tarfile.BLOCKSIZE
 

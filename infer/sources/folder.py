@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import ImageError, ReadError, SourceError
-from xray_infer.limits import Limits
-from xray_infer.magic import HEAD_BYTES
+from xray_infer.images.limits import Limits
+from xray_infer.images.magic import HEAD_BYTES
 from xray_infer.sources import Request
 from xray_infer.sources.listing import Listing, Tally
 from xray_infer.sources.pattern import Pattern, States, below, everything, has_wildcard, split_wild

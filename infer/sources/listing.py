@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from xray_infer.errors import ImageError, ReadError, SourceError
-from xray_infer.limits import Limits
+from xray_infer.images.limits import Limits
 from xray_infer.sources import Item
 
 ItemT = TypeVar("ItemT", bound=Item, covariant=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from xray_infer.errors import SourceError
-from xray_infer.limits import Limits
+from xray_infer.images.limits import Limits
 from xray_infer.object_store import local_path
 from xray_infer.sources import Request, Source
 from xray_infer.sources.archive import HEAD_FOR_ARCHIVES, archive_format

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol, cast
 
 from xray_infer.errors import SourceError
-from xray_infer.magic import image_format
+from xray_infer.images.magic import image_format
 from xray_infer.object_store import connect, is_uri, local_path, store_errors, without_secrets
 from xray_infer.sources import Item
 from xray_infer.sources.folder import FileItem

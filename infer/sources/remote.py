@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xray_infer.errors import ImageError, ReadError, SourceError, XrayError
-from xray_infer.limits import Limits
-from xray_infer.magic import HEAD_BYTES
+from xray_infer.images.limits import Limits
+from xray_infer.images.magic import HEAD_BYTES
 from xray_infer.object_store import connect, is_uri, list_level, mark, store_errors, without_secrets
 from xray_infer.sources import Item, Request
 from xray_infer.sources.archive import HEAD_FOR_ARCHIVES, archive_format

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from xray_infer.errors import ImageError
-from xray_infer.magic import image_format
+from xray_infer.images.magic import image_format
 
 PICTURES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp")
 _DICOM: Final = (".dcm", ".dicom", ".dic", ".ima")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xray_infer.errors import SourceError
-from xray_infer.limits import Limits
+from xray_infer.images.limits import Limits
 from xray_infer.sources import Item, Source
 from xray_infer.sources.listing import FailedItem
 from xray_infer.sources.opening import open_source

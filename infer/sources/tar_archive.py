@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import ImageError, ReadError, SourceError
-from xray_infer.limits import Limits
-from xray_infer.magic import HEAD_BYTES
+from xray_infer.images.limits import Limits
+from xray_infer.images.magic import HEAD_BYTES
 from xray_infer.sources import Item, Request
 from xray_infer.sources.archive import (
     HEAD_FOR_ARCHIVES,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import ImageError
-from xray_infer.limits import Limits
+from xray_infer.images.limits import Limits
 from xray_infer.sources.unpack import PIECE, Codec, PackedBytes, unpacked
 
 # Extended attributes can be long; sparse maps and chains of headers of this size still cost little.

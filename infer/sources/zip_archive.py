@@ -13,8 +13,8 @@ from typing import IO, Final
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, BadZipFile
 
 from xray_infer.errors import ImageError, ReadError, SourceError
-from xray_infer.limits import Limits
-from xray_infer.magic import HEAD_BYTES
+from xray_infer.images.limits import Limits
+from xray_infer.images.magic import HEAD_BYTES
 from xray_infer.sources import Item, Request
 from xray_infer.sources.archive import (
     Budget,

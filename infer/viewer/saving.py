@@ -15,8 +15,8 @@ from xray_infer.classifier import Prediction
 from xray_infer.errors import OutputError, XrayError
 from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.heatmaps.overlay import draw_overlay, encode
-from xray_infer.isolation import IsolatedPrepare
-from xray_infer.limits import DEFAULT_LIMITS
+from xray_infer.images.isolation import IsolatedPrepare
+from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.results import Row
 from xray_infer.sources import Item
 from xray_infer.viewer.threads import fault

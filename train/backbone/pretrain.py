@@ -29,7 +29,7 @@ from torch import nn
 
 from xray_infer.atomic import make_folder, write_atomically, write_json
 from xray_infer.errors import DataError
-from xray_infer.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from xray_infer.terminal import Report
 from xray_infer.train.backbone.photographs import Photographs, PhotographSet, read_photographs
 from xray_infer.train.backbone.torch_twin import TorchTwin

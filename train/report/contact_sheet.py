@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.decode import decode
 from xray_infer.errors import ImageError
+from xray_infer.images.decode import decode
 from xray_infer.train.report.figures import WrongImage
 from xray_infer.train.report.record import Predictions
 

@@ -1,0 +1,1 @@
+"""What is made beside the rows: heat maps, the page of a run, DICOM objects."""

@@ -1,0 +1,151 @@
+"""An answer as an Enhanced Structured Report (PS3.3 A.35.2), by the template TID 1500 (PS3.16).
+
+Measurement Report, TID 1500, is how results of image analysis are usually stored. Enhanced SR is the smallest
+class that holds it: no item here refers to another by its position, which Comprehensive SR would add.
+
+    Imaging Measurement Report
+      language, device observer (program, model, digest), procedure
+      Comment: the research notice
+      Imaging Measurements > Measurement Group (TID 1501)
+        algorithm: name, version, parameters; source image; the heat map, as a `Saliency`
+        probabilities of the classes, 0 to 1; out-of-distribution score; label; reason
+
+The classes have codes of our own, not SNOMED's of the diseases: `covid` is what a network takes to be like
+the images of one collection, `pneumonia` leaves covid out, and neither is a finding of the patient. A program
+that looks for findings must find none here.
+
+VerificationFlag is UNVERIFIED: no person has looked at it. CompletionFlag is COMPLETE, as nothing will be
+added to it, PreliminaryFlag PRELIMINARY, as it is not what findings are told by (PS3.3 C.17.2).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from highdicom import sr
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
+
+from xray_infer import __version__
+from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
+from xray_infer.images.preprocess import PREPROCESSING_VERSION
+from xray_infer.outputs.dicom.made import EQUIPMENT, PROGRAM, Maker, finish, uid_of
+from xray_infer.outputs.dicom.source import Source
+from xray_infer.results import DECIMALS, UNCERTAIN, Row
+
+SERIES_NUMBER: Final = 9002
+SCHEME: Final = "99XRAYINFER"
+# Private schemes begin with 99 (PS3.16 section 8.2); a code has at most 16 characters.
+PROBABILITIES: Final = {
+    name: Code(f"PROB_{name.upper()}", SCHEME, f"Probability of the class '{name}'") for name in CLASS_NAMES
+}
+OOD_SCORE: Final = Code("OOD_SCORE", SCHEME, "Out-of-distribution score")
+LABEL: Final = Code("LABEL", SCHEME, "Class given by the model")
+LABELS: Final = {
+    **{name: Code(name.upper(), SCHEME, f"Class '{name}' of the model") for name in CLASS_NAMES},
+    UNCERTAIN: Code(UNCERTAIN.upper(), SCHEME, "Below the least confidence asked for"),
+}
+ENGLISH: Final = sr.CodedConcept("en", "RFC5646", "English")
+PLAIN_CHEST_XRAY: Final = Code("399208008", "SCT", "Plain chest X-ray")
+CONTAINS: Final = sr.RelationshipTypeValues.CONTAINS
+
+
+def classification_report(source: Source, image: Dataset, *, row: Row, maker: Maker) -> Dataset:
+    """Return the report of an answer; `image` is its finished heat map."""
+    report = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=_observer(row, maker)),
+        procedure_reported=PLAIN_CHEST_XRAY,
+        imaging_measurements=[_group(source, image, row, maker)],
+        title=codes.DCM.ImagingMeasurementReport,
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(ENGLISH),
+    )
+    notice = sr.TextContentItem(codes.DCM.Comment, RESEARCH_NOTICE, CONTAINS)
+    report[0].ContentSequence.insert(len(report[0].ContentSequence) - 1, notice)  # before the figures
+    made: Dataset = sr.EnhancedSR(
+        evidence=[image, source.evidence()],  # of the first it takes patient and study
+        content=report[0],
+        series_instance_uid=maker.series_uid("report", source, row),
+        series_number=SERIES_NUMBER,
+        series_description="Classification, research use only",
+        sop_instance_uid=source.sop_instance,  # until the object is finished
+        instance_number=source.number,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        content_qualification="RESEARCH",
+        coding_schemes=[
+            CodingSchemeIdentificationItem(
+                SCHEME, name=f"Classes and scores of {PROGRAM}", responsible_organization=PROGRAM
+            )
+        ],
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        **EQUIPMENT,
+    )
+    finish(made, source, maker.software(row))
+    return made
+
+
+def _observer(row: Row, maker: Maker) -> sr.ObserverContext:
+    """TID 1004: the program, its model as the model of the device, the digest as its serial number."""
+    return sr.ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
+            uid=maker.device_uid(row),
+            name=f"{PROGRAM} {__version__}",
+            manufacturer_name=PROGRAM,
+            model_name=f"{row.model} {maker.model_version}",
+            serial_number=f"sha256:{row.model_sha256}",
+        ),
+    )
+
+
+def _group(
+    source: Source, image: Dataset, row: Row, maker: Maker
+) -> sr.MeasurementsAndQualitativeEvaluations:
+    """TID 1501, with the heat map, the reason and the notice of heat maps as extensions."""
+    figures = {PROBABILITIES[name]: value for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)}
+    if row.ood_score is not None:
+        figures[OOD_SCORE] = row.ood_score
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=uid_of("group", source.sop_instance, *maker.facts(row)),
+            identifier=f"{PROGRAM} {row.model}",
+        ),
+        algorithm_id=sr.AlgorithmIdentification(
+            name=row.model,
+            version=maker.model_version,
+            parameters=[
+                f"model_sha256={row.model_sha256}",
+                f"preprocessing_version={PREPROCESSING_VERSION}",
+                f"runtime={row.runtime}",
+                *maker.options,
+            ],
+            family=codes.DCM.ArtificialIntelligence,
+        ),
+        measurements=[
+            sr.Measurement(name=name, value=round(value, DECIMALS), unit=codes.UCUM.NoUnits)
+            for name, value in figures.items()
+        ],
+        qualitative_evaluations=[sr.QualitativeEvaluation(name=LABEL, value=LABELS[row.label])],
+        source_images=[
+            sr.SourceImageForMeasurementGroup(
+                referenced_sop_class_uid=source.sop_class, referenced_sop_instance_uid=source.sop_instance
+            )
+        ],
+    )
+    items = group[0].ContentSequence
+    items.append(
+        sr.ImageContentItem(
+            name=codes.DCM.Saliency,  # CID 217, Visual Explanation
+            referenced_sop_class_uid=image.SOPClassUID,
+            referenced_sop_instance_uid=image.SOPInstanceUID,
+            relationship_type=CONTAINS,
+        )
+    )
+    for comment in (row.reason, f"Heat map: {HEATMAP_NOTICE}"):
+        if comment:
+            items.append(sr.TextContentItem(codes.DCM.Comment, comment, CONTAINS))
+    return group
