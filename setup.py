@@ -23,7 +23,8 @@ setup(
     package_dir=FOLDERS,
     packages=packages,
     package_data={
-        "xray_infer": ["py.typed", "models/*"],
+        "xray_infer": ["py.typed"],
+        "xray_infer.model": ["files/*"],
         "xray_infer.report": ["page.*"],
         "xray_infer.export": ["measured.json"],
         "xray_infer.benchmarks.report": ["page.css"],

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from xray_infer.benchmarks.rows import KERAS, Row
 from xray_infer.errors import extra_for
-from xray_infer.processors import default_workers
-from xray_infer.runtimes import Session, find_model
+from xray_infer.model.processors import default_workers
+from xray_infer.model.runtimes import Session, find_model
 from xray_infer.temperature import at_temperature
 
 KERAS_BATCH: Final = 32

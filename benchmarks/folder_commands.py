@@ -125,8 +125,8 @@ def reduced_command(folder: Path, model: Path | None, rounds: int, debug: bool) 
     with one_line_errors("xray-bench", debug=debug):
         from xray_infer.benchmarks.machine import describe_machine
         from xray_infer.benchmarks.reduced import compare_reductions, read_jpegs, reductions_table
-        from xray_infer.runtimes import find_model
-        from xray_infer.shipped import shipped_model
+        from xray_infer.model.runtimes import find_model
+        from xray_infer.model.shipped import shipped_model
         from xray_infer.sources.folder import local_source
 
         session = (find_model(model) if model else shipped_model("onnx")).open()

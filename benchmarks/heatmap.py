@@ -29,9 +29,9 @@ from xray_infer.images.decode import full_size
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.prepare import prepare
 from xray_infer.images.preprocess import INPUT_SHAPE
+from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, Session, find_model
+from xray_infer.model.shipped import shipped_model
 from xray_infer.results import OK, RowMaker, Rules
-from xray_infer.runtimes import RUNTIMES, SUFFIXES, Session, find_model
-from xray_infer.shipped import shipped_model
 from xray_infer.sources.folder import local_source
 from xray_infer.terminal import Report
 

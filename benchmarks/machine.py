@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from xray_infer.processors import default_workers
+from xray_infer.model.processors import default_workers
 from xray_infer.versions import installed_versions
 
 PACKAGES: Final = ("onnxruntime", "openvino", "ai-edge-litert", "tensorflow-cpu", "keras", "numpy")

@@ -20,7 +20,7 @@ from xray_infer.errors import DataError
 from xray_infer.export.parity import answer, sessions
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
 from xray_infer.heatmaps.methods import Maps, grad_cam
-from xray_infer.runtimes import Model
+from xray_infer.model.runtimes import Model
 from xray_infer.terminal import Report
 
 BATCH_SIZE: Final = 16

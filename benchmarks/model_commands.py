@@ -97,7 +97,7 @@ def rejection_command(
         from xray_infer.benchmarks.rejection import Scorers, leave_out, measure, named_folders, table
         from xray_infer.datasets import read_dataset
         from xray_infer.export.calibration import check_same_data
-        from xray_infer.runtimes import find_model
+        from xray_infer.model.runtimes import find_model
 
         file, dataset, folders = find_model(model), read_dataset(data), named_folders(strange)
         scorers = Scorers(file, runtime=runtime)
@@ -142,7 +142,7 @@ def maps_command(
         from xray_infer.benchmarks.map_parity import compare_files, low_table, parity_table
         from xray_infer.datasets import read_dataset
         from xray_infer.export.calibration import draw
-        from xray_infer.runtimes import find_model
+        from xray_infer.model.runtimes import find_model
 
         models = [find_model(path) for path in files]
         chosen = draw(read_dataset(data), "test", count=images or sys.maxsize, seed=0).images
@@ -181,7 +181,7 @@ def explain_command(model: Path, data: Path, out: Path | None, debug: bool, **op
     with one_line_errors("xray-bench", debug=debug), tempfile.TemporaryDirectory() as scratch:
         from xray_infer.benchmarks.machine import describe_machine
         from xray_infer.errors import extra_for
-        from xray_infer.runtimes import find_model
+        from xray_infer.model.runtimes import find_model
 
         with extra_for("xray-bench explain", "export"):
             from xray_infer.benchmarks.explain.command import Request, explain

@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from xray_infer.benchmarks.commands import CommandRun, run_command, spread
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.prepare import prepare
-from xray_infer.processors import default_workers
-from xray_infer.runtimes import Session
-from xray_infer.shipped import shipped_model
+from xray_infer.model.processors import default_workers
+from xray_infer.model.runtimes import Session
+from xray_infer.model.shipped import shipped_model
 from xray_infer.sources.folder import FileItem, local_source
 from xray_infer.terminal import Report
 

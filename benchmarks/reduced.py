@@ -16,7 +16,7 @@ from xray_infer.images.decode import decode
 from xray_infer.images.header import read_header
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import INPUT_SIDE, to_input
-from xray_infer.runtimes import Session
+from xray_infer.model.runtimes import Session
 from xray_infer.sources import Item
 from xray_infer.terminal import Report
 

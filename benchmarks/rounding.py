@@ -15,7 +15,7 @@ from xray_infer.export.int8_network import Int8Network, correct, equalise, for_i
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.ranges import METHODS, collect_ranges, collect_statistics
 from xray_infer.export.to_onnx import to_onnx
-from xray_infer.manifest import INPUT_NAME
+from xray_infer.model.manifest import INPUT_NAME
 from xray_infer.terminal import Report
 
 Images = Iterable[NDArray[np.uint8]]

@@ -11,8 +11,8 @@ from typing import Final
 
 from xray_infer.benchmarks.records.schema import ModelFile, RowKey
 from xray_infer.errors import DataError, ModelError
-from xray_infer.manifest import METHODS, READERS
-from xray_infer.runtimes import RUNTIMES, SUFFIXES, find_model
+from xray_infer.model.manifest import METHODS, READERS
+from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, find_model
 
 KERAS: Final = "keras"
 FORMATS: Final = (KERAS, *SUFFIXES.values())

@@ -34,7 +34,7 @@ from xray_infer.benchmarks.speed.machine_record import machine_record
 from xray_infer.benchmarks.speed.measuring import SpeedRequest, measure_speed
 from xray_infer.benchmarks.speed.presets import Effort
 from xray_infer.benchmarks.speed.whole import WholeRequest, measure_whole
-from xray_infer.manifest import METHODS
+from xray_infer.model.manifest import METHODS
 from xray_infer.terminal import Report
 
 ACCURACY, LATENCY, THROUGHPUT, WHOLE, PEERS = "accuracy", "latency", "throughput", "whole", "peers"

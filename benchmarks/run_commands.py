@@ -100,7 +100,7 @@ def measure_pieces(pieces: tuple[str, ...], options: dict[str, Any]) -> None:
     with extra_for("xray-bench", "bench"):
         from xray_infer.benchmarks.report import make_report
         from xray_infer.benchmarks.run import Request, measure
-    from xray_infer.shipped import MODELS_FOLDER
+    from xray_infer.model.shipped import MODELS_FOLDER
 
     models = options.pop("models") or (MODELS_FOLDER,)
     request = Request(

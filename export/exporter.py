@@ -29,8 +29,8 @@ from xray_infer.export.reference import SUFFIX, Reference, make_reference
 from xray_infer.export.rejection import FALSE_REJECTION, add_rejection, show
 from xray_infer.export.scratch import scratch_errors
 from xray_infer.export.source import Source
-from xray_infer.manifest import ModelManifest
-from xray_infer.runtimes import find_model
+from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.runtimes import find_model
 from xray_infer.terminal import Report
 
 INTENDED_USE: Final = f"Chest X-rays: COVID-19, other pneumonia or normal. {RESEARCH_NOTICE}"

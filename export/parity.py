@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import ParityError
 from xray_infer.export.reference import BATCH_SIZE, Reference
-from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME
-from xray_infer.runtimes import Model, ModelOutput, Session, find_model
+from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
+from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
 
 ROW_SUM_TOLERANCE: Final = 1e-5  # every recipe keeps the softmax in float
 # XNNPACK has no 16-bit kernels, so there the built-in ones run anyway, at seconds an image.
@@ -122,7 +122,7 @@ def sessions(model: Model, recipe: str) -> Iterator[tuple[str, Session]]:
     """Yield the runtimes that a file has to pass in, each with one thread; the one that users get first."""
     session = model.open(threads=1)
     if model.format == "tflite":
-        from xray_infer.runtimes.litert import LitertSession
+        from xray_infer.model.runtimes.litert import LitertSession
 
         yield f"{session.runtime}, XNNPACK", session
         if recipe not in WITHOUT_XNNPACK:

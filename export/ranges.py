@@ -25,7 +25,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, c
 from xray_infer.export.densenet import WHITE, Array, Convolution, DenseNet
 from xray_infer.export.int8_network import Channels, Statistics, Window, flat
 from xray_infer.export.to_onnx import to_onnx
-from xray_infer.manifest import INPUT_NAME
+from xray_infer.model.manifest import INPUT_NAME
 
 Range = tuple[float, float]
 UNIT: Final[Range] = (0.0, 1.0)

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from xray_infer.errors import ModelError
-from xray_infer.manifest import ModelManifest, append_tflite_manifest
+from xray_infer.model.manifest import ModelManifest, append_tflite_manifest
 
 if TYPE_CHECKING:
     from xray_infer.export.source import Source

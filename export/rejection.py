@@ -32,9 +32,9 @@ from xray_infer.export.familiarity import Familiarity, fit_familiarity, set_limi
 from xray_infer.export.parity import WITHOUT_XNNPACK, sessions
 from xray_infer.export.recipes import EMBED
 from xray_infer.export.scoring import Features, Scorer, open_scorer
-from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME, ModelManifest
-from xray_infer.processors import default_workers
-from xray_infer.runtimes import Session, find_model
+from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, ModelManifest
+from xray_infer.model.processors import default_workers
+from xray_infer.model.runtimes import Session, find_model
 from xray_infer.terminal import Report
 
 FALSE_REJECTION: Final = 0.01

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from xray_infer.errors import ModelError
 from xray_infer.export.familiarity import Familiarity
 from xray_infer.export.scoring import MIDDLE, Features, Windows, windows
-from xray_infer.manifest import INPUT_NAME, SCORE_NAME
+from xray_infer.model.manifest import INPUT_NAME, SCORE_NAME
 
 
 class OnnxScorer:

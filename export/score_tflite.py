@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from xray_infer.errors import ModelError
 from xray_infer.export.familiarity import Familiarity
 from xray_infer.export.scoring import MIDDLE, Features, windows
-from xray_infer.manifest import INPUT_NAME, SCORE_NAME
+from xray_infer.model.manifest import INPUT_NAME, SCORE_NAME
 
 KINDS: Final = schema.BuiltinOperator
 OPTIONS: Final = schema.BuiltinOptions

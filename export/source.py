@@ -16,7 +16,7 @@ from xray_infer.export.recipes import EMBED, Made
 from xray_infer.export.reference import Reference
 from xray_infer.export.search import Judge, Quantizer, choose, rank_by_harm
 from xray_infer.export.to_onnx import to_onnx
-from xray_infer.manifest import ModelManifest
+from xray_infer.model.manifest import ModelManifest
 from xray_infer.terminal import Report
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from xray_infer.export.densenet import WHITE, Array, Convolution, DenseNet, MaxPool
 from xray_infer.export.forward import forward
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.manifest import INPUT_NAME, OUTPUT_NAMES
+from xray_infer.model.manifest import INPUT_NAME, OUTPUT_NAMES
 
 
 class TensorFlowOps:

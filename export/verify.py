@@ -18,9 +18,9 @@ from xray_infer.export.parity import check_parity
 from xray_infer.export.reference import SUFFIX, Reference, StoredReference, input_digest, load_reference
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
-from xray_infer.manifest import ModelManifest
-from xray_infer.processors import default_workers
-from xray_infer.runtimes import find_model
+from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.processors import default_workers
+from xray_infer.model.runtimes import find_model
 from xray_infer.sources.folder import local_source
 
 FIGURES = ("agreement", "accuracy", "accuracy_kept", "max_dp", "mean_dp", "cam_error", "cam_correlation")

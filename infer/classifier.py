@@ -15,10 +15,10 @@ from xray_infer.closing import Closing
 from xray_infer.engine import Engine, EngineOptions, Task
 from xray_infer.images.decode import decode
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.manifest import ModelManifest
-from xray_infer.model_choice import Wanted, select_model
+from xray_infer.model.choice import Wanted, select_model
+from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.runtimes import SUFFIXES
 from xray_infer.results import Row, Rules
-from xray_infer.runtimes import SUFFIXES
 from xray_infer.sources import Item
 from xray_infer.sources.folder import FileItem
 from xray_infer.terminal import say

@@ -67,8 +67,9 @@ def run(options: Options) -> int:
 
     from xray_infer.artifacts.opening import open_artifacts
     from xray_infer.engine import Engine
-    from xray_infer.model_choice import Wanted, select_model
-    from xray_infer.processors import default_workers, workers_for
+    from xray_infer.model.choice import Wanted, select_model
+    from xray_infer.model.processors import default_workers
+    from xray_infer.object_store import workers_for
     from xray_infer.runs.job import Job, listed
     from xray_infer.runs.progress import Progress
     from xray_infer.runs.stopping import stop_on_signals
@@ -205,7 +206,7 @@ def _show_one(engine: Engine, job: Job) -> int:
 
 
 def _shipped_models(*, as_json: bool) -> str:
-    from xray_infer.shipped import list_shipped, table
+    from xray_infer.model.shipped import list_shipped, table
 
     models = list_shipped()
     if as_json:

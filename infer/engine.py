@@ -24,10 +24,10 @@ from xray_infer.errors import ImageError, ReadError, RejectedError
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.prepare import Prepare, Prepared, prepare
-from xray_infer.manifest import ModelManifest
-from xray_infer.processors import default_workers
+from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.processors import default_workers
+from xray_infer.model.runtimes import CPU, Model, ModelOutput, Session
 from xray_infer.results import ERROR, REJECTED, Row, RowMaker, Rules
-from xray_infer.runtimes import CPU, Model, ModelOutput, Session
 from xray_infer.sources import Item
 
 IN_FLIGHT: Final = 4

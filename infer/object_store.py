@@ -23,6 +23,9 @@ _SIGNATURE: Final = re.compile(
 )
 HIDDEN: Final = "***"
 
+# Of a processor, where images come from a store: others work while one waits for its object. With 50 ms to
+# wait, one worker reaches 29 % of what the processor could, four 79 % (`xray-bench growth`).
+WORKERS_THAT_WAIT: Final = 4
 # What stores call a mark of the content, and of its last change, in the order of trust.
 _CONTENT_KEYS: Final = ("ETag", "etag", "md5Hash", "generation", "content_settings.content_md5")
 _CHANGE_KEYS: Final = ("LastModified", "last_modified", "updated", "mtime", "created")
@@ -31,6 +34,11 @@ _CHANGE_KEYS: Final = ("LastModified", "last_modified", "updated", "mtime", "cre
 def is_uri(text: str) -> bool:
     """Say whether the text begins with a scheme and `://`."""
     return _URI.match(text) is not None
+
+
+def workers_for(location: str, processors: float) -> int:
+    """Return how many workers make use of so many processors on a source's images, at least 1."""
+    return max(1, int(processors)) * (WORKERS_THAT_WAIT if is_uri(location) else 1)
 
 
 def local_path(uri: str) -> str | None:

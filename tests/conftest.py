@@ -15,7 +15,7 @@ from specimens import example_manifest, jpeg, png
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import read_images
-from xray_infer.manifest import MANIFEST_KEY, ModelManifest
+from xray_infer.model.manifest import MANIFEST_KEY, ModelManifest
 from xray_infer.sources.folder import FileItem
 from xray_infer.train.data.splits import random_split, write_manifest
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from xray_infer.engine import EngineOptions, classify
-from xray_infer.runtimes import SUFFIXES
-from xray_infer.shipped import shipped_model
+from xray_infer.model.runtimes import SUFFIXES
+from xray_infer.model.shipped import shipped_model
 from xray_infer.sources.folder import local_source
 
 HERE = Path(__file__).parent

@@ -8,9 +8,9 @@ from ai_edge_litert.tools import flatbuffer_utils
 from onnx import TensorProto, helper, numpy_helper
 from specimens import example_manifest
 
-from xray_infer.manifest import MANIFEST_KEY, SCORE_NAME
-from xray_infer.runtimes import SUFFIXES
-from xray_infer.shipped import MODELS_FOLDER
+from xray_infer.model.manifest import MANIFEST_KEY, SCORE_NAME
+from xray_infer.model.runtimes import SUFFIXES
+from xray_infer.model.shipped import MODELS_FOLDER
 
 KINDS, CODES = schema.TensorType, schema.BuiltinOperator
 SHIPPED = sorted(path for path in MODELS_FOLDER.iterdir() if path.suffix in SUFFIXES)

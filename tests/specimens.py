@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from xray_infer.manifest import ModelManifest
+from xray_infer.model.manifest import ModelManifest
 
 if TYPE_CHECKING:
     from xray_infer.train.config import TrainConfig

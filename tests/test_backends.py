@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xray_infer.manifest import METHODS
+from xray_infer.model.manifest import METHODS
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow

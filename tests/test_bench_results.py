@@ -13,7 +13,7 @@ from xray_infer.benchmarks.report.gathered import gather
 from xray_infer.benchmarks.report.markdown import full_tables, short_tables
 from xray_infer.benchmarks.report.readme import between_marks
 from xray_infer.benchmarks.report.recipes import recipe_figures
-from xray_infer.manifest import METHODS
+from xray_infer.model.manifest import METHODS
 
 REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"

@@ -181,8 +181,8 @@ def test_a_score_above_the_files_own_limit_is_rejected(make_tiny_onnx, folder, m
     """The threshold travels in the file; an option overrides it."""
     from dataclasses import replace
 
-    from xray_infer.manifest import ModelManifest
-    from xray_infer.runtimes.ort import OrtSession
+    from xray_infer.model.manifest import ModelManifest
+    from xray_infer.model.runtimes.ort import OrtSession
 
     model = make_tiny_onnx(example_manifest())
     really_run = OrtSession.run

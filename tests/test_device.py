@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from xray_infer import options
 from xray_infer.cli import main
 from xray_infer.errors import ModelError, XrayError
-from xray_infer.runtimes import CUDA, DEVICES, RUNTIMES, ort
+from xray_infer.model.runtimes import CUDA, DEVICES, RUNTIMES, ort
+from xray_infer.model.shipped import shipped_model
 from xray_infer.shards import FORMATS
-from xray_infer.shipped import shipped_model
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 

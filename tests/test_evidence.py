@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from specimens import quick_config
 
-from xray_infer.manifest import METHODS
+from xray_infer.model.manifest import METHODS
 
 pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow

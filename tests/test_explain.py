@@ -37,8 +37,8 @@ from xray_infer.benchmarks.explain.similarity import SIMILARITIES, compare, pear
 from xray_infer.benchmarks.explain.tables import BETTER, SAME, WORSE, verdict
 from xray_infer.datasets import read_dataset
 from xray_infer.errors import DataError
-from xray_infer.runtimes import find_model
-from xray_infer.shipped import shipped_model
+from xray_infer.model.runtimes import find_model
+from xray_infer.model.shipped import shipped_model
 
 
 def _direct(values, removed):

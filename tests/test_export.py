@@ -31,8 +31,8 @@ from xray_infer.export.parity import TOLERANCES, check_parity
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.recipes import RECIPES
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME
-from xray_infer.runtimes import find_model
+from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
+from xray_infer.model.runtimes import find_model
 
 pytestmark = pytest.mark.tensorflow
 

@@ -24,8 +24,8 @@ from xray_infer.export.parity import sessions
 from xray_infer.export.recipes import EMBED, RECIPES
 from xray_infer.export.rejection import FALSE_REJECTION, scores
 from xray_infer.export.scoring import open_scorer, windows
-from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME
-from xray_infer.runtimes import find_model
+from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
+from xray_infer.model.runtimes import find_model
 
 pytestmark = pytest.mark.tensorflow
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from xray_infer.cli import main
 from xray_infer.errors import MissingExtraError, XrayError
-from xray_infer.manifest import METHODS
-from xray_infer.runtimes import RUNTIMES, Model, Runtime, fastest
+from xray_infer.model.manifest import METHODS
+from xray_infer.model.runtimes import RUNTIMES, Model, Runtime, fastest
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 

@@ -11,8 +11,8 @@ from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.without_maps import POOLED, pooled_onnx
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.runtimes import SUFFIXES, find_model
-from xray_infer.shipped import shipped_model
+from xray_infer.model.runtimes import SUFFIXES, find_model
+from xray_infer.model.shipped import shipped_model
 
 
 @pytest.fixture

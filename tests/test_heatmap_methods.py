@@ -11,9 +11,9 @@ from xray_infer.errors import DataError
 from xray_infer.heatmaps.fills import FILLS
 from xray_infer.heatmaps.methods import METHODS
 from xray_infer.heatmaps.occlusion import AT_ONCE, Occlusion, log_odds, logits
+from xray_infer.model.runtimes import ModelOutput, find_model
 from xray_infer.options import METHOD_CHOICES
 from xray_infer.results import RowMaker, Rules
-from xray_infer.runtimes import ModelOutput, find_model
 
 PATCH = np.s_[96:128, 160:192]  # rows, columns: cells 6 and 7, 10 and 11 of 16 pixels
 

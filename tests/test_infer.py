@@ -11,8 +11,8 @@ from specimens import example_manifest, jpeg, ordinary_user, png
 
 from xray_infer.cli import main
 from xray_infer.engine import EngineOptions, classify
+from xray_infer.model.runtimes import find_model
 from xray_infer.results import COLUMNS
-from xray_infer.runtimes import find_model
 from xray_infer.sources.folder import FileItem, local_source
 
 

@@ -18,7 +18,7 @@ from specimens import example_manifest
 from xray_infer.export.cli import main
 from xray_infer.export.inspection import NO_MANIFEST, inspect_file
 from xray_infer.export.inspection.text import to_text
-from xray_infer.manifest import MANIFEST_KEY
+from xray_infer.model.manifest import MANIFEST_KEY
 
 
 def invoke(*arguments):

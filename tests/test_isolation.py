@@ -22,7 +22,7 @@ from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.prepare import prepare
 
 OBEY = "hostile_decoders:obey"
-HEAVY = ("xray_infer.cli", "xray_infer.runtimes", "onnxruntime", "tensorflow", "keras", "click")
+HEAVY = ("xray_infer.cli", "xray_infer.model.runtimes", "onnxruntime", "tensorflow", "keras", "click")
 
 linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts by Linux's /proc")
 

@@ -8,7 +8,7 @@ import pytest
 from specimens import example_manifest
 
 from xray_infer.errors import ModelError
-from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME, parse_manifest, read_onnx_manifest
+from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, parse_manifest, read_onnx_manifest
 
 
 def test_a_truncated_file_is_refused(tiny_onnx, tmp_path):

@@ -17,7 +17,7 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import read_dataset, read_input
 from xray_infer.export.calibration import balanced_sample
 from xray_infer.export.recipes import RECIPES
-from xray_infer.runtimes import find_model
+from xray_infer.model.runtimes import find_model
 
 pytestmark = pytest.mark.tensorflow
 
@@ -54,7 +54,7 @@ def test_every_format_gives_the_maps_of_automatic_differentiation(tiny_exports, 
 
 def test_what_ships_gives_the_maps_of_its_keras_model(shared_data):
     """The Keras model's own answers are beside the files; see the test above for what they stand for."""
-    from xray_infer.shipped import list_shipped
+    from xray_infer.model.shipped import list_shipped
 
     files = [str(one.model.path) for one in list_shipped()]
     assert len(files) == 4

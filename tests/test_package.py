@@ -34,7 +34,7 @@ def loaded_by(code: str) -> set[str]:
     [
         "import xray_infer",
         "from xray_infer.cli import main; main(['--help'])",
-        "import xray_infer.runtimes.fastest",
+        "import xray_infer.model.runtimes.fastest",
         "import xray_infer.classifier, xray_infer.runs.job, xray_infer.writers, xray_infer.sources.opening",
         "from xray_infer.cli import main; main(['--list-models'])",
         "from xray_infer.train.cli import main; main(['--help'])",
@@ -85,7 +85,7 @@ def test_a_missing_extra_is_one_line_that_names_the_pip_command(
 
 def test_two_onnxruntimes_or_half_of_one_are_told(monkeypatch):
     from xray_infer.errors import XrayError
-    from xray_infer.runtimes import ort
+    from xray_infer.model.runtimes import ort
 
     monkeypatch.setattr(importlib.metadata, "distributions", lambda name: [object()])
     with pytest.raises(XrayError, match="both installed and break each other: pip uninstall"):
@@ -127,4 +127,4 @@ def test_openvino_is_imported_in_one_place():
     plain = re.compile(r"^\s*(import|from) openvino\b", re.MULTILINE)
     sources = [path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py")]
     found = [path.relative_to(REPOSITORY).as_posix() for path in sources if plain.search(path.read_text())]
-    assert found == ["infer/runtimes/ov.py"]
+    assert found == ["infer/model/runtimes/ov.py"]

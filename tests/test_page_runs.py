@@ -17,12 +17,12 @@ from test_watch import until
 
 from xray_infer.artifacts.report_pictures import ReportPictures
 from xray_infer.engine import Engine, EngineOptions
+from xray_infer.model.runtimes import find_model
 from xray_infer.report.page import Page
 from xray_infer.runs.job import Job
 from xray_infer.runs.progress import Progress
 from xray_infer.runs.stopping import Stop
 from xray_infer.runs.watching import Watch
-from xray_infer.runtimes import find_model
 from xray_infer.sources.folder import FolderSource
 from xray_infer.sources.selection import judge_name
 

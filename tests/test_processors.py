@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from xray_infer import processors
+from xray_infer.model import processors
 
 
 @pytest.fixture
@@ -61,13 +61,13 @@ def test_without_control_groups_the_affinity_counts(groups):
 def test_the_affinity_mask_counts():
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from xray_infer.processors import default_workers; print(default_workers())"
+        "from xray_infer.model.processors import default_workers; print(default_workers())"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
 
 
 def test_a_store_gets_more_workers_than_processors():
-    from xray_infer.processors import WORKERS_THAT_WAIT, workers_for
+    from xray_infer.object_store import WORKERS_THAT_WAIT, workers_for
 
     assert workers_for("/films", 2) == 2
     assert workers_for("s3://films", 2) == 2 * WORKERS_THAT_WAIT

@@ -11,11 +11,11 @@ from specimens import png
 import xray_infer
 from xray_infer.cli import main
 from xray_infer.errors import SourceError
+from xray_infer.model.runtimes import find_model
 from xray_infer.results import RowMaker, Rules
 from xray_infer.runs import progress
 from xray_infer.runs.progress import Progress, duration, progress_line
 from xray_infer.runs.summary import MOST_REASONS, OTHER_REASON, Summary
-from xray_infer.runtimes import find_model
 
 MAKER = RowMaker("tiny", "", "", Rules(2.0, 0.5))
 

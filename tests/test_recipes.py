@@ -28,7 +28,7 @@ from xray_infer.export.parity import TOLERANCES
 from xray_infer.export.ranges import METHODS as RANGE_METHODS
 from xray_infer.export.ranges import UNIT, collect_ranges, collect_statistics
 from xray_infer.export.recipes import CALIBRATIONS, RECIPES, choose
-from xray_infer.runtimes import find_model
+from xray_infer.model.runtimes import find_model
 
 pytestmark = pytest.mark.tensorflow
 

@@ -8,7 +8,7 @@ from xray_infer.benchmarks.records.schema import SCHEMA, LimitRun, Machine, Mode
 from xray_infer.benchmarks.records.store import RESULTS_FILE, Parts, read_results, write_results
 from xray_infer.benchmarks.rows import baseline_of, find_rows, reference_of
 from xray_infer.errors import DataError, ModelError
-from xray_infer.runtimes import find_model
+from xray_infer.model.runtimes import find_model
 
 KEY = RowKey("fine_tuning", "onnx", "fp32", "onnxruntime")
 

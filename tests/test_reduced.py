@@ -11,7 +11,7 @@ from xray_infer.benchmarks.reduced import compare_reductions, reductions_table
 from xray_infer.errors import DataError
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
-from xray_infer.runtimes import find_model
+from xray_infer.model.runtimes import find_model
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from xray_infer.benchmarks.strange.drawn import DRAWN
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import read_dataset, read_input
 from xray_infer.images.preprocess import to_input
-from xray_infer.manifest import OUTPUT_NAMES, SCORE_NAME
+from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 
 
 @pytest.fixture

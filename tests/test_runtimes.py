@@ -15,9 +15,9 @@ from xray_infer import cli, options
 from xray_infer.errors import ModelError
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
-from xray_infer.manifest import METHODS, READERS
-from xray_infer.runtimes import RUNTIMES, SUFFIXES, Model, find_model
-from xray_infer.shipped import shipped_model
+from xray_infer.model.manifest import METHODS, READERS
+from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, Model, find_model
+from xray_infer.model.shipped import shipped_model
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 FILMS = sorted(SAMPLES.glob("phantom_*"))
@@ -73,7 +73,7 @@ def test_openvino_reports_to_nobody(tiny_onnx, tmp_path):
     program = f"""
 import sys
 from pathlib import Path
-from xray_infer.runtimes import find_model
+from xray_infer.model.runtimes import find_model
 find_model(Path({str(tiny_onnx)!r})).open(runtime="openvino")
 import openvino
 print([name for name in sys.modules if name.startswith("openvino_telemetry")])
@@ -159,7 +159,7 @@ def test_a_broken_graph_is_one_line_in_every_runtime(make_tiny_onnx, tmp_path):
 AFTER_OPENVINO = """
 import gc, os, signal, sys
 from pathlib import Path
-from xray_infer.runtimes import find_model
+from xray_infer.model.runtimes import find_model
 
 model = find_model(Path(sys.argv[1]))
 first, second = model.open(runtime="openvino"), model.open_many(2, runtime="openvino")

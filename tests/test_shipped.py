@@ -17,9 +17,9 @@ from xray_infer.engine import EngineOptions, classify
 from xray_infer.export.verify import verify
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
-from xray_infer.manifest import METHODS
-from xray_infer.runtimes import SUFFIXES
-from xray_infer.shipped import MODELS_FOLDER, shipped_model
+from xray_infer.model.manifest import METHODS
+from xray_infer.model.runtimes import SUFFIXES
+from xray_infer.model.shipped import MODELS_FOLDER, shipped_model
 from xray_infer.sources.folder import local_source
 
 SAMPLES = Path(__file__).parent.parent / "samples"

@@ -8,7 +8,7 @@ import pytest
 from specimens import quick_config
 
 from xray_infer.errors import DataError
-from xray_infer.manifest import METHODS
+from xray_infer.model.manifest import METHODS
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow

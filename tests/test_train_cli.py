@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from xray_infer.manifest import METHODS
+from xray_infer.model.manifest import METHODS
 
 pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow

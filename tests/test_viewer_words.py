@@ -6,9 +6,9 @@ import pytest
 from specimens import example_manifest
 
 from xray_infer.classifier import Prediction
-from xray_infer.manifest import read_onnx_manifest
+from xray_infer.model.manifest import read_onnx_manifest
+from xray_infer.model.shipped import shipped_model
 from xray_infer.results import Row, RowMaker, Rules
-from xray_infer.shipped import shipped_model
 from xray_infer.viewer.actions import ACTIONS, keys_page
 from xray_infer.viewer.words import (
     confidence_of,

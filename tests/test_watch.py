@@ -18,11 +18,11 @@ from xray_infer.artifacts.opening import Artifacts
 from xray_infer.artifacts.overlays import Overlays
 from xray_infer.cli import main
 from xray_infer.engine import Engine, EngineOptions
+from xray_infer.model.runtimes import find_model
 from xray_infer.runs.job import Job
 from xray_infer.runs.progress import Progress
 from xray_infer.runs.stopping import Stop
 from xray_infer.runs.watching import Watch
-from xray_infer.runtimes import find_model
 from xray_infer.sources.folder import FolderSource
 
 PATIENCE_S = 30

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from xray_infer.manifest import METHODS
+from xray_infer.model.manifest import METHODS
 from xray_infer.train.schedule import SCHEDULES, Schedule
 
 

@@ -14,7 +14,7 @@ from xray_infer.atomic import write_atomically
 from xray_infer.datasets import LabelledImage, read_input
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.processors import default_workers
+from xray_infer.model.processors import default_workers
 from xray_infer.terminal import Report
 
 CHUNK: Final = 256  # images in memory at once while decoding

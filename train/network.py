@@ -14,7 +14,7 @@ import keras
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
 from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, INPUT_SHAPE
-from xray_infer.manifest import INPUT_NAME
+from xray_infer.model.manifest import INPUT_NAME
 
 MAX_ROTATION: Final = 0.03  # of a full turn: within 11 degrees
 # Mirrored at the edge, as Keras does by default: black corners would tell training images from all others.

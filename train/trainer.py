@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xray_infer.atomic import make_folder, write_json
 from xray_infer.datasets import SPLITS, Dataset
 from xray_infer.errors import DataError
-from xray_infer.manifest import METHODS
+from xray_infer.model.manifest import METHODS
 from xray_infer.terminal import Report
 from xray_infer.train.batches import ImageViews, Views
 from xray_infer.train.calibrate import fit_temperature

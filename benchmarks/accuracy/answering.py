@@ -20,7 +20,7 @@ from xray_infer.benchmarks.records.store import Parts
 from xray_infer.benchmarks.rows import Row
 from xray_infer.datasets import LabelledImage, read_dataset, read_images, read_input
 from xray_infer.errors import DataError
-from xray_infer.processors import default_workers
+from xray_infer.model.processors import default_workers
 from xray_infer.terminal import Report
 from xray_infer.train.inputs import keep_region
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from xray_infer.benchmarks.records.schema import Trained
 from xray_infer.errors import DataError
-from xray_infer.manifest import METHODS
+from xray_infer.model.manifest import METHODS
 
 EVIDENCE_FILE: Final = "evidence.json"
 # Beginnings of the runs' names.

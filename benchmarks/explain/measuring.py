@@ -27,9 +27,9 @@ from xray_infer.errors import DataError
 from xray_infer.heatmaps.fills import FILLS
 from xray_infer.heatmaps.methods import Method
 from xray_infer.heatmaps.occlusion import Run
-from xray_infer.processors import default_workers
+from xray_infer.model.processors import default_workers
+from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
 from xray_infer.results import OK
-from xray_infer.runtimes import Model, ModelOutput, Session, find_model
 from xray_infer.sources.folder import FileItem
 from xray_infer.terminal import Report
 

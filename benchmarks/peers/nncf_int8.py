@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from xray_infer.atomic import write_atomically
-from xray_infer.manifest import OUTPUT_NAMES
-from xray_infer.runtimes.ov import import_openvino
+from xray_infer.model.manifest import OUTPUT_NAMES
+from xray_infer.model.runtimes.ov import import_openvino
 
 
 def quantize(model: Path, out: Path, images: np.ndarray) -> None:

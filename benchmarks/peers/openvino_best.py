@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_infer.benchmarks.peers.answers import AnswerFile, read_gray, run
-from xray_infer.runtimes.ov import import_openvino
+from xray_infer.model.runtimes.ov import import_openvino
 
 ALIVE: list[Any] = []
 

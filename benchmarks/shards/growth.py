@@ -24,7 +24,7 @@ from xray_infer.benchmarks.shards.simulation import (
     sizes_table,
     waiting_table,
 )
-from xray_infer.processors import WORKERS_THAT_WAIT
+from xray_infer.object_store import WORKERS_THAT_WAIT
 from xray_infer.sources.folder import FileItem, local_source
 from xray_infer.terminal import Report
 

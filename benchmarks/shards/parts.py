@@ -17,7 +17,7 @@ from xray_infer.benchmarks.commands import CommandRun, run_command
 from xray_infer.benchmarks.shards.planted import command, good_and_bad, on_ray
 from xray_infer.engine import Engine, EngineOptions, Task
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.shipped import shipped_model
+from xray_infer.model.shipped import shipped_model
 from xray_infer.sources.folder import FileItem, local_source
 from xray_infer.sources.remote import RemoteItem
 from xray_infer.terminal import Report

@@ -9,7 +9,7 @@ from pathlib import Path
 from xray_infer.benchmarks.machine import PACKAGES, speed_flags
 from xray_infer.benchmarks.records.schema import Machine
 from xray_infer.benchmarks.speed.energy import EnergyMeter
-from xray_infer.processors import default_workers, processor_name, processor_quota
+from xray_infer.model.processors import default_workers, processor_name, processor_quota
 from xray_infer.versions import installed_versions
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")

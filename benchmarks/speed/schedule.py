@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from xray_infer.benchmarks.records.schema import RowKey
 from xray_infer.benchmarks.rows import baseline_of
-from xray_infer.manifest import METHODS
+from xray_infer.model.manifest import METHODS
 
 
 @dataclass(frozen=True, slots=True)

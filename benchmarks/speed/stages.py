@@ -32,8 +32,8 @@ from xray_infer.heatmaps.overlay import draw_overlay, encode
 from xray_infer.images.decode import decode, full_size
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import to_input
+from xray_infer.model.runtimes import Session, find_model
 from xray_infer.results import OK, RowMaker, Rules
-from xray_infer.runtimes import Session, find_model
 from xray_infer.sources.folder import FileItem
 from xray_infer.writers import Writer
 from xray_infer.writers.csv_file import CsvWriter

@@ -28,7 +28,7 @@ from xray_infer.benchmarks.records.schema import Burst, ProcessRun, RowKey
 from xray_infer.benchmarks.speed.energy import EnergyMeter
 from xray_infer.benchmarks.speed.presets import OFFLINE, SINGLE, Effort
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.processors import default_workers
+from xray_infer.model.processors import default_workers
 
 KERAS_BATCH: Final = 32  # Keras's own default
 PRODUCT_SECONDS: Final = 0.15
@@ -79,7 +79,7 @@ def open_row(path: Path, runtime: str, *, threads: int, count: int) -> Sequence[
 
         model: Any = keras.saving.load_model(path, compile=False)
         return [lambda images: model.predict(images, batch_size=KERAS_BATCH, verbose=0)]
-    from xray_infer.runtimes import find_model
+    from xray_infer.model.runtimes import find_model
 
     return [one.run for one in find_model(path).open_many(count, threads=threads, runtime=runtime)]
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from xray_infer.errors import ModelError
 from xray_infer.export.inspection.report import Contents, ModelReport, UnsoundError
-from xray_infer.manifest import ModelManifest, parse_manifest
-from xray_infer.runtimes import find_model
+from xray_infer.model.manifest import ModelManifest, parse_manifest
+from xray_infer.model.runtimes import find_model
 
 # Offsets in a flatbuffer and lengths in a protocol buffer are 32 bits with a sign.
 SIZE_LIMIT: Final = 2**31 - 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_infer.export.inspection.operation import Operation
-from xray_infer.manifest import ModelManifest
+from xray_infer.model.manifest import ModelManifest
 
 
 class UnsoundError(Exception):

@@ -1,7 +1,7 @@
 """Reads a TFLite file for inspection, by the flatbuffer schema that ai-edge-litert carries.
 
 The file is a flatbuffer, here with everything in it, and after it a zip archive that holds the manifest
-(see `xray_infer.manifest`).
+(see `xray_infer.model.manifest`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from xray_infer.errors import extra_for
 from xray_infer.export.inspection.report import Contents, SizeParts, UnsoundError
-from xray_infer.manifest import MANIFEST_FILE
+from xray_infer.model.manifest import MANIFEST_FILE
 
 with extra_for("inspecting a TFLite file", "export"):
     from ai_edge_litert import schema_py_generated as schema

@@ -11,9 +11,9 @@ from xray_infer.artifacts import Artifact
 from xray_infer.atomic import make_folder
 from xray_infer.engine import Classified, EngineOptions, OnClassified
 from xray_infer.errors import extra_for
-from xray_infer.manifest import READERS
+from xray_infer.model.manifest import READERS
+from xray_infer.model.runtimes import Model
 from xray_infer.results import OK, REJECTED
-from xray_infer.runtimes import Model
 
 if TYPE_CHECKING:
     from xray_infer.artifacts.overlays import Overlays

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from xray_infer.heatmaps.fills import FILLS
 from xray_infer.images.preprocess import INPUT_SIDE
-from xray_infer.runtimes import ModelOutput
+from xray_infer.model.runtimes import ModelOutput
 
 AT_ONCE: Final = 32  # covered pictures in memory, 50 KB each
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 import xray_infer
 from xray_infer.atomic import write_json
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.manifest import ModelManifest
-from xray_infer.processors import allowed_processors, processor_name, processor_quota
+from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.processors import allowed_processors, processor_name, processor_quota
 from xray_infer.results import ROW_SCHEMA
 from xray_infer.runs.fingerprint import Fingerprint
 from xray_infer.runs.summary import Summary

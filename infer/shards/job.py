@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from xray_infer.atomic import refusal
 from xray_infer.errors import OutputError, XrayError
-from xray_infer.manifest import READERS, ModelManifest
+from xray_infer.model.manifest import READERS, ModelManifest
+from xray_infer.model.runtimes import Model
 from xray_infer.runs.fingerprint import Fingerprint, differences
 from xray_infer.runs.progress import Progress
 from xray_infer.runs.record import Course, run_record
 from xray_infer.runs.stopping import Stop
 from xray_infer.runs.summary import Summary
-from xray_infer.runtimes import Model
 from xray_infer.shards import FOLDERS, OURS, PLAN, RECORD, Shard
 from xray_infer.shards.inputs import deal, digest, to_line
 from xray_infer.shards.store import Store, each

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xray_infer.engine import EngineOptions, row_maker
-from xray_infer.manifest import READERS
+from xray_infer.model.manifest import READERS
+from xray_infer.model.runtimes import Model
 from xray_infer.object_store import is_uri
 from xray_infer.runs.fingerprint import fingerprint_of
-from xray_infer.runtimes import Model
 from xray_infer.shards.on_ray import RayOptions, check_ray, make_on_ray
 from xray_infer.shards.work import Make, Settings, make_here
 from xray_infer.sources import Source

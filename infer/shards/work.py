@@ -19,9 +19,9 @@ from xray_infer.closing import Closing
 from xray_infer.engine import Engine, EngineOptions
 from xray_infer.errors import OutputError, XrayError
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
+from xray_infer.model.runtimes import find_model
 from xray_infer.runs.fingerprint import Fingerprint, differences, fingerprint_of
 from xray_infer.runs.summary import Summary
-from xray_infer.runtimes import find_model
 from xray_infer.shards import Shard
 from xray_infer.shards.inputs import Reopener, digest
 from xray_infer.shards.store import Store

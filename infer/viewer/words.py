@@ -7,7 +7,7 @@ from typing import Any
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.classifier import Prediction
-from xray_infer.manifest import ModelManifest
+from xray_infer.model.manifest import ModelManifest
 from xray_infer.results import OK, REJECTED, UNCERTAIN, Rules
 
 WAITING = "waiting"

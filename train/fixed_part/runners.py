@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import MissingExtraError
-from xray_infer.runtimes.ov import import_openvino, openvino_core
+from xray_infer.model.runtimes.ov import import_openvino, openvino_core
 from xray_infer.train.fixed_part.boundary import input_names
 
 REQUEST: Final = 8  # inputs in one OpenVINO request: the throughput is flat from 4 to 16

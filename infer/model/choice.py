@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import ModelError
-from xray_infer.manifest import METHODS
-from xray_infer.runtimes import RUNTIMES, SUFFIXES, Model, find_model
-from xray_infer.shipped import DEFAULT_METHOD, shipped_model
+from xray_infer.model.manifest import METHODS
+from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, Model, find_model
+from xray_infer.model.shipped import DEFAULT_METHOD, shipped_model
 from xray_infer.terminal import Report
 
 AUTO: Final = "auto"
@@ -37,7 +37,7 @@ def select_model(wanted: Wanted, *, workers: int, report: Report) -> tuple[Model
     """
     if wanted.runtime != AUTO:
         return next(_models(wanted)), wanted.runtime
-    from xray_infer.runtimes.fastest import choose_fastest
+    from xray_infer.model.runtimes.fastest import choose_fastest
 
     fastest = choose_fastest(list(_models(wanted)), workers=workers, report=report)
     return fastest.model, fastest.runtime

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.errors import ModelError
-from xray_infer.manifest import METHODS, READERS, ModelManifest
-from xray_infer.runtimes import SUFFIXES, Model, find_model
+from xray_infer.model.manifest import METHODS, READERS, ModelManifest
+from xray_infer.model.runtimes import SUFFIXES, Model, find_model
 
-MODELS_FOLDER: Final = Path(__file__).with_name("models")
+MODELS_FOLDER: Final = Path(__file__).with_name("files")
 DEFAULT_METHOD: Final = METHODS[1]
 DEFAULT_RECIPE: Final = "int8-static"
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ModelError, XrayError
-from xray_infer.manifest import read_onnx_manifest
-from xray_infer.runtimes import CPU, CUDA, ModelOutput
+from xray_infer.model.manifest import read_onnx_manifest
+from xray_infer.model.runtimes import CPU, CUDA, ModelOutput
 
 PROVIDERS: Final = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
 
@@ -55,7 +55,7 @@ def _import_for(device: str) -> Any:
 
 
 class OrtSession:
-    """A session of ONNX Runtime; see `xray_infer.runtimes.Session`."""
+    """A session of ONNX Runtime; see `xray_infer.model.runtimes.Session`."""
 
     def __init__(self, path: Path, *, threads: int, device: str = CPU) -> None:
         self.manifest = read_onnx_manifest(path)
@@ -84,7 +84,7 @@ class OrtSession:
         self._one_by_one = self._session.get_inputs()[0].shape[0] == 1
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
-        """See `xray_infer.runtimes.Session.run`."""
+        """See `xray_infer.model.runtimes.Session.run`."""
         batches = np.split(images, len(images)) if self._one_by_one else [images]
         names = self.manifest.output_names
         parts = [self._session.run(list(names), {self.manifest.input_name: batch}) for batch in batches]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import MissingExtraError, ModelError
-from xray_infer.manifest import read_tflite_manifest
-from xray_infer.runtimes import RUNTIMES, ModelOutput
+from xray_infer.model.manifest import read_tflite_manifest
+from xray_infer.model.runtimes import RUNTIMES, ModelOutput
 
 
 def _interpreter_module() -> Any:
@@ -26,7 +26,7 @@ def _interpreter_module() -> Any:
 class LitertSession:
     """An interpreter with XNNPACK and a fixed batch of one: larger batches gain nothing in LiteRT, and
     the first call after a resize is dear. Without `xnnpack` the built-in kernels run, which are slower and
-    round otherwise; the exporter checks both. See `xray_infer.runtimes.Session`."""
+    round otherwise; the exporter checks both. See `xray_infer.model.runtimes.Session`."""
 
     def __init__(self, path: Path, *, threads: int, xnnpack: bool = True) -> None:
         self.manifest = read_tflite_manifest(path)
@@ -44,7 +44,7 @@ class LitertSession:
             raise ModelError(f"{path}: LiteRT cannot load this file: {first_line}") from error
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
-        """See `xray_infer.runtimes.Session.run`."""
+        """See `xray_infer.model.runtimes.Session.run`."""
         names = self.manifest.output_names
         rows = (self._runner(**{self.manifest.input_name: image[None]}) for image in images)
         return ModelOutput.join(names, [[row[name] for name in names] for row in rows])

@@ -24,12 +24,12 @@ from typing import Any, Final
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
 from xray_infer.images.preprocess import INPUT_SHAPE, PREPROCESSING_VERSION
-from xray_infer.protobuf import length_delimited
+from xray_infer.model.protobuf import length_delimited
 
 SCHEMA_VERSION: Final = 1
 LATER_FIELDS: Final = frozenset({"quantization", "rejection"})  # records that files of this schema may lack
-MANIFEST_KEY: Final = "xray_infer.manifest"
-MANIFEST_FILE: Final = "xray_infer.manifest.json"
+MANIFEST_KEY: Final = "xray_infer.model.manifest"
+MANIFEST_FILE: Final = "xray_infer.model.manifest.json"
 
 # Field numbers of ONNX's ModelProto and StringStringEntryProto (onnx.proto).
 _METADATA_PROPS: Final = 14

@@ -14,24 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from xray_infer.object_store import is_uri
-
 CGROUPS: Final = Path("/sys/fs/cgroup")
 OWN_CGROUP: Final = Path("/proc/self/cgroup")
-# Of a processor, where images come from a store: others work while one waits for its object. With 50 ms to
-# wait, one worker reaches 29 % of what the processor could, four 79 % (`xray-bench growth`).
-WORKERS_THAT_WAIT: Final = 4
 
 
 def default_workers() -> int:
     """Return the number of processors that this process may use, at least 1."""
     quota = processor_quota()
     return allowed_processors() if quota is None else max(1, min(allowed_processors(), math.floor(quota)))
-
-
-def workers_for(location: str, processors: float) -> int:
-    """Return how many workers make use of so many processors on a source's images, at least 1."""
-    return max(1, int(processors)) * (WORKERS_THAT_WAIT if is_uri(location) else 1)
 
 
 def allowed_processors() -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ModelError
-from xray_infer.manifest import ModelManifest
+from xray_infer.model.manifest import ModelManifest
 
 CPU: Final = "cpu"
 CUDA: Final = "cuda"
@@ -94,10 +94,14 @@ RUNTIMES: Final[Mapping[str, Runtime]] = {
     one.name: one
     for one in (
         Runtime(
-            "onnxruntime", "xray_infer.runtimes.ort", "onnx", ("onnxruntime", "onnxruntime-gpu"), DEVICES
+            "onnxruntime",
+            "xray_infer.model.runtimes.ort",
+            "onnx",
+            ("onnxruntime", "onnxruntime-gpu"),
+            DEVICES,
         ),
-        Runtime("litert", "xray_infer.runtimes.litert", "tflite", ("ai-edge-litert", "tflite-runtime")),
-        Runtime("openvino", "xray_infer.runtimes.ov", "onnx", ("openvino",)),
+        Runtime("litert", "xray_infer.model.runtimes.litert", "tflite", ("ai-edge-litert", "tflite-runtime")),
+        Runtime("openvino", "xray_infer.model.runtimes.ov", "onnx", ("openvino",)),
     )
 }
 SUFFIXES: Final = {".onnx": "onnx", ".tflite": "tflite"}

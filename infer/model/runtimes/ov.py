@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import MissingExtraError, ModelError, XrayError
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.manifest import ModelManifest, read_onnx_manifest
-from xray_infer.runtimes import RUNTIMES, ModelOutput
+from xray_infer.model.manifest import ModelManifest, read_onnx_manifest
+from xray_infer.model.runtimes import RUNTIMES, ModelOutput
 
 OPTIONS: Final = {
     # What a file holds as float is computed as float: OpenVINO takes bfloat16 where the processor has it.
@@ -65,7 +65,7 @@ def openvino_core() -> Any:
 
 class OpenVinoSession:
     """A request to a compiled model with a fixed batch of one: larger batches gain nothing, and a free
-    batch size costs a tenth of the speed. See `xray_infer.runtimes.Session`."""
+    batch size costs a tenth of the speed. See `xray_infer.model.runtimes.Session`."""
 
     def __init__(self, request: Any, manifest: ModelManifest) -> None:
         self.manifest = manifest
@@ -73,7 +73,7 @@ class OpenVinoSession:
         self._request = request
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
-        """See `xray_infer.runtimes.Session.run`."""
+        """See `xray_infer.model.runtimes.Session.run`."""
         names = self.manifest.output_names
         rows: list[list[NDArray[np.float32]]] = []
         for image in images:
