@@ -127,7 +127,7 @@ def reduced_command(folder: Path, model: Path | None, rounds: int, debug: bool) 
         from xray_infer.benchmarks.reduced import compare_reductions, read_jpegs, reductions_table
         from xray_infer.model.runtimes import find_model
         from xray_infer.model.shipped import shipped_model
-        from xray_infer.sources.folder import local_source
+        from xray_infer.run.sources.folder import local_source
 
         session = (find_model(model) if model else shipped_model("onnx")).open()
         jpegs = read_jpegs(local_source(folder), report=say)

@@ -18,7 +18,6 @@ from xray_infer.artifacts.naming import write_file
 from xray_infer.benchmarks.commands import run_command, spread
 from xray_infer.benchmarks.pipeline import WHOLE, Speeds, command_for, note
 from xray_infer.benchmarks.without_maps import POOLED
-from xray_infer.engine import Classified
 from xray_infer.errors import DataError, ImageError
 from xray_infer.heatmaps.blend import blend
 from xray_infer.heatmaps.caption import Style
@@ -31,8 +30,9 @@ from xray_infer.images.prepare import prepare
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, Session, find_model
 from xray_infer.model.shipped import shipped_model
-from xray_infer.results import OK, RowMaker, Rules
-from xray_infer.sources.folder import local_source
+from xray_infer.run.engine import Classified
+from xray_infer.run.results import OK, RowMaker, Rules
+from xray_infer.run.sources.folder import local_source
 from xray_infer.terminal import Report
 
 CALLS: Final = 20  # of each file, in turn, in a round

@@ -21,7 +21,7 @@ from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.prepare import Prepare, Prepared, prepare
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.sources.folder import local_source
+from xray_infer.run.sources.folder import local_source
 from xray_infer.terminal import Report
 
 DIRECT: Final = "in the process"

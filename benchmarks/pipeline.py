@@ -30,7 +30,7 @@ from xray_infer.images.prepare import prepare
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Session
 from xray_infer.model.shipped import shipped_model
-from xray_infer.sources.folder import FileItem, local_source
+from xray_infer.run.sources.folder import FileItem, local_source
 from xray_infer.terminal import Report
 
 DECODE, INFER = "decode only", "inference only"

@@ -17,7 +17,7 @@ from xray_infer.images.header import read_header
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import INPUT_SIDE, to_input
 from xray_infer.model.runtimes import Session
-from xray_infer.sources import Item
+from xray_infer.run.sources import Item
 from xray_infer.terminal import Report
 
 # `decode` keeps twice the side that it is given: at least so many of the model's sides stay.

@@ -28,7 +28,7 @@ from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, Session
-from xray_infer.sources.folder import local_source
+from xray_infer.run.sources.folder import local_source
 from xray_infer.terminal import Report
 from xray_infer.train.metrics import auroc, wilson_interval
 

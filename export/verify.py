@@ -21,7 +21,7 @@ from xray_infer.images.preprocess import to_input
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import find_model
-from xray_infer.sources.folder import local_source
+from xray_infer.run.sources.folder import local_source
 
 FIGURES = ("agreement", "accuracy", "accuracy_kept", "max_dp", "mean_dp", "cam_error", "cam_correlation")
 

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.closing import Closing
-from xray_infer.engine import Engine, EngineOptions, Task
 from xray_infer.images.decode import decode
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.model.choice import Wanted, select_model
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtimes import SUFFIXES
-from xray_infer.results import Row, Rules
-from xray_infer.sources import Item
-from xray_infer.sources.folder import FileItem
+from xray_infer.run.engine import Engine, EngineOptions, Task
+from xray_infer.run.results import Row, Rules
+from xray_infer.run.sources import Item
+from xray_infer.run.sources.folder import FileItem
 from xray_infer.terminal import say
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BytesItem:
-    """An image file in memory; see `xray_infer.sources.Item`."""
+    """An image file in memory; see `xray_infer.run.sources.Item`."""
 
     data: bytes
     name: str
@@ -121,7 +121,7 @@ class BytesItem:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PixelsItem:
-    """Decoded gray pixels, uint8 [H, W]; see `xray_infer.sources.Item`."""
+    """Decoded gray pixels, uint8 [H, W]; see `xray_infer.run.sources.Item`."""
 
     pixels: NDArray[np.uint8]
     name: str

@@ -19,11 +19,11 @@ from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
 
 if TYPE_CHECKING:
     from xray_infer.artifacts.opening import WantedArtifacts
-    from xray_infer.engine import Engine, EngineOptions
     from xray_infer.images.limits import Limits
-    from xray_infer.runs.job import Job
-    from xray_infer.shards.job import ShardJob
-    from xray_infer.shards.opening import WantedShards
+    from xray_infer.run.engine import Engine, EngineOptions
+    from xray_infer.run.job import Job
+    from xray_infer.run.shards.job import ShardJob
+    from xray_infer.run.shards.opening import WantedShards
 
 EXIT_SOME_FAILED = 1
 
@@ -66,15 +66,15 @@ def run(options: Options) -> int:
     import cv2
 
     from xray_infer.artifacts.opening import open_artifacts
-    from xray_infer.engine import Engine
     from xray_infer.model.choice import Wanted, select_model
     from xray_infer.model.processors import default_workers
-    from xray_infer.object_store import workers_for
-    from xray_infer.runs.job import Job, listed
-    from xray_infer.runs.progress import Progress
-    from xray_infer.runs.stopping import stop_on_signals
-    from xray_infer.sources.opening import open_source
-    from xray_infer.writers import find_writer
+    from xray_infer.run.engine import Engine
+    from xray_infer.run.job import Job, listed
+    from xray_infer.run.object_store import workers_for
+    from xray_infer.run.progress import Progress
+    from xray_infer.run.sources.opening import open_source
+    from xray_infer.run.stopping import stop_on_signals
+    from xray_infer.run.writers import find_writer
 
     limits = options.limits()
     shards = _wanted_shards(options) if options.shards else None
@@ -96,9 +96,9 @@ def run(options: Options) -> int:
     model, runtime = select_model(wanted, workers=workers, report=say)
     engine_options = _engine_options(options, limits, workers)
     if shards:
-        from xray_infer.shards.job import ShardJob
-        from xray_infer.shards.opening import settings_of
-        from xray_infer.shards.store import Store
+        from xray_infer.run.shards.job import ShardJob
+        from xray_infer.run.shards.opening import settings_of
+        from xray_infer.run.shards.store import Store
 
         settings = settings_of(shards, model, runtime, engine_options, source)
         store, make = Store(settings.out), shards.make()
@@ -122,7 +122,7 @@ def run(options: Options) -> int:
 
 
 def _engine_options(options: Options, limits: Limits, workers: int) -> EngineOptions:
-    from xray_infer.engine import EngineOptions
+    from xray_infer.run.engine import EngineOptions
 
     return EngineOptions(
         workers=workers if options.out is not None else 1,
@@ -164,7 +164,7 @@ def _to_shards(job: ShardJob, options: Options) -> int:
 
 def _to_output(job: Job, options: Options) -> int:
     """Run the job into its file or to standard output, tell how it went, and return the exit status."""
-    from xray_infer.runs.watching import Watch
+    from xray_infer.run.watching import Watch
 
     out = Path(options.out or "")
     to_stream = options.out == "-"
@@ -194,8 +194,8 @@ def _to_output(job: Job, options: Options) -> int:
 
 def _show_one(engine: Engine, job: Job) -> int:
     """Print one image's probabilities as a table."""
-    from xray_infer.engine import Task
-    from xray_infer.results import ERROR, OK, probability_table
+    from xray_infer.run.engine import Task
+    from xray_infer.run.results import ERROR, OK, probability_table
 
     (outcome,) = engine.run(Task(item) for item in job.items)
     row = outcome.row
@@ -216,8 +216,8 @@ def _shipped_models(*, as_json: bool) -> str:
 
 def _wanted_shards(options: Options) -> WantedShards:
     """Return what is to be made of shards. Raises MissingExtraError for what it needs."""
-    from xray_infer.shards.on_ray import RayOptions
-    from xray_infer.shards.opening import WantedShards
+    from xray_infer.run.shards.on_ray import RayOptions
+    from xray_infer.run.shards.opening import WantedShards
 
     gpus = options.actor_gpus
     if gpus is None:
@@ -253,7 +253,7 @@ def _wanted_artifacts(options: Options) -> WantedArtifacts:
 def entry() -> None:
     """Run `xray-infer`; its first word may be `merge`. A folder of that name is ./merge."""
     if sys.argv[1:2] == ["merge"]:
-        from xray_infer.shards.command import merge_command
+        from xray_infer.run.shards.command import merge_command
 
         merge_command(sys.argv[2:], prog_name="xray-infer merge")
     main(prog_name="xray-infer")

@@ -24,7 +24,7 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, ImageError, SourceError
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
-from xray_infer.sources.folder import local_source
+from xray_infer.run.sources.folder import local_source
 
 SPLITS: Final = ("train", "val", "test")
 TAG: Final = re.compile(r"\[([^\]]+)\]")

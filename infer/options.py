@@ -14,7 +14,7 @@ import click
 from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS
-from xray_infer.object_store import is_uri
+from xray_infer.run.object_store import is_uri
 
 if TYPE_CHECKING:
     from xray_infer.images.limits import Limits

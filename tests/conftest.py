@@ -16,7 +16,7 @@ from specimens import example_manifest, jpeg, png
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import read_images
 from xray_infer.model.manifest import MANIFEST_KEY, ModelManifest
-from xray_infer.sources.folder import FileItem
+from xray_infer.run.sources.folder import FileItem
 from xray_infer.train.data.splits import random_split, write_manifest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # windows without a screen
@@ -274,7 +274,7 @@ def read(monkeypatch) -> list[str]:
 @pytest.fixture
 def open_window(qtbot, tiny_onnx):
     """Make a window with the tiny model, and open paths in it; all windows are closed in the end."""
-    from xray_infer.engine import EngineOptions
+    from xray_infer.run.engine import EngineOptions
     from xray_infer.viewer.judging import Wanted
     from xray_infer.viewer.window import Window
 

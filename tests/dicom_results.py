@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from dicom_files import dicom
 
 from xray_infer.cli import main
-from xray_infer.sources.folder import FileItem
+from xray_infer.run.sources.folder import FileItem
 
 hd = pytest.importorskip("highdicom")
 
 from xray_infer.artifacts.dicom_objects import DicomObjects  # noqa: E402
-from xray_infer.engine import Classified  # noqa: E402
 from xray_infer.outputs.dicom.made import Maker  # noqa: E402
-from xray_infer.results import RowMaker, Rules  # noqa: E402
+from xray_infer.run.engine import Classified  # noqa: E402
+from xray_infer.run.results import RowMaker, Rules  # noqa: E402
 
 ROOT = "1.2.826.0.1.3680043.8.498."
 STUDY = {

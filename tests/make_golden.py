@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from xray_infer.engine import EngineOptions, classify
 from xray_infer.model.runtimes import SUFFIXES
 from xray_infer.model.shipped import shipped_model
-from xray_infer.sources.folder import local_source
+from xray_infer.run.engine import EngineOptions, classify
+from xray_infer.run.sources.folder import local_source
 
 HERE = Path(__file__).parent
 

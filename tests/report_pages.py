@@ -14,8 +14,8 @@ from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.cli import main
 from xray_infer.report.page import Page
 from xray_infer.report.rows import SHOWN
-from xray_infer.results import OK, Row
-from xray_infer.runs.summary import Summary
+from xray_infer.run.results import OK, Row
+from xray_infer.run.summary import Summary
 
 EMPTY = {"area", "br", "col", "hr", "img", "input", "link", "meta", "wbr"}  # HTML, 13.1.2: no end tag
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xray_infer.errors import ImageError
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.sources import Item, Source
-from xray_infer.sources.opening import open_source
+from xray_infer.run.sources import Item, Source
+from xray_infer.run.sources.opening import open_source
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 4

@@ -84,8 +84,8 @@ def test_a_method_for_nothing_is_refused(folder, tiny_onnx, tmp_path):
 
 def test_another_method_is_another_run(folder, tiny_onnx, tmp_path):
     from xray_infer.artifacts.opening import WantedArtifacts, open_artifacts
-    from xray_infer.engine import EngineOptions
     from xray_infer.model.runtimes import find_model
+    from xray_infer.run.engine import EngineOptions
 
     for one in ("gradcam", "occlusion"):
         wanted = WantedArtifacts(one, report=tmp_path / "page.html")

@@ -14,11 +14,11 @@ from specimens import example_manifest, jpeg
 from xray_infer import Classifier, Prediction
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
-from xray_infer.engine import EngineOptions
 from xray_infer.errors import ModelError
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.results import UNCERTAIN, Rules
-from xray_infer.sources.several import open_sources
+from xray_infer.run.engine import EngineOptions
+from xray_infer.run.results import UNCERTAIN, Rules
+from xray_infer.run.sources.several import open_sources
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from xray_infer.benchmarks.comparison.comparing import compare  # noqa: E402
 from xray_infer.benchmarks.comparison.deciding import LESS_ACCURATE, NO_DIFFERENCE, Rules  # noqa: E402
 from xray_infer.benchmarks.records.schema import Answers, ModelFile, StageRun  # noqa: E402
 from xray_infer.classes import CLASS_NAMES  # noqa: E402
-from xray_infer.engine import STAGES, Engine, EngineOptions, Task  # noqa: E402
 from xray_infer.model.runtimes import find_model  # noqa: E402
-from xray_infer.sources.folder import local_source  # noqa: E402
+from xray_infer.run.engine import STAGES, Engine, EngineOptions, Task  # noqa: E402
+from xray_infer.run.sources.folder import local_source  # noqa: E402
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 NOTHING = {"processes": [], "stages": [], "commands": [], "limits": [], "peers": [], "peer_runs": []}

@@ -12,7 +12,7 @@ from xray_infer.cli import main
 from xray_infer.errors import ModelError, XrayError
 from xray_infer.model.runtimes import CUDA, DEVICES, RUNTIMES, ort
 from xray_infer.model.shipped import shipped_model
-from xray_infer.shards import FORMATS
+from xray_infer.run.shards import FORMATS
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 from specimens import png
 
-from xray_infer.sources.folder import FileItem
+from xray_infer.run.sources.folder import FileItem
 
 hd = pytest.importorskip("highdicom")
 

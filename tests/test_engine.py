@@ -7,9 +7,9 @@ import pytest
 from specimens import png
 
 from xray_infer.classifier import BytesItem
-from xray_infer.engine import IN_FLIGHT, MOST_KNOWN, Engine, EngineOptions, Task
 from xray_infer.errors import ReadError, RejectedError
 from xray_infer.model.runtimes import find_model
+from xray_infer.run.engine import IN_FLIGHT, MOST_KNOWN, Engine, EngineOptions, Task
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from specimens import jpeg, ordinary_user, png
 from xray_infer import Classifier
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.cli import main
-from xray_infer.sources.selection import MADE_SUFFIXES, judge_name
+from xray_infer.run.sources.selection import MADE_SUFFIXES, judge_name
 
 GOOD = ["film0.png", "film1.png", "film2.png", "ward b/film0.jpg", "ward b/film1.jpg", "ward b/film2.jpg"]
 

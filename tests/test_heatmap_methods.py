@@ -6,14 +6,14 @@ import pytest
 from xray_infer.benchmarks.explain.contenders import find_method
 from xray_infer.benchmarks.explain.rise import Rise
 from xray_infer.benchmarks.explain.shifted import Shifted
-from xray_infer.engine import Classified
 from xray_infer.errors import DataError
 from xray_infer.heatmaps.fills import FILLS
 from xray_infer.heatmaps.methods import METHODS
 from xray_infer.heatmaps.occlusion import AT_ONCE, Occlusion, log_odds, logits
 from xray_infer.model.runtimes import ModelOutput, find_model
 from xray_infer.options import METHOD_CHOICES
-from xray_infer.results import RowMaker, Rules
+from xray_infer.run.engine import Classified
+from xray_infer.run.results import RowMaker, Rules
 
 PATCH = np.s_[96:128, 160:192]  # rows, columns: cells 6 and 7, 10 and 11 of 16 pixels
 

@@ -14,8 +14,8 @@ from xray_infer.heatmaps.methods import METHODS, Heatmap, heatmaps_for
 from xray_infer.heatmaps.overlay import ENCODERS, MOST_SIDE, draw_overlay, encode
 from xray_infer.heatmaps.upsample import PER_CELL, upsample, widen
 from xray_infer.options import METHOD_CHOICES, OVERLAY_CHOICES
-from xray_infer.results import OK, Row
-from xray_infer.sources.selection import OVERLAY_SUFFIXES
+from xray_infer.run.results import OK, Row
+from xray_infer.run.sources.selection import OVERLAY_SUFFIXES
 
 ROW = Row("a.png", OK, "tiny", "ab" * 32, "onnxruntime 1", (0.2, 0.7, 0.1), "pneumonia")
 SIZES = [(1, 1), (64, 64), (300, 260), (260, 300), (30, 900), (900, 30), (2000, 1500)]  # height, width

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from specimens import example_manifest, jpeg, ordinary_user, png
 
 from xray_infer.cli import main
-from xray_infer.engine import EngineOptions, classify
 from xray_infer.model.runtimes import find_model
-from xray_infer.results import COLUMNS
-from xray_infer.sources.folder import FileItem, local_source
+from xray_infer.run.engine import EngineOptions, classify
+from xray_infer.run.results import COLUMNS
+from xray_infer.run.sources.folder import FileItem, local_source
 
 
 def run(*arguments: object):
@@ -96,7 +96,7 @@ def test_files_without_permission_as_an_ordinary_user(folder, tiny_onnx, tmp_pat
 
 def test_a_rejected_image_is_read_and_no_failure(folder, tiny_onnx, tmp_path, monkeypatch):
     from xray_infer.errors import RejectedError
-    from xray_infer.sources.folder import FileItem
+    from xray_infer.run.sources.folder import FileItem
 
     def reject(item, limits):
         raise RejectedError("not a radiograph: modality CT")

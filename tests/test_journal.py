@@ -10,8 +10,8 @@ import pytest
 from full_disk import fill_disk
 
 from xray_infer.errors import OutputError
-from xray_infer.results import Row, RowMaker, Rules
-from xray_infer.runs.journal import Journal
+from xray_infer.run.journal import Journal
+from xray_infer.run.results import Row, RowMaker, Rules
 
 MAKER = RowMaker("tiny", "0" * 64, "onnxruntime 1", Rules(2.5, 0.4))
 PRINT = {"model_sha256": "0" * 64, "ood_threshold": 2.5}

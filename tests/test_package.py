@@ -35,7 +35,7 @@ def loaded_by(code: str) -> set[str]:
         "import xray_infer",
         "from xray_infer.cli import main; main(['--help'])",
         "import xray_infer.model.runtimes.fastest",
-        "import xray_infer.classifier, xray_infer.runs.job, xray_infer.writers, xray_infer.sources.opening",
+        "import xray_infer.classifier, xray_infer.run.job, xray_infer.run.sources.opening",
         "from xray_infer.cli import main; main(['--list-models'])",
         "from xray_infer.train.cli import main; main(['--help'])",
         "from xray_infer.train.cli import main; main(['fit', '--help'])",
@@ -115,9 +115,9 @@ def test_the_viewer_has_no_engine_of_its_own():
     for path in sources:
         lines = [line.strip() for line in path.read_text().splitlines() if "import " in line]
         for line in lines:
-            assert not re.search(rf"\b({'|'.join(RUNTIMES)}|xray_infer\.runtimes)\b", line), (path, line)
-            if "xray_infer.engine" in line:
-                assert line == "from xray_infer.engine import EngineOptions", path
+            assert not re.search(rf"\b({'|'.join(RUNTIMES)}|xray_infer\.model\.runtimes)\b", line), (path, line)
+            if "xray_infer.run.engine" in line:
+                assert line == "from xray_infer.run.engine import EngineOptions", path
     qt = [path for path in (REPOSITORY / "infer").rglob("*.py") if "PySide6" in path.read_text()]
     assert {path.parent.name for path in qt} == {"viewer"}
 

@@ -21,8 +21,8 @@ from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.report.histogram import Histograms, described
 from xray_infer.report.page import Page
 from xray_infer.report.text import data_json, quoted_path, visible
-from xray_infer.results import Row
-from xray_infer.runs.summary import Summary
+from xray_infer.run.results import Row
+from xray_infer.run.summary import Summary
 
 REPOSITORY = Path(__file__).parent.parent
 HOSTILE_NAMES = (

@@ -16,15 +16,15 @@ from specimens import jpeg, png
 from test_watch import until
 
 from xray_infer.artifacts.report_pictures import ReportPictures
-from xray_infer.engine import Engine, EngineOptions
 from xray_infer.model.runtimes import find_model
 from xray_infer.report.page import Page
-from xray_infer.runs.job import Job
-from xray_infer.runs.progress import Progress
-from xray_infer.runs.stopping import Stop
-from xray_infer.runs.watching import Watch
-from xray_infer.sources.folder import FolderSource
-from xray_infer.sources.selection import judge_name
+from xray_infer.run.engine import Engine, EngineOptions
+from xray_infer.run.job import Job
+from xray_infer.run.progress import Progress
+from xray_infer.run.sources.folder import FolderSource
+from xray_infer.run.sources.selection import judge_name
+from xray_infer.run.stopping import Stop
+from xray_infer.run.watching import Watch
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_killed_run_leaves_no_page_and_goes_on(many, tiny_onnx, tmp_path):
     given = [str(many), "--model", str(tiny_onnx), "--out", str(tmp_path / "r.csv"), "--report", str(report)]
     program = (
         "import os, signal, sys\n"
-        "from xray_infer.artifacts import report_pictures\n"
+        "from xray_infer.run.beside import report_pictures\n"
         "from xray_infer.cli import main\n"
         "really, calls = report_pictures.write_file, []\n"
         "def write(path, data):\n"

@@ -67,7 +67,7 @@ def test_the_affinity_mask_counts():
 
 
 def test_a_store_gets_more_workers_than_processors():
-    from xray_infer.object_store import WORKERS_THAT_WAIT, workers_for
+    from xray_infer.run.object_store import WORKERS_THAT_WAIT, workers_for
 
     assert workers_for("/films", 2) == 2
     assert workers_for("s3://films", 2) == 2 * WORKERS_THAT_WAIT

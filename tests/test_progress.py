@@ -12,10 +12,10 @@ import xray_infer
 from xray_infer.cli import main
 from xray_infer.errors import SourceError
 from xray_infer.model.runtimes import find_model
-from xray_infer.results import RowMaker, Rules
-from xray_infer.runs import progress
-from xray_infer.runs.progress import Progress, duration, progress_line
-from xray_infer.runs.summary import MOST_REASONS, OTHER_REASON, Summary
+from xray_infer.run import progress
+from xray_infer.run.progress import Progress, duration, progress_line
+from xray_infer.run.results import RowMaker, Rules
+from xray_infer.run.summary import MOST_REASONS, OTHER_REASON, Summary
 
 MAKER = RowMaker("tiny", "", "", Rules(2.0, 0.5))
 

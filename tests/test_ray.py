@@ -19,7 +19,7 @@ from sharded import infer, merged, plant, poisoned, start
 from xray_infer.benchmarks.shards.kills import actors_of
 from xray_infer.cli import main
 from xray_infer.errors import XrayError
-from xray_infer.shards.on_ray import RayOptions, _connect
+from xray_infer.run.shards.on_ray import RayOptions, _connect
 
 pytest.importorskip("ray.data", reason="the extra [ray] is not installed")
 pytest.importorskip("s3fs")

@@ -14,10 +14,10 @@ from sharded import infer, merged, poisoned, record_of, start
 from specimens import png
 
 from xray_infer.errors import OutputError
-from xray_infer.shards import Shard
-from xray_infer.shards.command import merge_command
-from xray_infer.shards.inputs import shard_of
-from xray_infer.shards.store import Store
+from xray_infer.run.shards import Shard
+from xray_infer.run.shards.command import merge_command
+from xray_infer.run.shards.inputs import shard_of
+from xray_infer.run.shards.store import Store
 
 pytest.importorskip("fsspec")
 pytest.importorskip("pyarrow")
@@ -162,7 +162,7 @@ def test_a_piece_is_whole_or_not_there(tmp_path, monkeypatch):
 
 
 def test_a_worker_of_other_versions_is_refused(shard, tmp_path, monkeypatch):
-    from xray_infer.shards import work
+    from xray_infer.run.shards import work
 
     really = work.fingerprint_of
     monkeypatch.setattr(

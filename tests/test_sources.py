@@ -15,9 +15,9 @@ from specimens import ordinary_user
 from xray_infer.errors import SourceError
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.magic import HEAD_BYTES, image_format
-from xray_infer.sources import folder
-from xray_infer.sources.folder import FileItem, FolderSource, local_source
-from xray_infer.sources.opening import open_source
+from xray_infer.run.sources import folder
+from xray_infer.run.sources.folder import FileItem, FolderSource, local_source
+from xray_infer.run.sources.opening import open_source
 
 
 @pytest.fixture
@@ -335,10 +335,10 @@ def test_what_cannot_work_is_one_line(films, source, options, message):
 
 
 def test_the_kinds_load_nothing_heavy():
-    code = "import sys, xray_infer.sources.opening; print(' '.join(sys.modules))"
+    code = "import sys, xray_infer.run.sources.opening; print(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert "xray_infer.sources.remote" in loaded
+    assert "xray_infer.run.sources.remote" in loaded
     assert not {"fsspec", "cv2", "onnxruntime", "http.client", "asyncio"} & loaded
 
 

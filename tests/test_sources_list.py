@@ -12,8 +12,8 @@ from source_rows import JPEG, PNG, names, rows
 
 from xray_infer.errors import SourceError
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.sources import Source
-from xray_infer.sources.opening import open_source
+from xray_infer.run.sources import Source
+from xray_infer.run.sources.opening import open_source
 
 GONE = "ReadError: cannot be opened: No such file or directory"
 
@@ -93,7 +93,7 @@ def test_find_and_its_pipe():
     Path("new\nline.png").write_bytes(PNG)
     code = (
         "from xray_infer.images.limits import DEFAULT_LIMITS as limits\n"
-        "from xray_infer.sources.opening import open_source\n"
+        "from xray_infer.run.sources.opening import open_source\n"
         "source = open_source(None, from_list='-', limits=limits)\n"
         "print(source.location, source.count(), [(item.name, len(item.read(limits))) for item in source])"
     )

@@ -10,8 +10,8 @@ from source_rows import DICOM, JPEG, PNG, content, names, rows
 from xray_infer.errors import MissingExtraError, SourceError
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.magic import HEAD_BYTES
-from xray_infer.sources.opening import open_source
-from xray_infer.sources.remote import RemoteItem
+from xray_infer.run.sources.opening import open_source
+from xray_infer.run.sources.remote import RemoteItem
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -95,8 +95,8 @@ def test_names_that_lead_outside_are_rows(store):
                 {"name": f"/films/{name}", "size": 9, "type": "file"} for name in ("..", "x.png", "C:y.png")
             ]
 
-    from xray_infer.sources.pattern import everything
-    from xray_infer.sources.remote import RemoteSource
+    from xray_infer.run.sources.pattern import everything
+    from xray_infer.run.sources.remote import RemoteSource
 
     source = RemoteSource(
         "memory://films", Odd(skip_instance_cache=True), "/films", everything(recursive=True)
@@ -126,7 +126,7 @@ def test_a_stamp_is_the_stores_own_mark(store):
     ],
 )
 def test_marks_of_other_stores(info, expected):
-    from xray_infer.object_store import mark
+    from xray_infer.run.object_store import mark
 
     assert mark(info) == expected
 

@@ -6,7 +6,7 @@ from source_rows import DICOM, JPEG, PNG, content, names, rows
 
 from xray_infer.errors import SourceError
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.sources.opening import open_source
+from xray_infer.run.sources.opening import open_source
 
 s3fs = pytest.importorskip("s3fs")
 

@@ -7,7 +7,7 @@ import pytest
 
 from xray_infer.errors import ReadError, SourceError
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.sources.several import SeveralSources, open_sources
+from xray_infer.run.sources.several import SeveralSources, open_sources
 
 
 def test_one_alone_is_itself(folder):

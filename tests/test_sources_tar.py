@@ -14,7 +14,7 @@ from source_rows import DICOM, JPEG, PNG, content, names, rows
 
 from xray_infer.errors import SourceError, XrayError
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.sources.opening import open_source
+from xray_infer.run.sources.opening import open_source
 
 KINDS = ["", "gz", "bz2", "xz"]
 PACK = {"": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
@@ -248,7 +248,7 @@ def test_headers_that_ask_for_much_are_refused(path, kind):
 
 
 def test_a_dictionary_may_not_take_all_memory(path, monkeypatch):
-    from xray_infer.sources import unpack
+    from xray_infer.run.sources import unpack
 
     path.write_bytes(lzma.compress(tar_of(("a.png", PNG))))
     monkeypatch.setattr(unpack, "_MOST_MEMORY", 1 << 20)

@@ -16,7 +16,7 @@ from source_rows import DICOM, JPEG, PNG, content, names, rows
 
 from xray_infer.errors import SourceError, XrayError
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.sources.opening import open_source
+from xray_infer.run.sources.opening import open_source
 
 OUTSIDE = "ImageError: its name leads outside the source, so it is not read; nothing was unpacked to disk"
 
@@ -243,7 +243,7 @@ def test_what_follows_the_packed_data_is_left_alone(path):
 
 
 def test_a_dictionary_may_not_take_all_memory(path, monkeypatch):
-    from xray_infer.sources import unpack
+    from xray_infer.run.sources import unpack
 
     write_zip(path, [("a.png", PNG)], zipfile.ZIP_LZMA)
     monkeypatch.setattr(unpack, "_MOST_MEMORY", 1 << 20)

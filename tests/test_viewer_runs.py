@@ -12,7 +12,7 @@ from specimens import png
 from viewer_use import LONG_MS, command_rows, finish
 
 from xray_infer.classifier import BytesItem
-from xray_infer.sources.folder import FileItem
+from xray_infer.run.sources.folder import FileItem
 from xray_infer.viewer import judging
 from xray_infer.viewer.pictures import PATIENCE_S, Request
 

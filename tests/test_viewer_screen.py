@@ -17,7 +17,7 @@ import pytest
 import virtual_screen
 from virtual_screen import Screen, wait_until
 
-from xray_infer.engine import EngineOptions
+from xray_infer.run.engine import EngineOptions
 
 REPOSITORY = Path(__file__).parent.parent
 SAMPLES = REPOSITORY / "samples"

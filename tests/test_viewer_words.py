@@ -8,7 +8,7 @@ from specimens import example_manifest
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import read_onnx_manifest
 from xray_infer.model.shipped import shipped_model
-from xray_infer.results import Row, RowMaker, Rules
+from xray_infer.run.results import Row, RowMaker, Rules
 from xray_infer.viewer.actions import ACTIONS, keys_page
 from xray_infer.viewer.words import (
     confidence_of,

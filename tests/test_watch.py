@@ -17,13 +17,13 @@ from specimens import jpeg, png
 from xray_infer.artifacts.opening import Artifacts
 from xray_infer.artifacts.overlays import Overlays
 from xray_infer.cli import main
-from xray_infer.engine import Engine, EngineOptions
 from xray_infer.model.runtimes import find_model
-from xray_infer.runs.job import Job
-from xray_infer.runs.progress import Progress
-from xray_infer.runs.stopping import Stop
-from xray_infer.runs.watching import Watch
-from xray_infer.sources.folder import FolderSource
+from xray_infer.run.engine import Engine, EngineOptions
+from xray_infer.run.job import Job
+from xray_infer.run.progress import Progress
+from xray_infer.run.sources.folder import FolderSource
+from xray_infer.run.stopping import Stop
+from xray_infer.run.watching import Watch
 
 PATIENCE_S = 30
 NOTHING = Artifacts(())
@@ -110,7 +110,7 @@ def test_a_file_that_still_grows_waits_until_it_is_complete(tmp_path, tiny_onnx,
 def test_a_watch_that_goes_on_classifies_nothing_twice_and_keeps_what_was_moved_away(
     tmp_path, tiny_onnx, xray, monkeypatch
 ):
-    from xray_infer.sources.folder import FileItem
+    from xray_infer.run.sources.folder import FileItem
 
     read = []
     really_read = FileItem.read

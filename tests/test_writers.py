@@ -14,8 +14,8 @@ from full_disk import fill_disk
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.errors import MissingExtraError, OutputError
-from xray_infer.results import COLUMNS, OK, REJECTED, ROW_SCHEMA, UNCERTAIN, RowMaker, Rules
-from xray_infer.writers import find_writer
+from xray_infer.run.results import COLUMNS, OK, REJECTED, ROW_SCHEMA, UNCERTAIN, RowMaker, Rules
+from xray_infer.run.writers import find_writer
 
 MAKER = RowMaker("tiny", "0" * 64, "onnxruntime 1", Rules(2.5, 0.5))
 ROWS = [
@@ -130,8 +130,8 @@ def test_parquet_is_written_a_row_group_at_a_time(tmp_path):
     code = """
 import sys
 from pathlib import Path
-import xray_infer.writers.parquet_file as parquet
-from xray_infer.results import RowMaker, Rules
+import xray_infer.run.writers.parquet_file as parquet
+from xray_infer.run.results import RowMaker, Rules
 parquet.ROWS_A_GROUP = 10
 maker = RowMaker("tiny", "", "", Rules())
 with parquet.ParquetWriter(Path(sys.argv[1])) as writer:
@@ -173,7 +173,7 @@ def test_what_cannot_be_written_is_told_before_the_model_is_loaded(folder, tmp_p
 
 
 def test_parquet_without_its_extra_names_the_pip_command(tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "xray_infer.writers.parquet_file", raising=False)
+    monkeypatch.delitem(sys.modules, "xray_infer.run.writers.parquet_file", raising=False)
     for name in ("pyarrow", "pyarrow.parquet"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match=r"xray-infer\[parquet\]"):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.preprocess import INPUT_SIDE
-from xray_infer.sources.folder import FileItem, local_source
+from xray_infer.run.sources.folder import FileItem, local_source
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -24,8 +24,8 @@ from xray_infer.benchmarks.shards.simulation import (
     sizes_table,
     waiting_table,
 )
-from xray_infer.object_store import WORKERS_THAT_WAIT
-from xray_infer.sources.folder import FileItem, local_source
+from xray_infer.run.object_store import WORKERS_THAT_WAIT
+from xray_infer.run.sources.folder import FileItem, local_source
 from xray_infer.terminal import Report
 
 THREADS: Final = (1, 2, 3, 4, 6)

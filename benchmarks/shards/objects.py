@@ -14,7 +14,7 @@ from typing import Final
 from xray_infer.benchmarks.commands import run_command
 from xray_infer.benchmarks.shards.loopback import loopback
 from xray_infer.benchmarks.shards.planted import command, merge_command, on_ray
-from xray_infer.shards.store import Store
+from xray_infer.run.shards.store import Store
 from xray_infer.terminal import Report
 
 ENGINES: Final[Mapping[str, Sequence[str | int]]] = {"local": ("--workers", 2), "ray": on_ray(2)}

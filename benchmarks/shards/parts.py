@@ -15,11 +15,11 @@ import numpy as np
 
 from xray_infer.benchmarks.commands import CommandRun, run_command
 from xray_infer.benchmarks.shards.planted import command, good_and_bad, on_ray
-from xray_infer.engine import Engine, EngineOptions, Task
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.model.shipped import shipped_model
-from xray_infer.sources.folder import FileItem, local_source
-from xray_infer.sources.remote import RemoteItem
+from xray_infer.run.engine import Engine, EngineOptions, Task
+from xray_infer.run.sources.folder import FileItem, local_source
+from xray_infer.run.sources.remote import RemoteItem
 from xray_infer.terminal import Report
 
 OBJECT_BYTES: Final = 1_500_000
@@ -163,11 +163,11 @@ class MadeUpSource:
 
 def plan(count: int, out: Path) -> None:
     """List and deal so many objects into `out`; whoever makes shards makes none."""
-    from xray_infer.runs.progress import Progress
-    from xray_infer.runs.stopping import Stop
-    from xray_infer.shards.job import ShardJob
-    from xray_infer.shards.opening import WantedShards, settings_of
-    from xray_infer.shards.store import Store
+    from xray_infer.run.progress import Progress
+    from xray_infer.run.shards.job import ShardJob
+    from xray_infer.run.shards.opening import WantedShards, settings_of
+    from xray_infer.run.shards.store import Store
+    from xray_infer.run.stopping import Stop
 
     source, model = MadeUpSource(count), shipped_model("onnx")
     wanted = WantedShards(f"{out}/", source.location, 1000, "parquet")
@@ -189,7 +189,7 @@ def plan(count: int, out: Path) -> None:
 
 def line_bytes() -> float:
     """Return the mean length of a line of such a listing."""
-    from xray_infer.shards.inputs import to_line
+    from xray_infer.run.shards.inputs import to_line
 
     lines = [len(to_line(number, item)) for number, item in enumerate(made_up(1000))]
     return sum(lines) / len(lines)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from xray_infer.sources.folder import FileItem, local_source
+from xray_infer.run.sources.folder import FileItem, local_source
 
 EVERY: Final = 10  # one input in so many is bad
 

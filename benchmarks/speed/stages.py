@@ -25,7 +25,6 @@ import numpy as np
 from xray_infer.artifacts.naming import write_file
 from xray_infer.benchmarks.records.schema import RowKey, StageRun
 from xray_infer.benchmarks.rows import Row
-from xray_infer.engine import Classified
 from xray_infer.errors import DataError, ImageError
 from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
 from xray_infer.heatmaps.overlay import draw_overlay, encode
@@ -33,10 +32,11 @@ from xray_infer.images.decode import decode, full_size
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.runtimes import Session, find_model
-from xray_infer.results import OK, RowMaker, Rules
-from xray_infer.sources.folder import FileItem
-from xray_infer.writers import Writer
-from xray_infer.writers.csv_file import CsvWriter
+from xray_infer.run.engine import Classified
+from xray_infer.run.results import OK, RowMaker, Rules
+from xray_infer.run.sources.folder import FileItem
+from xray_infer.run.writers import Writer
+from xray_infer.run.writers.csv_file import CsvWriter
 
 STAGES: Final = ("decode", "preprocess", "infer", "heat map", "write")
 WARM_UP: Final = 3

@@ -15,7 +15,7 @@ from xray_infer.benchmarks.records.schema import CommandRun, StageRun
 from xray_infer.benchmarks.records.store import Parts
 from xray_infer.benchmarks.rows import KERAS, Row
 from xray_infer.benchmarks.speed.stages import run_stages
-from xray_infer.sources.folder import FileItem, local_source
+from xray_infer.run.sources.folder import FileItem, local_source
 from xray_infer.terminal import Report
 
 

@@ -28,7 +28,7 @@ def viewer_command(folder: Path, counts: tuple[int, ...], rounds: int, starts: i
             smoothness_table,
             start_table,
         )
-        from xray_infer.sources.folder import local_source
+        from xray_infer.run.sources.folder import local_source
 
         image = folder / next(iter(local_source(folder))).name
         started = measure_starts(image, rounds=starts, report=say)

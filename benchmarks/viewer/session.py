@@ -157,8 +157,8 @@ def main(path: str, started: float, how: str) -> None:
     mark("Python")
     from PySide6.QtCore import QEvent, QObject
 
-    from xray_infer.engine import EngineOptions
     from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
+    from xray_infer.run.engine import EngineOptions
     from xray_infer.viewer.cli import make_window
     from xray_infer.viewer.judging import Wanted
 

@@ -20,7 +20,6 @@ from pydicom.dataset import Dataset
 
 from xray_infer.artifacts.naming import file_for, write_file
 from xray_infer.artifacts.shrinking import shrunk
-from xray_infer.engine import Classified
 from xray_infer.errors import ImageError
 from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
 from xray_infer.heatmaps.overlay import draw_overlay
@@ -32,7 +31,8 @@ from xray_infer.outputs.dicom.secondary_capture import LONGEST_SIDE, heatmap_ima
 from xray_infer.outputs.dicom.source import read_source
 from xray_infer.outputs.dicom.structured_report import classification_report
 from xray_infer.printable import printable_name
-from xray_infer.sources.selection import OVERLAY_DICOM_SUFFIX, PICTURES, REPORT_DICOM_SUFFIX
+from xray_infer.run.engine import Classified
+from xray_infer.run.sources.selection import OVERLAY_DICOM_SUFFIX, PICTURES, REPORT_DICOM_SUFFIX
 
 MOST_NAMED: Final = 5
 

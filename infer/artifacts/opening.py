@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xray_infer.artifacts import Artifact
 from xray_infer.atomic import make_folder
-from xray_infer.engine import Classified, EngineOptions, OnClassified
 from xray_infer.errors import extra_for
 from xray_infer.model.manifest import READERS
 from xray_infer.model.runtimes import Model
-from xray_infer.results import OK, REJECTED
+from xray_infer.run.beside import Artifact
+from xray_infer.run.engine import Classified, EngineOptions, OnClassified
+from xray_infer.run.results import OK, REJECTED
 
 if TYPE_CHECKING:
     from xray_infer.artifacts.overlays import Overlays

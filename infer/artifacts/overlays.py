@@ -17,11 +17,11 @@ import numpy as np
 
 from xray_infer.artifacts.naming import file_for, write_file
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.engine import Classified
 from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS, Maps, heatmaps_for, maps_by
 from xray_infer.heatmaps.overlay import draw_overlay, encode
-from xray_infer.results import Row
-from xray_infer.sources.selection import MAPS_SUFFIX, OVERLAY_SUFFIXES
+from xray_infer.run.engine import Classified
+from xray_infer.run.results import Row
+from xray_infer.run.sources.selection import MAPS_SUFFIX, OVERLAY_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)

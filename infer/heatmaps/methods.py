@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.engine import Classified
 from xray_infer.heatmaps.occlusion import Occlusion
+from xray_infer.run.engine import Classified
 
 WEAK_SHARE: Final = 0.1
 Maps = NDArray[np.float32]  # [h, w, 3], one map a class, values >= 0 in the method's unit

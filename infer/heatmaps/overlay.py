@@ -13,7 +13,7 @@ from xray_infer.heatmaps.blend import blend
 from xray_infer.heatmaps.caption import BACKGROUND, NO_BREAK, Style, draw_caption
 from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.heatmaps.upsample import upsample
-from xray_infer.results import Row
+from xray_infer.run.results import Row
 
 # Colours at full resolution: with halved ones the bar's edges are off by up to 70 gray levels instead of 31,
 # for a file a seventh smaller. At 90 all but 0.1 % of the picture is within 4; 95 takes half as much again.

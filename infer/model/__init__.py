@@ -1,4 +1,6 @@
-"""A model file that can answer: what it says of itself (`manifest`), which ships, which is chosen, what runs it.
+"""A model file that can answer.
+
+`manifest` is what it says of itself, `shipped` what comes with the package, `choice` which is taken.
 
 `runtimes` has one module for each inference runtime. Nothing here knows where images come from or rows go.
 """

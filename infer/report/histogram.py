@@ -8,7 +8,7 @@ from typing import Final
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.report.text import escaped
-from xray_infer.results import Row
+from xray_infer.run.results import Row
 
 BINS: Final = 20
 _WIDTH, _HEIGHT, _TOP, _LEFT = 320, 110, 18, 4

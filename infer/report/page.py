@@ -33,8 +33,8 @@ from xray_infer.report.histogram import Histograms
 from xray_infer.report.rows import MOST_ROWS, SHOWN, PageRows, linked_overlays, own_pictures
 from xray_infer.report.sections import Record
 from xray_infer.report.text import data_json, escaped, relative_url
-from xray_infer.results import OK, Row
-from xray_infer.writers import PARTIAL
+from xray_infer.run.results import OK, Row
+from xray_infer.run.writers import PARTIAL
 
 SUFFIXES: Final = (".html", ".htm")
 ROWS_A_PAGE: Final = 100

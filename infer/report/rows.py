@@ -17,7 +17,7 @@ from xray_infer.artifacts.overlays import Overlays
 from xray_infer.artifacts.report_pictures import ReportPictures
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.report.text import data_json, quoted_path, relative_url, visible
-from xray_infer.results import OK, Row
+from xray_infer.run.results import OK, Row
 
 SHOWN: Final = (
     "path",

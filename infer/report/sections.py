@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.report.text import escaped
-from xray_infer.results import ERROR, OK, REJECTED, UNCERTAIN
-from xray_infer.runs.progress import duration
+from xray_infer.run.progress import duration
+from xray_infer.run.results import ERROR, OK, REJECTED, UNCERTAIN
 
-Record = Mapping[str, Any]  # see `xray_infer.runs.record`
+Record = Mapping[str, Any]  # see `xray_infer.run.record`
 
 STATUS_WORDS: Final[Mapping[str, str]] = {
     OK: "classified",

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QGroupBox, QScrollArea, QVBoxLayout, QWidget
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
-from xray_infer.results import OK, Rules
+from xray_infer.run.results import OK, Rules
 from xray_infer.viewer.bars import Bars
 from xray_infer.viewer.heat_controls import HeatControls
 from xray_infer.viewer.labels import Wrapped

@@ -55,8 +55,8 @@ def main(paths: tuple[str, ...], model: Path | None, runtime: str | None, debug:
     """
     with one_line_errors("xray-view", debug=debug):
         _check_qt()
-        from xray_infer.engine import EngineOptions
         from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
+        from xray_infer.run.engine import EngineOptions
         from xray_infer.viewer.judging import Wanted
 
         # No file takes the window with it.

@@ -9,7 +9,7 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt,
 from PySide6.QtGui import QColor, QFont, QPainter
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
-from xray_infer.results import OK
+from xray_infer.run.results import OK
 from xray_infer.viewer.films import FILM, Film, Films
 from xray_infer.viewer.pictures import THUMBNAIL_SIDE
 from xray_infer.viewer.style import CLASS_COLOURS, QUIET, WARNING

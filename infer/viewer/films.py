@@ -13,8 +13,8 @@ from PySide6.QtGui import QPixmap
 
 from xray_infer.classifier import Prediction
 from xray_infer.printable import printable_name
-from xray_infer.results import Row
-from xray_infer.sources import Item
+from xray_infer.run.results import Row
+from xray_infer.run.sources import Item
 from xray_infer.viewer.words import detail_of, label_of
 
 MOST_THUMBNAILS: Final = 400  # 16 KB each; what is scrolled back to is made again

@@ -18,12 +18,12 @@ from typing import Final
 from PySide6.QtCore import QObject, Signal
 
 from xray_infer.classifier import Classifier
-from xray_infer.engine import EngineOptions
 from xray_infer.errors import XrayError
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.sources import Item
-from xray_infer.sources.several import RenamedItem, open_sources
-from xray_infer.sources.tar_archive import HeldItem
+from xray_infer.run.engine import EngineOptions
+from xray_infer.run.sources import Item
+from xray_infer.run.sources.several import RenamedItem, open_sources
+from xray_infer.run.sources.tar_archive import HeldItem
 from xray_infer.viewer.threads import Thread, fault
 from xray_infer.viewer.turns import Turns
 

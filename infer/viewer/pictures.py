@@ -21,8 +21,8 @@ from xray_infer.images.gray import Picture
 from xray_infer.images.isolation import IsolatedPicture
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.prepare import out_of_memory
-from xray_infer.results import ERROR, REJECTED
-from xray_infer.sources import Item
+from xray_infer.run.results import ERROR, REJECTED
+from xray_infer.run.sources import Item
 from xray_infer.viewer.images import to_image
 from xray_infer.viewer.render import Levels, Window
 from xray_infer.viewer.threads import Thread

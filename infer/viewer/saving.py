@@ -17,10 +17,10 @@ from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.heatmaps.overlay import draw_overlay, encode
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.results import Row
-from xray_infer.sources import Item
+from xray_infer.run.results import Row
+from xray_infer.run.sources import Item
+from xray_infer.run.writers import find_writer
 from xray_infer.viewer.threads import fault
-from xray_infer.writers import find_writer
 
 FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}  # of a heat map, by suffix
 

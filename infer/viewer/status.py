@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar
 
-from xray_infer.results import ERROR, REJECTED
+from xray_infer.run.results import ERROR, REJECTED
 from xray_infer.viewer.words import NOT_JUDGED, UNREAD
 
 

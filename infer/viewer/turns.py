@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 
-from xray_infer.sources import Item
+from xray_infer.run.sources import Item
 
 
 class Turns:

@@ -27,8 +27,8 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.classifier import Prediction
 from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.model.manifest import ModelManifest
-from xray_infer.results import Rules
-from xray_infer.sources import Item
+from xray_infer.run.results import Rules
+from xray_infer.run.sources import Item
 from xray_infer.viewer.actions import keys_page
 from xray_infer.viewer.answer import AnswerPanel
 from xray_infer.viewer.asking import Asking

@@ -8,7 +8,7 @@ from typing import Any
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
-from xray_infer.results import OK, REJECTED, UNCERTAIN, Rules
+from xray_infer.run.results import OK, REJECTED, UNCERTAIN, Rules
 
 WAITING = "waiting"
 UNREAD = "could not be read"

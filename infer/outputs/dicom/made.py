@@ -33,7 +33,7 @@ from pydicom.uid import UID, generate_uid
 
 from xray_infer import __version__
 from xray_infer.outputs.dicom.source import CHARACTER_SET, Source
-from xray_infer.results import Row
+from xray_infer.run.results import Row
 
 # As of pydicom, see `guard`: a person who classifies a folder cannot mend the names in it.
 warnings.filterwarnings("ignore", module=r"highdicom\b")

@@ -28,7 +28,7 @@ from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.images.dicom.acceptance import HEATMAP_TYPE
 from xray_infer.outputs.dicom.made import EQUIPMENT, PROGRAM, Maker, finish
 from xray_infer.outputs.dicom.source import Source
-from xray_infer.results import Row
+from xray_infer.run.results import Row
 
 LONGEST_SIDE: Final = 2048
 SERIES_NUMBER: Final = 9001  # behind the series of the modalities, which count from 1

@@ -34,7 +34,7 @@ from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.outputs.dicom.made import EQUIPMENT, PROGRAM, Maker, finish, uid_of
 from xray_infer.outputs.dicom.source import Source
-from xray_infer.results import DECIMALS, UNCERTAIN, Row
+from xray_infer.run.results import DECIMALS, UNCERTAIN, Row
 
 SERIES_NUMBER: Final = 9002
 SCHEME: Final = "99XRAYINFER"

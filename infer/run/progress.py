@@ -1,0 +1,92 @@
+"""How far a run is, on standard error: one line that changes on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TextIO
+
+from xray_infer.errors import SourceError
+from xray_infer.run.summary import Summary
+
+SECONDS_BETWEEN_FRAMES: Final = 0.25
+SECONDS_BETWEEN_LINES: Final = 30.0
+_TO_END: Final = "\x1b[K"  # ECMA-48: erase to the end of the line
+
+
+class Progress:
+    """Shows a run's counts, rate and time left.
+
+    `count` returns the number of inputs, None where that is not known; it may take a while and is called in
+    a thread of its own, unless the run is short. With `quiet` nothing is written.
+    """
+
+    def __init__(self, count: Callable[[], int | None], *, quiet: bool, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._quiet = quiet
+        self._count: Callable[[], int | None] | None = count
+        self._all: int | None = None
+        self._started = self._shown = time.monotonic()
+
+    def _find_all(self, count: Callable[[], int | None]) -> None:
+        with suppress(SourceError):  # the run itself meets it, and says so
+            self._all = count()
+
+    def update(self, summary: Summary, *, reused: int) -> None:
+        """Show how far the run is, unless it was just shown. `reused` rows came from an earlier run."""
+        if not self._is_time():
+            return
+        if self._count:
+            threading.Thread(target=self._find_all, args=(self._count,), daemon=True).start()
+            self._count = None
+        seconds = time.monotonic() - self._started
+        self._show(progress_line(summary, reused=reused, count=self._all, seconds=seconds))
+
+    def listing(self, count: int) -> None:
+        """Show how many inputs are listed so far, unless it was just shown."""
+        if self._is_time():
+            self._show(f"{count:,} images listed")
+
+    def _is_time(self) -> bool:
+        now = time.monotonic()
+        pause = SECONDS_BETWEEN_FRAMES if self._terminal else SECONDS_BETWEEN_LINES
+        if self._quiet or now - self._shown < pause:
+            return False
+        self._shown = now
+        return True
+
+    def _show(self, text: str) -> None:
+        self._stream.write(f"\r{text}{_TO_END}" if self._terminal else f"{text}\n")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Take the changing line away."""
+        if self._terminal and not self._quiet:
+            self._stream.write(f"\r{_TO_END}")
+            self._stream.flush()
+
+
+def progress_line(summary: Summary, *, reused: int, count: int | None, seconds: float) -> str:
+    """Return one line: done of all, failures, images/s and time left. `reused` rows took no time."""
+    done = summary.total
+    rate = (done - reused) / max(seconds, 1e-9)
+    parts = [f"{done:,} images" if count is None else f"{done:,} of {count:,} images"]
+    if summary.failed:
+        parts.append(f"{summary.failed:,} without an answer")
+    parts.append(f"{rate:.1f} images/s")
+    if count is not None and rate > 0:
+        parts.append(f"{duration(max(0, count - done) / rate)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words of the unit that fits: 12 s, 3 min, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,69 @@
+"""A run whose results are shards in a folder or a store, made here or by many machines.
+
+    plan.json               what the rows depend on (fingerprint), number of shards; never changes
+    model/SHA256.onnx       the model file, for every machine
+    inputs/KEY.jsonl        the inputs of a shard, one a line: see `inputs`
+    rows-KEY.parquet        its rows, in the order of its inputs; or .jsonl
+    counts/KEY.json         the mark that it is finished: what it is made of, and what it came to
+    attempts/KEY            how often a shard was begun that is not finished
+    run.json                the record of the run; `finished` is true once every shard is
+
+KEY is 00007-of-00100. An input belongs to the shard that a hash of its name says, in every run alike.
+
+Invariants:
+- An object appears whole or not at all, and never under another shard's name: a shard that is made twice,
+  by a worker that was thought lost, has the same rows in the same place.
+- A shard is finished when its counts are of the inputs that it has now, by name and stamp, and its rows are
+  there in the size that the counts tell. Others are made anew, and so are shards with inputs that could not
+  be read: the journal's rule (`xray_infer.run.journal`), a shard at a time.
+- One unit of work, `work.ShardWorker`, by whatever engine: the local engine's `Engine.run` on its inputs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+PLAN: Final = "plan.json"
+RECORD: Final = "run.json"
+FORMATS: Final = ("parquet", "jsonl")  # suffixes of `xray_infer.run.writers`
+FOLDERS: Final = ("inputs", "counts", "attempts", "model")
+_KEY: Final = r"\d{5,}-of-\d{5,}"
+# What a run may remove when it starts over, and nothing else that stands there.
+OURS: Final = re.compile(
+    rf"plan\.json|rows-{_KEY}\.(parquet|jsonl)|inputs/{_KEY}\.jsonl|counts/{_KEY}\.json|attempts/{_KEY}"
+    r"|model/[0-9a-f]{64}\.\w+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of `count` shards, by its number from 0 on."""
+
+    number: int
+    count: int
+
+    @property
+    def key(self) -> str:
+        """What its files are named by."""
+        return f"{self.number:05}-of-{self.count:05}"
+
+    @property
+    def inputs(self) -> str:
+        """Where its inputs stand."""
+        return f"inputs/{self.key}.jsonl"
+
+    @property
+    def counts(self) -> str:
+        """Where its counts stand once it is finished."""
+        return f"counts/{self.key}.json"
+
+    @property
+    def attempt(self) -> str:
+        """What stands there from its beginning to its end."""
+        return f"attempts/{self.key}"
+
+    def rows(self, form: str) -> str:
+        """Where its rows stand, in one of FORMATS."""
+        return f"rows-{self.key}.{form}"

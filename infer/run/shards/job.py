@@ -1,0 +1,226 @@
+"""A run from a source into shards: list it, deal it, have every shard made that is not finished, tell.
+
+The one that plans holds the listing on its own disk, never in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from xray_infer.atomic import refusal
+from xray_infer.errors import OutputError, XrayError
+from xray_infer.model.manifest import READERS, ModelManifest
+from xray_infer.model.runtimes import Model
+from xray_infer.run.fingerprint import Fingerprint, differences
+from xray_infer.run.progress import Progress
+from xray_infer.run.record import Course, run_record
+from xray_infer.run.shards import FOLDERS, OURS, PLAN, RECORD, Shard
+from xray_infer.run.shards.inputs import deal, digest, to_line
+from xray_infer.run.shards.store import Store, each
+from xray_infer.run.shards.work import Made, Make, Settings
+from xray_infer.run.sources import Item, Source
+from xray_infer.run.stopping import Stop
+from xray_infer.run.summary import Summary
+
+PLAN_VERSION: Final = 1
+# A store that fails now and then costs shards, which another run makes; one that is away ends the run.
+MOST_FAILED: Final = 10
+
+
+@dataclass(slots=True)
+class ShardJob:
+    """One run's parts and its state.
+
+    `settings` are those of its workers; `shard_size` the images a shard when there is no plan yet. Of `count`
+    shards, `done` are in place and up to date.
+    """
+
+    settings: Settings
+    store: Store
+    model: Model
+    source: Source
+    items: Iterable[Item]
+    stop: Stop
+    progress: Progress
+    make: Make
+    shard_size: int
+    summary: Summary = field(default_factory=Summary)
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    stage_s: dict[str, float] = field(default_factory=dict)
+    images: int = 0
+    count: int = 0
+    done: int = 0
+    reused: int = 0
+    finished: bool = False
+    _failed: list[str] = field(default_factory=list)
+
+    def run(self, *, restart: bool) -> None:
+        """Make what is not finished. Raises OutputError: another run's folder, or shards that failed."""
+        plan = None if restart else self._known_plan()
+        if plan is None:
+            self._clear()
+        try:
+            with tempfile.TemporaryDirectory(prefix="xray-infer-") as temporary:
+                waiting = self._plan(plan, Path(temporary))
+        except OSError as error:
+            place = Path(tempfile.gettempdir())
+            raise refusal(place, "cannot hold the listing (TMPDIR names another)", error) from error
+        if waiting is None:
+            return
+        self._make(waiting)
+        self.finished = self.done == self.count
+        self._write_record()
+        if self._failed:
+            raise OutputError(
+                f"{len(self._failed):,} of {self.count:,} shards could not be made: {self._failed[0]}; "
+                "the same command tries them again"
+            )
+
+    def _plan(self, plan: dict[str, Any] | None, folder: Path) -> list[Shard] | None:
+        """List and deal the inputs, and return the shards to be made; None when the end is asked for."""
+        if not self._list(folder / "listing"):
+            return None
+        count = plan["shards"] if plan else max(1, math.ceil(self.images / self.shard_size))
+        if self.settings.model not in self.store.sizes("model"):
+            self.store.put(self.model.path, self.settings.model)
+        if not plan:
+            self.store.write_json(
+                PLAN, {"plan": PLAN_VERSION, "fingerprint": self._fingerprint(), "shards": count}
+            )
+        self.count = count
+        self._write_record()
+        dealt = folder / "dealt"
+        dealt.mkdir()
+        deal(folder / "listing", count, dealt)
+        (folder / "listing").unlink()
+        return self._put_inputs(dealt)
+
+    def told(self) -> Iterator[str]:
+        """Yield what a person wants to know in the end."""
+        if self.source.skipped:
+            yield f"{self.source.skipped:,} other files were skipped"
+        if self.reused:
+            yield f"{self.reused:,} rows are from an earlier run"
+        yield from self.summary.lines(seconds=self._seconds(), reused=self.reused)
+
+    def _fingerprint(self) -> Fingerprint:
+        return {**self.settings.fingerprint, "shard_format": self.settings.form}
+
+    def _clear(self) -> None:
+        """Remove what is left of a run that is started over, the plan first, or was killed doing so."""
+        self.store.remove(PLAN)
+        found = [name for folder in ("", *FOLDERS) for name in self.store.sizes(folder)]
+        for _ in each(self.store.remove, (name for name in found if OURS.fullmatch(name))):
+            pass
+
+    def _known_plan(self) -> dict[str, Any] | None:
+        """Return the plan that is to be gone on with, None where there is none. Raises OutputError."""
+        plan = self.store.read_json(PLAN)
+        if plan is None:
+            return None
+        where, go_on = self.store.where(PLAN), "give --restart to start it over, or another --out"
+        try:
+            version, found, shards = plan["plan"], dict(plan["fingerprint"]), int(plan["shards"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise OutputError(f"{where}: not a plan of xray-infer; {go_on}") from error
+        if version != PLAN_VERSION or shards < 1:
+            raise OutputError(f"{where}: a plan of another version of xray-infer; {go_on}")
+        different = differences(found, self._fingerprint())
+        if different:
+            raise OutputError(f"{where}: a run of another kind: {different}; {go_on}")
+        return plan
+
+    def _list(self, path: Path) -> bool:
+        """Write the listing to a file; return False when the end is asked for meanwhile."""
+        with open(path, "wb") as stream:
+            for item in self.items:
+                if self.stop.requested:
+                    return False
+                stream.write(to_line(self.images, item))
+                self.images += 1
+                self.progress.listing(self.images)
+        return True
+
+    def _put_inputs(self, dealt: Path) -> list[Shard]:
+        """Put every shard's inputs in place, and return the shards that are not finished."""
+        sizes = self.store.sizes()
+
+        def put(number: int) -> tuple[Shard, dict[str, Any] | None]:
+            shard, path = Shard(number, self.count), dealt / str(number)
+            data = path.read_bytes() if path.exists() else b""
+            self.store.write(shard.inputs, data)
+            rows = shard.rows(self.settings.form)
+            counts = self._counts(shard) if rows in sizes else None
+            if (
+                counts is not None
+                and counts.get("inputs_sha256") == digest(data.splitlines(keepends=True))
+                and counts.get("rows_bytes") == sizes[rows]
+                and not counts.get("to_read_again")
+            ):
+                return shard, counts
+            return shard, None
+
+        waiting = []
+        for shard, counts in each(put, range(self.count)):
+            if counts is None:
+                waiting.append(shard)
+            else:
+                self.done += 1
+                self.summary.join(counts)
+                self.reused += counts["images"]
+        return waiting
+
+    def _counts(self, shard: Shard) -> dict[str, Any] | None:
+        """Return a shard's counts, None where they are absent or damaged: it is made again then."""
+        try:
+            counts = json.loads(self.store.read(shard.counts) or b"null")
+        except ValueError:
+            return None
+        return counts if isinstance(counts, dict) and "images" in counts else None
+
+    def _make(self, waiting: list[Shard]) -> None:
+        if not waiting:
+            return
+        for made in self.make(self.settings, waiting, lambda: self.stop.requested):
+            self._take(made)
+            if self.stop.requested or len(self._failed) >= MOST_FAILED:
+                break
+
+    def _take(self, made: Made) -> None:
+        if made.fatal:
+            raise XrayError(made.error)
+        if made.error:
+            self._failed.append(made.error)
+            return
+        self.done += 1
+        self.summary.join(made.counts)
+        for stage, seconds in made.stage_s.items():
+            self.stage_s[stage] = self.stage_s.get(stage, 0.0) + seconds
+        self.progress.update(self.summary, reused=self.reused)
+
+    def _seconds(self) -> float:
+        return (datetime.now(UTC) - self.started).total_seconds()
+
+    def _write_record(self) -> None:
+        course = Course(
+            started=self.started,
+            ended=datetime.now(UTC),
+            finished=self.finished,
+            reused=self.reused,
+            skipped=self.source.skipped,
+            workers=self.settings.options.workers or 1,
+            stage_s=self.stage_s,
+            beside={"shards": self.count, "shards_finished": self.done},
+        )
+        results = f"rows-*-of-{self.count:05}.{self.settings.form}"
+        manifest: ModelManifest = READERS[self.model.format](self.model.path)
+        self.store.write_json(
+            RECORD, run_record(results, manifest, self._fingerprint(), course, self.summary)
+        )
