@@ -25,7 +25,7 @@ setup(
     package_data={
         "xray_infer": ["py.typed"],
         "xray_infer.model": ["files/*"],
-        "xray_infer.report": ["page.*"],
+        "xray_infer.outputs.page": ["page.*"],
         "xray_infer.export": ["measured.json"],
         "xray_infer.benchmarks.report": ["page.css"],
     },

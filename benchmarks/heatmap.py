@@ -14,22 +14,22 @@ from typing import Final
 import cv2
 import numpy as np
 
-from xray_infer.artifacts.naming import write_file
 from xray_infer.benchmarks.commands import run_command, spread
 from xray_infer.benchmarks.pipeline import WHOLE, Speeds, command_for, note
 from xray_infer.benchmarks.without_maps import POOLED
 from xray_infer.errors import DataError, ImageError
-from xray_infer.heatmaps.blend import blend
-from xray_infer.heatmaps.caption import Style
-from xray_infer.heatmaps.methods import METHODS, heatmaps_for
-from xray_infer.heatmaps.overlay import ENCODERS, caption, draw_overlay, encode
-from xray_infer.heatmaps.upsample import upsample
 from xray_infer.images.decode import full_size
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.prepare import prepare
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, Session, find_model
 from xray_infer.model.shipped import shipped_model
+from xray_infer.outputs.heatmaps.blend import blend
+from xray_infer.outputs.heatmaps.caption import Style
+from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for
+from xray_infer.outputs.heatmaps.overlay import ENCODERS, caption, draw_overlay, encode
+from xray_infer.outputs.heatmaps.upsample import upsample
+from xray_infer.outputs.naming import write_file
 from xray_infer.run.engine import Classified
 from xray_infer.run.results import OK, RowMaker, Rules
 from xray_infer.run.sources.folder import local_source

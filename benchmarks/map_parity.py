@@ -1,7 +1,7 @@
 """An exported file's heat maps beside Grad-CAM by automatic differentiation of the Keras model.
 
 `tape_maps` follows the paper (Selvaraju et al. 2017, equations 1 and 2) with `tf.GradientTape` and knows
-nothing of the shortcut that the exported graphs take; see `xray_infer.heatmaps.methods`.
+nothing of the shortcut that the exported graphs take; see `xray_infer.outputs.heatmaps.methods`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from xray_infer.datasets import LabelledImage, read_input
 from xray_infer.errors import DataError
 from xray_infer.export.parity import answer, sessions
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
-from xray_infer.heatmaps.methods import Maps, grad_cam
 from xray_infer.model.runtimes import Model
+from xray_infer.outputs.heatmaps.methods import Maps, grad_cam
 from xray_infer.terminal import Report
 
 BATCH_SIZE: Final = 16

@@ -24,7 +24,7 @@ from xray_infer.run.sources.folder import FileItem
 from xray_infer.terminal import say
 
 if TYPE_CHECKING:
-    from xray_infer.heatmaps.methods import Heatmap
+    from xray_infer.outputs.heatmaps.methods import Heatmap
 
 Image = str | Path | bytes | NDArray[np.uint8] | Item
 FORMATS: Final = tuple(SUFFIXES.values())
@@ -35,7 +35,7 @@ class Prediction:
     """What the model says of one image. Research use only: not for diagnosis.
 
     `row` is the result row as the command writes it. `cam` is the class activation map, float32 [7, 7, 3]
-    (`xray_infer.heatmaps.methods.grad_cam` makes heat maps of it), None where nothing was judged.
+    (`xray_infer.outputs.heatmaps.methods.grad_cam` makes heat maps of it), None where nothing was judged.
     """
 
     row: Row
@@ -82,7 +82,7 @@ class Prediction:
         `image` is what `predict` was given. `of` is a class, or `predicted`, the most probable. Raises
         ValueError where nothing was judged, ImageError where the image cannot be read again.
         """
-        from xray_infer.heatmaps.overlay import draw_overlay
+        from xray_infer.outputs.heatmaps.overlay import draw_overlay
 
         if of == "all":
             raise ValueError("a heat map shows one class; heatmaps('all') gives those of all")
@@ -94,7 +94,7 @@ class Prediction:
 
         Raises ValueError where nothing was judged.
         """
-        from xray_infer.heatmaps.methods import METHODS, grad_cam, heatmaps_for
+        from xray_infer.outputs.heatmaps.methods import METHODS, grad_cam, heatmaps_for
 
         if self.cam is None:
             raise ValueError(f"there is no heat map: {self.status}, {self.reason}")

@@ -18,8 +18,8 @@ from xray_infer.options import METHOD_CHOICES, OVERLAY_CHOICES, Options, with_op
 from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
 
 if TYPE_CHECKING:
-    from xray_infer.artifacts.opening import WantedArtifacts
     from xray_infer.images.limits import Limits
+    from xray_infer.outputs.opening import WantedArtifacts
     from xray_infer.run.engine import Engine, EngineOptions
     from xray_infer.run.job import Job
     from xray_infer.run.shards.job import ShardJob
@@ -65,9 +65,9 @@ def run(options: Options) -> int:
     """Classify the source and return the exit status. Raises XrayError for what the user must mend."""
     import cv2
 
-    from xray_infer.artifacts.opening import open_artifacts
     from xray_infer.model.choice import Wanted, select_model
     from xray_infer.model.processors import default_workers
+    from xray_infer.outputs.opening import open_artifacts
     from xray_infer.run.engine import Engine
     from xray_infer.run.job import Job, listed
     from xray_infer.run.object_store import workers_for
@@ -233,12 +233,12 @@ def _wanted_shards(options: Options) -> WantedShards:
 
 def _wanted_artifacts(options: Options) -> WantedArtifacts:
     """Return what is to be made beside the rows."""
-    from xray_infer.artifacts.opening import WantedArtifacts
+    from xray_infer.outputs.opening import WantedArtifacts
 
     method = options.heatmap_method or METHOD_CHOICES[0]
     overlays = None
     if options.heatmap is not None:
-        from xray_infer.artifacts.overlays import Overlays
+        from xray_infer.outputs.overlays import Overlays
 
         overlays = Overlays(
             options.heatmap,

@@ -57,7 +57,7 @@ def folder(tmp_path: Path, xray: np.ndarray) -> Path:
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     """The lines that are drawn below heat maps, each with its right end and the row that it stands on."""
-    from xray_infer.heatmaps.caption import Style
+    from xray_infer.outputs.heatmaps.caption import Style
 
     lines: list[tuple[str, int, int]] = []
     really = Style.write

@@ -14,8 +14,8 @@ from xray_infer.run.sources.folder import FileItem
 
 hd = pytest.importorskip("highdicom")
 
-from xray_infer.artifacts.dicom_objects import DicomObjects  # noqa: E402
 from xray_infer.outputs.dicom.made import Maker  # noqa: E402
+from xray_infer.outputs.dicom.objects import DicomObjects  # noqa: E402
 from xray_infer.run.engine import Classified  # noqa: E402
 from xray_infer.run.results import RowMaker, Rules  # noqa: E402
 

@@ -15,7 +15,7 @@ import pydicom
 from dicom_files import dicom
 
 from xray_infer.cli import main
-from xray_infer.heatmaps.methods import METHODS
+from xray_infer.outputs.heatmaps.methods import METHODS
 
 
 def run(*arguments):
@@ -83,8 +83,8 @@ def test_a_method_for_nothing_is_refused(folder, tiny_onnx, tmp_path):
 
 
 def test_another_method_is_another_run(folder, tiny_onnx, tmp_path):
-    from xray_infer.artifacts.opening import WantedArtifacts, open_artifacts
     from xray_infer.model.runtimes import find_model
+    from xray_infer.outputs.opening import WantedArtifacts, open_artifacts
     from xray_infer.run.engine import EngineOptions
 
     for one in ("gradcam", "occlusion"):

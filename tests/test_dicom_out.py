@@ -26,10 +26,10 @@ hd = pytest.importorskip("highdicom")
 
 from dicom_results import STUDY, TYPE_2, classified, film, made, making  # noqa: E402
 
-from xray_infer.heatmaps.methods import METHODS, heatmaps_for  # noqa: E402
-from xray_infer.heatmaps.overlay import draw_overlay  # noqa: E402
 from xray_infer.images.preprocess import PREPROCESSING_VERSION  # noqa: E402
 from xray_infer.outputs.dicom.structured_report import LABEL, OOD_SCORE, PROBABILITIES  # noqa: E402
+from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for  # noqa: E402
+from xray_infer.outputs.heatmaps.overlay import draw_overlay  # noqa: E402
 from xray_infer.run.results import RowMaker, Rules  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")

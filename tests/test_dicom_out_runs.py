@@ -28,13 +28,13 @@ hd = pytest.importorskip("highdicom")
 
 from dicom_results import ROOT, classified, film, made, making, objects, run  # noqa: E402
 
-from xray_infer.artifacts.shrinking import shrunk  # noqa: E402
 from xray_infer.errors import ImageError  # noqa: E402
 from xray_infer.images.limits import DEFAULT_LIMITS  # noqa: E402
 from xray_infer.outputs.dicom.made import Maker  # noqa: E402
 from xray_infer.outputs.dicom.secondary_capture import LONGEST_SIDE  # noqa: E402
 from xray_infer.outputs.dicom.source import read_source  # noqa: E402
 from xray_infer.outputs.dicom.structured_report import LABEL, PROBABILITIES  # noqa: E402
+from xray_infer.outputs.shrinking import shrunk  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -189,7 +189,7 @@ def test_the_maps_themselves(folder, tiny_onnx, tmp_path):
     ],
 )
 def test_heat_maps_stay_in_their_folder_whatever_the_name(tmp_path, name, place):
-    from xray_infer.artifacts.naming import file_for
+    from xray_infer.outputs.naming import file_for
 
     assert file_for(tmp_path, name, ".heatmap.jpg") == tmp_path / place
 

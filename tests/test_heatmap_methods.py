@@ -7,11 +7,11 @@ from xray_infer.benchmarks.explain.contenders import find_method
 from xray_infer.benchmarks.explain.rise import Rise
 from xray_infer.benchmarks.explain.shifted import Shifted
 from xray_infer.errors import DataError
-from xray_infer.heatmaps.fills import FILLS
-from xray_infer.heatmaps.methods import METHODS
-from xray_infer.heatmaps.occlusion import AT_ONCE, Occlusion, log_odds, logits
 from xray_infer.model.runtimes import ModelOutput, find_model
 from xray_infer.options import METHOD_CHOICES
+from xray_infer.outputs.heatmaps.fills import FILLS
+from xray_infer.outputs.heatmaps.methods import METHODS
+from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, Occlusion, log_odds, logits
 from xray_infer.run.engine import Classified
 from xray_infer.run.results import RowMaker, Rules
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.heatmaps.blend import COLOURS, MAX_OPACITY, blend
-from xray_infer.heatmaps.caption import BACKGROUND, MIN_LETTER, NO_BREAK, Style, wrap
-from xray_infer.heatmaps.methods import METHODS, Heatmap, heatmaps_for
-from xray_infer.heatmaps.overlay import ENCODERS, MOST_SIDE, draw_overlay, encode
-from xray_infer.heatmaps.upsample import PER_CELL, upsample, widen
 from xray_infer.options import METHOD_CHOICES, OVERLAY_CHOICES
+from xray_infer.outputs.heatmaps.blend import COLOURS, MAX_OPACITY, blend
+from xray_infer.outputs.heatmaps.caption import BACKGROUND, MIN_LETTER, NO_BREAK, Style, wrap
+from xray_infer.outputs.heatmaps.methods import METHODS, Heatmap, heatmaps_for
+from xray_infer.outputs.heatmaps.overlay import ENCODERS, MOST_SIDE, draw_overlay, encode
+from xray_infer.outputs.heatmaps.upsample import PER_CELL, upsample, widen
 from xray_infer.run.results import OK, Row
 from xray_infer.run.sources.selection import OVERLAY_SUFFIXES
 

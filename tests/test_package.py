@@ -115,7 +115,10 @@ def test_the_viewer_has_no_engine_of_its_own():
     for path in sources:
         lines = [line.strip() for line in path.read_text().splitlines() if "import " in line]
         for line in lines:
-            assert not re.search(rf"\b({'|'.join(RUNTIMES)}|xray_infer\.model\.runtimes)\b", line), (path, line)
+            assert not re.search(rf"\b({'|'.join(RUNTIMES)}|xray_infer\.model\.runtimes)\b", line), (
+                path,
+                line,
+            )
             if "xray_infer.run.engine" in line:
                 assert line == "from xray_infer.run.engine import EngineOptions", path
     qt = [path for path in (REPOSITORY / "infer").rglob("*.py") if "PySide6" in path.read_text()]

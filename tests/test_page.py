@@ -14,13 +14,13 @@ import pytest
 from report_pages import ReadPage, example_record, made_up_rows, rows_in, run, write_page
 from specimens import png
 
-from xray_infer.artifacts.naming import file_for
-from xray_infer.artifacts.overlays import Overlays
-from xray_infer.artifacts.shrinking import shrunk
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.report.histogram import Histograms, described
-from xray_infer.report.page import Page
-from xray_infer.report.text import data_json, quoted_path, visible
+from xray_infer.outputs.naming import file_for
+from xray_infer.outputs.overlays import Overlays
+from xray_infer.outputs.page.histogram import Histograms, described
+from xray_infer.outputs.page.page import Page
+from xray_infer.outputs.page.text import data_json, quoted_path, visible
+from xray_infer.outputs.shrinking import shrunk
 from xray_infer.run.results import Row
 from xray_infer.run.summary import Summary
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from report_pages import made_up_rows, write_page
 
-from xray_infer.heatmaps.methods import Heatmap
-from xray_infer.heatmaps.overlay import lay_heat
+from xray_infer.outputs.heatmaps.methods import Heatmap
+from xray_infer.outputs.heatmaps.overlay import lay_heat
 
 REPOSITORY = Path(__file__).parent.parent
 

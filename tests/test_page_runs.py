@@ -15,9 +15,9 @@ from report_pages import ReadPage, rows_in, run
 from specimens import jpeg, png
 from test_watch import until
 
-from xray_infer.artifacts.report_pictures import ReportPictures
 from xray_infer.model.runtimes import find_model
-from xray_infer.report.page import Page
+from xray_infer.outputs.page.page import Page
+from xray_infer.outputs.page.pictures import ReportPictures
 from xray_infer.run.engine import Engine, EngineOptions
 from xray_infer.run.job import Job
 from xray_infer.run.progress import Progress

@@ -25,7 +25,7 @@ from test_page import HOSTILE_NAMES
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
-from xray_infer.report.text import visible
+from xray_infer.outputs.page.text import visible
 
 pytestmark = pytest.mark.skipif(found_browser() is None, reason="no Chromium here")
 WIDTHS = (360, 800, 1600)

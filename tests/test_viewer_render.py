@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from xray_infer.heatmaps.blend import blend
-from xray_infer.heatmaps.methods import METHODS, heatmaps_for
-from xray_infer.heatmaps.overlay import lay_heat
 from xray_infer.images.gray import Picture
+from xray_infer.outputs.heatmaps.blend import blend
+from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for
+from xray_infer.outputs.heatmaps.overlay import lay_heat
 from xray_infer.viewer.placement import LARGEST, Placement
 from xray_infer.viewer.render import SMALLEST_LEVEL, Levels, Window, render, stretch
 

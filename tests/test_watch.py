@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 from specimens import jpeg, png
 
-from xray_infer.artifacts.opening import Artifacts
-from xray_infer.artifacts.overlays import Overlays
 from xray_infer.cli import main
 from xray_infer.model.runtimes import find_model
+from xray_infer.outputs.opening import Artifacts
+from xray_infer.outputs.overlays import Overlays
 from xray_infer.run.engine import Engine, EngineOptions
 from xray_infer.run.job import Job
 from xray_infer.run.progress import Progress

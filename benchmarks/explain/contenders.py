@@ -13,9 +13,9 @@ from typing import Final
 from xray_infer.benchmarks.explain.rise import Rise
 from xray_infer.benchmarks.explain.shifted import Shifted
 from xray_infer.errors import DataError
-from xray_infer.heatmaps.fills import FILLS
-from xray_infer.heatmaps.methods import METHODS, Method
-from xray_infer.heatmaps.occlusion import Occlusion, Score, log_odds, logits
+from xray_infer.outputs.heatmaps.fills import FILLS
+from xray_infer.outputs.heatmaps.methods import METHODS, Method
+from xray_infer.outputs.heatmaps.occlusion import Occlusion, Score, log_odds, logits
 
 SCORES: Final[Mapping[str, Score]] = {"log-odds": log_odds, "logit": logits}
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from xray_infer.benchmarks.explain.baselines import Map, random_map
 from xray_infer.benchmarks.explain.road import impute
-from xray_infer.heatmaps.fills import FILLS
-from xray_infer.heatmaps.occlusion import Run, log_odds
 from xray_infer.images.preprocess import INPUT_SIDE
+from xray_infer.outputs.heatmaps.fills import FILLS
+from xray_infer.outputs.heatmaps.occlusion import Run, log_odds
 
 CELLS: Final = 28
 CELL: Final = INPUT_SIDE // CELLS

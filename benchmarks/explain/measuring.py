@@ -23,11 +23,11 @@ from xray_infer.benchmarks.explain.similarity import compare
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.datasets import LabelledImage
 from xray_infer.errors import DataError
-from xray_infer.heatmaps.fills import FILLS
-from xray_infer.heatmaps.methods import Method
-from xray_infer.heatmaps.occlusion import Run
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
+from xray_infer.outputs.heatmaps.fills import FILLS
+from xray_infer.outputs.heatmaps.methods import Method
+from xray_infer.outputs.heatmaps.occlusion import Run
 from xray_infer.run.engine import Classified, Engine, EngineOptions, Task
 from xray_infer.run.results import OK
 from xray_infer.run.sources.folder import FileItem

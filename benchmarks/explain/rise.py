@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.heatmaps.fills import FILLS
-from xray_infer.heatmaps.occlusion import AT_ONCE, Run, Score, log_odds
 from xray_infer.images.preprocess import INPUT_SIDE
+from xray_infer.outputs.heatmaps.fills import FILLS
+from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, Run, Score, log_odds
 
 CELLS = 28  # of the map along each side
 

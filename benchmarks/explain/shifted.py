@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.heatmaps.methods import grad_cam
-from xray_infer.heatmaps.occlusion import Run
 from xray_infer.images.preprocess import INPUT_SIDE
+from xray_infer.outputs.heatmaps.methods import grad_cam
+from xray_infer.outputs.heatmaps.occlusion import Run
 
 CELLS: Final = 7  # of the model's map along each side
 CELL: Final = INPUT_SIDE // CELLS

@@ -22,16 +22,16 @@ import cv2
 import msgspec
 import numpy as np
 
-from xray_infer.artifacts.naming import write_file
 from xray_infer.benchmarks.records.schema import RowKey, StageRun
 from xray_infer.benchmarks.rows import Row
 from xray_infer.errors import DataError, ImageError
-from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
-from xray_infer.heatmaps.overlay import draw_overlay, encode
 from xray_infer.images.decode import decode, full_size
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.runtimes import Session, find_model
+from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
+from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
+from xray_infer.outputs.naming import write_file
 from xray_infer.run.engine import Classified
 from xray_infer.run.results import OK, RowMaker, Rules
 from xray_infer.run.sources.folder import FileItem

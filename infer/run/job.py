@@ -33,7 +33,7 @@ from xray_infer.run.writers import Writer, find_writer
 from xray_infer.run.writers.jsonl_file import to_line
 
 if TYPE_CHECKING:
-    from xray_infer.report.page import Page
+    from xray_infer.outputs.page.page import Page
 
 
 @dataclass(slots=True)

@@ -18,9 +18,9 @@ from PySide6.QtWidgets import (
 )
 
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE
-from xray_infer.heatmaps.blend import blend
-from xray_infer.heatmaps.methods import Heatmap
-from xray_infer.heatmaps.overlay import describe
+from xray_infer.outputs.heatmaps.blend import blend
+from xray_infer.outputs.heatmaps.methods import Heatmap
+from xray_infer.outputs.heatmaps.overlay import describe
 from xray_infer.viewer.images import to_image
 from xray_infer.viewer.labels import Wrapped
 from xray_infer.viewer.style import QUIET

@@ -13,10 +13,10 @@ from PySide6.QtCore import QObject, Signal
 from xray_infer.atomic import write_atomically
 from xray_infer.classifier import Prediction
 from xray_infer.errors import OutputError, XrayError
-from xray_infer.heatmaps.methods import Heatmap
-from xray_infer.heatmaps.overlay import draw_overlay, encode
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS
+from xray_infer.outputs.heatmaps.methods import Heatmap
+from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
 from xray_infer.run.results import Row
 from xray_infer.run.sources import Item
 from xray_infer.run.writers import find_writer

@@ -25,8 +25,8 @@ from PySide6.QtWidgets import (
 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.classifier import Prediction
-from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.model.manifest import ModelManifest
+from xray_infer.outputs.heatmaps.methods import Heatmap
 from xray_infer.run.results import Rules
 from xray_infer.run.sources import Item
 from xray_infer.viewer.actions import keys_page

@@ -9,7 +9,7 @@ stand in a series of their own.
 instance (PS3.5 section 9, PS3.3 C.12.1), whose content must not differ from copy to copy. So other pixels,
 another answer or a corrected patient's name give another UID, and the same run again gives the same one: an
 archive that gets it twice has it once. What could differ under it is the date (ContentDate,
-InstanceCreationDate); so an object that already stands is left as it was made, see `artifacts.dicom_objects`.
+InstanceCreationDate); so an object that already stands is left as it was made, see `outputs.dicom.objects`.
 Only a run into another folder makes it with another date, and an archive then keeps either.
 
 UIDs are made of SHA-512 digests below the root of pydicom, which anyone may use (PS3.5 annex B).

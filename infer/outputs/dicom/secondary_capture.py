@@ -24,10 +24,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from xray_infer import __version__
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.heatmaps.methods import Heatmap
 from xray_infer.images.dicom.acceptance import HEATMAP_TYPE
 from xray_infer.outputs.dicom.made import EQUIPMENT, PROGRAM, Maker, finish
 from xray_infer.outputs.dicom.source import Source
+from xray_infer.outputs.heatmaps.methods import Heatmap
 from xray_infer.run.results import Row
 
 LONGEST_SIDE: Final = 2048

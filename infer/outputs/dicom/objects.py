@@ -18,11 +18,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from xray_infer.artifacts.naming import file_for, write_file
-from xray_infer.artifacts.shrinking import shrunk
 from xray_infer.errors import ImageError
-from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
-from xray_infer.heatmaps.overlay import draw_overlay
 from xray_infer.images.dicom.guard import guarded
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.magic import HEAD_BYTES, image_format
@@ -30,6 +26,10 @@ from xray_infer.outputs.dicom.made import Maker, to_bytes
 from xray_infer.outputs.dicom.secondary_capture import LONGEST_SIDE, heatmap_image
 from xray_infer.outputs.dicom.source import read_source
 from xray_infer.outputs.dicom.structured_report import classification_report
+from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
+from xray_infer.outputs.heatmaps.overlay import draw_overlay
+from xray_infer.outputs.naming import file_for, write_file
+from xray_infer.outputs.shrinking import shrunk
 from xray_infer.printable import printable_name
 from xray_infer.run.engine import Classified
 from xray_infer.run.sources.selection import OVERLAY_DICOM_SUFFIX, PICTURES, REPORT_DICOM_SUFFIX

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.heatmaps.occlusion import Occlusion
+from xray_infer.outputs.heatmaps.occlusion import Occlusion
 from xray_infer.run.engine import Classified
 
 WEAK_SHARE: Final = 0.1

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from xray_infer.artifacts.naming import file_for, write_file
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS, Maps, heatmaps_for, maps_by
-from xray_infer.heatmaps.overlay import draw_overlay, encode
+from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, Maps, heatmaps_for, maps_by
+from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
+from xray_infer.outputs.naming import file_for, write_file
 from xray_infer.run.engine import Classified
 from xray_infer.run.results import Row
 from xray_infer.run.sources.selection import MAPS_SUFFIX, OVERLAY_SUFFIXES

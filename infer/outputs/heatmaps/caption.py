@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.heatmaps.blend import blend
+from xray_infer.outputs.heatmaps.blend import blend
 
 BACKGROUND: Final = 32  # dark, but no black: a picture's own black border ends visibly
 NO_BREAK: Final = "\N{NO-BREAK SPACE}"

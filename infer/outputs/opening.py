@@ -16,8 +16,8 @@ from xray_infer.run.engine import Classified, EngineOptions, OnClassified
 from xray_infer.run.results import OK, REJECTED
 
 if TYPE_CHECKING:
-    from xray_infer.artifacts.overlays import Overlays
-    from xray_infer.report.page import Page
+    from xray_infer.outputs.overlays import Overlays
+    from xray_infer.outputs.page.page import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def open_artifacts(wanted: WantedArtifacts, out: Path, model: Model, options: En
         made.append(_dicom_objects(wanted.dicom_out, wanted.method, model, options))
     if wanted.report is None:
         return Artifacts(made)
-    from xray_infer.report.page import Page
+    from xray_infer.outputs.page.page import Page
 
     page = Page(wanted.report, out, wanted.overlays, method=wanted.method)
     return Artifacts([*made, page.pictures], page)
@@ -76,8 +76,8 @@ def open_artifacts(wanted: WantedArtifacts, out: Path, model: Model, options: En
 
 def _dicom_objects(folder: Path, method: str, model: Model, options: EngineOptions) -> Artifact:
     with extra_for("--dicom-out", "dicom"):
-        from xray_infer.artifacts.dicom_objects import DicomObjects
         from xray_infer.outputs.dicom.made import Maker
+        from xray_infer.outputs.dicom.objects import DicomObjects
 
     manifest = READERS[model.format](model.path)
     limit = manifest.ood_threshold if options.ood_threshold is None else options.ood_threshold

@@ -21,18 +21,18 @@ from typing import Final, Self
 
 import numpy as np
 
-from xray_infer.artifacts.overlays import Overlays
-from xray_infer.artifacts.report_pictures import ReportPictures
 from xray_infer.atomic import make_folder, refusal, write_atomically
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.errors import OutputError
-from xray_infer.heatmaps.blend import COLOURS
-from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS
-from xray_infer.report import sections
-from xray_infer.report.histogram import Histograms
-from xray_infer.report.rows import MOST_ROWS, SHOWN, PageRows, linked_overlays, own_pictures
-from xray_infer.report.sections import Record
-from xray_infer.report.text import data_json, escaped, relative_url
+from xray_infer.outputs.heatmaps.blend import COLOURS
+from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS
+from xray_infer.outputs.overlays import Overlays
+from xray_infer.outputs.page import sections
+from xray_infer.outputs.page.histogram import Histograms
+from xray_infer.outputs.page.pictures import ReportPictures
+from xray_infer.outputs.page.rows import MOST_ROWS, SHOWN, PageRows, linked_overlays, own_pictures
+from xray_infer.outputs.page.sections import Record
+from xray_infer.outputs.page.text import data_json, escaped, relative_url
 from xray_infer.run.results import OK, Row
 from xray_infer.run.writers import PARTIAL
 
@@ -178,7 +178,7 @@ def heat_stops(count: int = 9) -> list[str]:
 
 
 def _part(name: str) -> str:
-    return files("xray_infer.report").joinpath(name).read_text(encoding="utf-8")
+    return files("xray_infer.outputs.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _without_notice(text: str) -> str:

@@ -13,10 +13,10 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
-from xray_infer.artifacts.overlays import Overlays
-from xray_infer.artifacts.report_pictures import ReportPictures
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.report.text import data_json, quoted_path, relative_url, visible
+from xray_infer.outputs.overlays import Overlays
+from xray_infer.outputs.page.pictures import ReportPictures
+from xray_infer.outputs.page.text import data_json, quoted_path, relative_url, visible
 from xray_infer.run.results import OK, Row
 
 SHOWN: Final = (

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.heatmaps.upsample import HEAT_LEVELS, widen
+from xray_infer.outputs.heatmaps.upsample import HEAT_LEVELS, widen
 
 MAX_OPACITY: Final = 0.55
 STRIP_PIXELS: Final = 1 << 18  # at a time: small in memory, few enough calls

@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.heatmaps.fills import FILLS
 from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.model.runtimes import ModelOutput
+from xray_infer.outputs.heatmaps.fills import FILLS
 
 AT_ONCE: Final = 32  # covered pictures in memory, 50 KB each
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import cv2
 
-from xray_infer.artifacts.naming import file_for, write_file
-from xray_infer.artifacts.shrinking import shrunk
-from xray_infer.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
-from xray_infer.heatmaps.overlay import draw_overlay
+from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
+from xray_infer.outputs.heatmaps.overlay import draw_overlay
+from xray_infer.outputs.naming import file_for, write_file
+from xray_infer.outputs.shrinking import shrunk
 from xray_infer.run.engine import Classified
 from xray_infer.run.results import OK, Row
 from xray_infer.run.sources.selection import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIEW_SUFFIX

@@ -1,1 +1,0 @@
-"""Files that are made beside the rows."""

@@ -1,4 +1,0 @@
-"""Heat maps: `methods` makes maps of an answer, `overlay` draws one over its picture.
-
-`upsample`, `blend` and `caption` are the parts of drawing; `artifacts.overlays` writes the files.
-"""
