@@ -13,7 +13,7 @@ from xray_infer.benchmarks.rows import KERAS, Row
 from xray_infer.errors import extra_for
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Session, find_model
-from xray_infer.temperature import at_temperature
+from xray_infer.study.temperature import at_temperature
 
 KERAS_BATCH: Final = 32
 

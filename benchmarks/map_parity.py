@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import LabelledImage, read_input
 from xray_infer.errors import DataError
 from xray_infer.export.parity import answer, sessions
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
 from xray_infer.model.runtimes import Model
 from xray_infer.outputs.heatmaps.methods import Maps, grad_cam
+from xray_infer.study.datasets import LabelledImage, read_input
 from xray_infer.terminal import Report
 
 BATCH_SIZE: Final = 16

@@ -53,10 +53,10 @@ def rounding_command(
 
         load_toolchain()
         from xray_infer.benchmarks.rounding import compare_steps, steps_table
-        from xray_infer.datasets import read_dataset
         from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, check_same_data, draw
         from xray_infer.export.edge_graph import load_classifier, take_apart
         from xray_infer.export.exporter import read_training_record
+        from xray_infer.study.datasets import read_dataset
 
         training, dataset = read_training_record(model), read_dataset(data)
         check_same_data(dataset, training, data=data, model=model)
@@ -95,9 +95,9 @@ def rejection_command(
     with one_line_errors("xray-bench", debug=debug):
         from xray_infer.benchmarks.machine import describe_machine
         from xray_infer.benchmarks.rejection import Scorers, leave_out, measure, named_folders, table
-        from xray_infer.datasets import read_dataset
         from xray_infer.export.calibration import check_same_data
         from xray_infer.model.runtimes import find_model
+        from xray_infer.study.datasets import read_dataset
 
         file, dataset, folders = find_model(model), read_dataset(data), named_folders(strange)
         scorers = Scorers(file, runtime=runtime)
@@ -140,9 +140,9 @@ def maps_command(
     with one_line_errors("xray-bench", debug=debug):
         from xray_infer.benchmarks.machine import describe_machine
         from xray_infer.benchmarks.map_parity import compare_files, low_table, parity_table
-        from xray_infer.datasets import read_dataset
         from xray_infer.export.calibration import draw
         from xray_infer.model.runtimes import find_model
+        from xray_infer.study.datasets import read_dataset
 
         models = [find_model(path) for path in files]
         chosen = draw(read_dataset(data), "test", count=images or sys.maxsize, seed=0).images
@@ -205,7 +205,7 @@ def training_command(
     with one_line_errors("xray-bench", debug=debug):
         from xray_infer.benchmarks.machine import describe_machine
         from xray_infer.benchmarks.training import compare_training, part_of, training_table
-        from xray_infer.datasets import read_dataset
+        from xray_infer.study.datasets import read_dataset
 
         dataset = part_of(read_dataset(data), images)
         runs = compare_training(dataset, weights, rounds=rounds, xla_only=xla_only, report=say)

@@ -20,8 +20,8 @@ def main(manifest: str, weights: str, seed: str, out: str, jit: str = "auto") ->
     import keras
     import numpy as np
 
-    from xray_infer.datasets import SPLITS, read_dataset, read_input
     from xray_infer.model.manifest import METHODS
+    from xray_infer.study.datasets import SPLITS, read_dataset, read_input
     from xray_infer.train.network import build_classifier, freeze
     from xray_infer.train.schedule import SCHEDULES
 

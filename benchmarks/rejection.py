@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from xray_infer.benchmarks.strange.altered import ALTERED
 from xray_infer.benchmarks.strange.drawn import DRAWN
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import Dataset, LabelledImage, read_input
 from xray_infer.errors import DataError, ImageError, ModelError
 from xray_infer.export.familiarity import fit_familiarity, set_limit
 from xray_infer.export.rejection import collect_features
@@ -29,8 +28,9 @@ from xray_infer.images.preprocess import to_input
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, Session
 from xray_infer.run.sources.folder import local_source
+from xray_infer.study.datasets import Dataset, LabelledImage, read_input
+from xray_infer.study.metrics import auroc, wilson_interval
 from xray_infer.terminal import Report
-from xray_infer.train.metrics import auroc, wilson_interval
 
 Input = NDArray[np.uint8]
 EVALUATED: Final = ("val", "test")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.benchmarks.commands import CommandRun, run_command, spread
-from xray_infer.datasets import SPLITS, Dataset
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.datasets import SPLITS, Dataset
 from xray_infer.terminal import Report
 from xray_infer.train.data.splits import write_manifest
 

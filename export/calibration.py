@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import Dataset, LabelledImage, file_digest, read_images, read_input
 from xray_infer.errors import DataError, SourceError
 from xray_infer.run.sources.folder import local_source
+from xray_infer.study.datasets import Dataset, LabelledImage, file_digest, read_images, read_input
 
 CALIBRATION_SPLIT: Final = "train"
 CHOICE_SPLIT: Final = "val"

@@ -11,7 +11,6 @@ from typing import Any, Final
 import xray_infer
 from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.datasets import Dataset, read_dataset
 from xray_infer.errors import DataError, ModelError, ParityError
 from xray_infer.export.calibration import (
     CALIBRATION_SPLIT,
@@ -31,6 +30,7 @@ from xray_infer.export.scratch import scratch_errors
 from xray_infer.export.source import Source
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.datasets import Dataset, read_dataset
 from xray_infer.terminal import Report
 
 INTENDED_USE: Final = f"Chest X-rays: COVID-19, other pneumonia or normal. {RESEARCH_NOTICE}"

@@ -21,7 +21,7 @@ from xray_infer.atomic import write_atomically
 from xray_infer.errors import DataError
 from xray_infer.export.calibration import ImageStream
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.temperature import at_temperature
+from xray_infer.study.temperature import at_temperature
 
 if TYPE_CHECKING:
     from xray_infer.export.edge_graph import EdgeGraph

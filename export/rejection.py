@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.atomic import staged
-from xray_infer.datasets import Dataset, LabelledImage, read_dataset, read_input
 from xray_infer.errors import ModelError, ParityError
 from xray_infer.export.calibration import (
     CALIBRATION_SPLIT,
@@ -35,6 +34,7 @@ from xray_infer.export.scoring import Features, Scorer, open_scorer
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, ModelManifest
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Session, find_model
+from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input
 from xray_infer.terminal import Report
 
 FALSE_REJECTION: Final = 0.01

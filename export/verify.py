@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.datasets import read_images
 from xray_infer.errors import DataError, ImageError
 from xray_infer.export.parity import check_parity
 from xray_infer.export.reference import SUFFIX, Reference, StoredReference, input_digest, load_reference
@@ -22,6 +21,7 @@ from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import find_model
 from xray_infer.run.sources.folder import local_source
+from xray_infer.study.datasets import read_images
 
 FIGURES = ("agreement", "accuracy", "accuracy_kept", "max_dp", "mean_dp", "cam_error", "cam_correlation")
 

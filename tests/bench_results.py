@@ -26,8 +26,8 @@ from xray_infer.benchmarks.records.schema import (
     StageRun,
     Trained,
 )
-from xray_infer.temperature import at_temperature
-from xray_infer.train.metrics import softmax
+from xray_infer.study.metrics import softmax
+from xray_infer.study.temperature import at_temperature
 
 METHODS = ("feature_extraction", "fine_tuning")
 # Format, recipe, runtime, MB, ms an image, noise of the logits beside Keras's.

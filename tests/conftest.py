@@ -14,9 +14,9 @@ from sharded import infer, plant
 from specimens import example_manifest, jpeg, png
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import read_images
 from xray_infer.model.manifest import MANIFEST_KEY, ModelManifest
 from xray_infer.run.sources.folder import FileItem
+from xray_infer.study.datasets import read_images
 from xray_infer.train.data.splits import random_split, write_manifest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # windows without a screen
@@ -206,9 +206,9 @@ def tiny_graph(tiny_keras: Path):
 @pytest.fixture(scope="session")
 def tiny_reference(tiny_keras: Path, tiny_graph):
     """The network's answers on its test images and the made-up inputs."""
-    from xray_infer.datasets import read_dataset
     from xray_infer.export.calibration import draw
     from xray_infer.export.reference import make_reference
+    from xray_infer.study.datasets import read_dataset
 
     return make_reference(
         tiny_graph, draw(read_dataset(tiny_keras.parent / "data"), "test", count=400, seed=0)

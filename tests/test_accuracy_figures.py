@@ -7,8 +7,6 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics as sk
 
-from xray_infer.benchmarks.accuracy import bootstrap
-from xray_infer.benchmarks.accuracy.bootstrap import STATISTICS, group_weights, interval
 from xray_infer.benchmarks.accuracy.figures import accuracy_rows, between_methods, difference_words
 from xray_infer.benchmarks.records.schema import (
     SCHEMA,
@@ -19,7 +17,9 @@ from xray_infer.benchmarks.records.schema import (
     Results,
     RowKey,
 )
-from xray_infer.temperature import at_temperature
+from xray_infer.study import bootstrap
+from xray_infer.study.bootstrap import STATISTICS, group_weights, interval
+from xray_infer.study.temperature import at_temperature
 
 KERAS = RowKey("fine_tuning", "keras", "fp32", "keras")
 INT8 = RowKey("fine_tuning", "onnx", "int8-static", "onnxruntime")

@@ -28,8 +28,8 @@ train(Path(sys.argv[1]), Path(sys.argv[2]), quick_config(), report=lambda line: 
 def test_other_backends_train_and_their_files_are_interchangeable(backend, tmp_path, module_tree):
     """The tool's own run on each backend that is installed; TensorFlow then computes what it wrote."""
     pytest.importorskip(backend, reason=f"{backend} is not installed")
-    from xray_infer.datasets import read_dataset, read_input
-    from xray_infer.train.metrics import softmax
+    from xray_infer.study.datasets import read_dataset, read_input
+    from xray_infer.study.metrics import softmax
     from xray_infer.train.predictions import read_predictions
 
     folder = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])

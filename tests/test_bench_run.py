@@ -20,8 +20,8 @@ from xray_infer.benchmarks.speed.measuring import SpeedRequest, measure_speed
 from xray_infer.benchmarks.speed.presets import Effort
 from xray_infer.benchmarks.speed.worker import InputFile, single_stream
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.datasets import LabelledImage
 from xray_infer.errors import DataError
+from xray_infer.study.datasets import LabelledImage
 
 SHORT = ("--rounds", "1", "--min-seconds", "0", "--min-queries", "2")
 EFFORT = Effort(rounds=1, seconds=0.0, queries=2, most_seconds=1.0, warm_up=1)

@@ -7,8 +7,8 @@ import pytest
 from specimens import jpeg, png
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import read_dataset, read_images, read_input
 from xray_infer.errors import DataError
+from xray_infer.study.datasets import read_dataset, read_images, read_input
 
 
 def test_a_tree_may_lack_a_split(labelled_tree):

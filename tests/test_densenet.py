@@ -15,7 +15,6 @@ import onnx
 import onnxruntime
 from tiny_densenet import network as build
 
-from xray_infer.datasets import read_dataset
 from xray_infer.errors import ModelError
 from xray_infer.export.calibration import draw
 from xray_infer.export.densenet import WHITE
@@ -24,6 +23,7 @@ from xray_infer.export.int8_network import flat, for_int8, round_together, round
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.ranges import UNIT, LayerRanges, collect_ranges, collect_statistics, outputs_of
 from xray_infer.export.to_onnx import to_onnx
+from xray_infer.study.datasets import read_dataset
 
 pytestmark = pytest.mark.tensorflow
 

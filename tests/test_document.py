@@ -5,7 +5,7 @@ import pytest
 from specimens import HtmlPage, png
 
 pytest.importorskip("matplotlib")
-from xray_infer.train.report.document import Heading, Paragraph, Picture, Table, to_html, to_markdown
+from xray_infer.study.document import Heading, Paragraph, Picture, Table, to_html, to_markdown
 
 
 def test_blocks_become_markdown_and_html(tmp_path):

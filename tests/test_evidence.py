@@ -57,7 +57,7 @@ def test_evidence_runs_seeds_splits_and_regions(split_tree, tmp_path, monkeypatc
 
 def test_runs_on_other_splits_of_the_same_images_share_the_views(split_tree, tmp_path):
     """The images in one order, dealt anew: the second run finds every feature there."""
-    from xray_infer.datasets import read_dataset
+    from xray_infer.study.datasets import read_dataset
     from xray_infer.train.data.splits import random_split
     from xray_infer.train.fit import train_dataset
 
@@ -75,7 +75,7 @@ def test_runs_on_other_splits_of_the_same_images_share_the_views(split_tree, tmp
 def test_training_is_timed_in_turns(split_tree, monkeypatch):
     from xray_infer.benchmarks import training
     from xray_infer.benchmarks.commands import CommandRun
-    from xray_infer.datasets import read_dataset
+    from xray_infer.study.datasets import read_dataset
 
     order = []
 

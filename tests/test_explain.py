@@ -35,10 +35,10 @@ from xray_infer.benchmarks.explain.randomised import PARTS, shuffled
 from xray_infer.benchmarks.explain.road import NOISE, impute, solve
 from xray_infer.benchmarks.explain.similarity import SIMILARITIES, compare, pearson, spearman, ssim
 from xray_infer.benchmarks.explain.tables import BETTER, SAME, WORSE, verdict
-from xray_infer.datasets import read_dataset
 from xray_infer.errors import DataError
 from xray_infer.model.runtimes import find_model
 from xray_infer.model.shipped import shipped_model
+from xray_infer.study.datasets import read_dataset
 
 
 def _direct(values, removed):

@@ -21,7 +21,6 @@ from onnx import numpy_helper
 from tiny_densenet import METHOD, TEMPERATURE, network
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import read_dataset
 from xray_infer.errors import DataError, ModelError, OutputError, ParityError
 from xray_infer.export import exporter
 from xray_infer.export.cli import main
@@ -33,6 +32,7 @@ from xray_infer.export.recipes import RECIPES
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.datasets import read_dataset
 
 pytestmark = pytest.mark.tensorflow
 

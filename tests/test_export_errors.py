@@ -19,11 +19,11 @@ from full_disk import fill_disk
 from specimens import ordinary_user
 from tiny_densenet import METHOD
 
-from xray_infer.datasets import read_images
 from xray_infer.errors import ModelError, OutputError
 from xray_infer.export.cli import main
 from xray_infer.export.recipes import RECIPES
 from xray_infer.export.scratch import scratch_errors
+from xray_infer.study.datasets import read_images
 
 pytestmark = pytest.mark.tensorflow
 

@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from model_files import without_score
 from tiny_densenet import METHOD
 
-from xray_infer.datasets import read_dataset
 from xray_infer.errors import ModelError
 from xray_infer.export.calibration import draw
 from xray_infer.export.cli import main
@@ -26,6 +25,7 @@ from xray_infer.export.rejection import FALSE_REJECTION, scores
 from xray_infer.export.scoring import open_scorer, windows
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.datasets import read_dataset
 
 pytestmark = pytest.mark.tensorflow
 

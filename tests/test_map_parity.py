@@ -14,10 +14,10 @@ from tiny_densenet import METHOD
 from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.map_parity import compare_maps, file_maps, low_table, tape_maps
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import read_dataset, read_input
 from xray_infer.export.calibration import balanced_sample
 from xray_infer.export.recipes import RECIPES
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.datasets import read_dataset, read_input
 
 pytestmark = pytest.mark.tensorflow
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from xray_infer.train.metrics import (
+from xray_infer.study.metrics import (
     auroc,
     bootstrap_accuracy,
     brier_score,

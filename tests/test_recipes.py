@@ -19,7 +19,6 @@ from click.testing import CliRunner
 from tiny_densenet import METHOD
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import LabelledImage, read_dataset
 from xray_infer.errors import DataError, ModelError
 from xray_infer.export.calibration import balanced_sample, draw, draw_from
 from xray_infer.export.cli import main
@@ -29,6 +28,7 @@ from xray_infer.export.ranges import METHODS as RANGE_METHODS
 from xray_infer.export.ranges import UNIT, collect_ranges, collect_statistics
 from xray_infer.export.recipes import CALIBRATIONS, RECIPES, choose
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.datasets import LabelledImage, read_dataset
 
 pytestmark = pytest.mark.tensorflow
 

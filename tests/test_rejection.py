@@ -9,9 +9,9 @@ from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.strange.altered import ALTERED
 from xray_infer.benchmarks.strange.drawn import DRAWN
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import read_dataset, read_input
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
+from xray_infer.study.datasets import read_dataset, read_input
 
 
 @pytest.fixture

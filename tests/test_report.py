@@ -10,12 +10,12 @@ import pytest
 from specimens import HtmlPage, png
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
-from xray_infer.train import metrics
+from xray_infer.study import metrics
 from xray_infer.train.data.yardsticks import Score, Yardstick
 
 pytest.importorskip("matplotlib")
+from xray_infer.study.document import to_markdown
 from xray_infer.train.report import MethodResult, Predictions, write_report
-from xray_infer.train.report.document import to_markdown
 from xray_infer.train.report.figures import measure_run
 from xray_infer.train.report.page import build_page
 from xray_infer.train.report.plots import confusion_matrix, learning_curves, reliability, roc_curves

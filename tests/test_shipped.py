@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from xray_infer.benchmarks.strange import drawn
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
-from xray_infer.datasets import read_dataset, read_input
 from xray_infer.export.verify import verify
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
@@ -21,6 +20,7 @@ from xray_infer.model.runtimes import SUFFIXES
 from xray_infer.model.shipped import MODELS_FOLDER, shipped_model
 from xray_infer.run.engine import EngineOptions, classify
 from xray_infer.run.sources.folder import local_source
+from xray_infer.study.datasets import read_dataset, read_input
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from specimens import png
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import Dataset, LabelledImage, read_dataset, read_images
 from xray_infer.errors import DataError
+from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_images
 from xray_infer.train.data.groups import find_duplicates, group_images, join
 from xray_infer.train.data.splits import SHARES, grouped_split, random_split, write_manifest
 from xray_infer.train.data_cli import split_command

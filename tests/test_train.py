@@ -39,7 +39,7 @@ def run_folder(tmp_path_factory, module_tree):
 
 
 def test_a_run_writes_what_it_says(run_folder):
-    from xray_infer.datasets import read_dataset
+    from xray_infer.study.datasets import read_dataset
     from xray_infer.train.predictions import read_predictions
 
     out, _, lines, page = run_folder
@@ -99,8 +99,8 @@ def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_fol
 
 
 def test_the_written_logits_are_those_of_the_saved_model(run_folder):
-    from xray_infer.datasets import read_dataset, read_input
-    from xray_infer.train.metrics import softmax
+    from xray_infer.study.datasets import read_dataset, read_input
+    from xray_infer.study.metrics import softmax
     from xray_infer.train.predictions import read_predictions
 
     out, *_ = run_folder
@@ -197,7 +197,7 @@ def test_one_method_for_choosing_a_schedule(tmp_path, module_tree):
     assert not (tmp_path / "run" / "fine_tuning.keras").exists()
     # Folded back, the head gives what it gave in training: the kept epoch's loss is the saved model's.
     best = min(row["val_loss"] for row in record["history"])
-    from xray_infer.train.metrics import negative_log_likelihood
+    from xray_infer.study.metrics import negative_log_likelihood
     from xray_infer.train.predictions import read_predictions
 
     saved = read_predictions(tmp_path / "run" / "feature_extraction.predictions.csv")["val"]

@@ -145,8 +145,8 @@ def test_border_and_centre_are_the_whole_between_them():
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 4.0])
 def test_the_temperature_undoes_over_and_underconfidence(factor):
+    from xray_infer.study.metrics import softmax
     from xray_infer.train.calibrate import fit_temperature
-    from xray_infer.train.metrics import softmax
 
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 2, (20_000, 3))

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from specimens import png
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import Dataset, LabelledImage
 from xray_infer.errors import DataError, MissingExtraError
+from xray_infer.study.datasets import Dataset, LabelledImage
 from xray_infer.train.data.splits import write_manifest
 from xray_infer.train.data.yardsticks import FACTS, file_facts, yardsticks
 from xray_infer.train.data_cli import yardsticks_command

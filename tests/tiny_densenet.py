@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import read_dataset, read_images
 from xray_infer.export.calibration import draw
 from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, INPUT_SHAPE
+from xray_infer.study.datasets import read_dataset, read_images
 from xray_infer.train.data.splits import random_split, write_manifest
 
 METHOD = "tiny"

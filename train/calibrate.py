@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.train.metrics import softmax
+from xray_infer.study.metrics import softmax
 
 TEMPERATURES: Final = (0.05, 20.0)
 ITERATIONS: Final = 60  # golden section: the bracket shrinks by 0.618 each time

@@ -11,7 +11,7 @@ from typing import Any
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 from xray_infer.model.manifest import METHODS
-from xray_infer.train.metrics import negative_log_likelihood, wilson_interval
+from xray_infer.study.metrics import negative_log_likelihood, wilson_interval
 from xray_infer.train.predictions import read_predictions
 
 

@@ -48,7 +48,7 @@ def split_command(
     and prints the counts.
     """
     with one_line_errors("xray-train", debug=debug):
-        from xray_infer.datasets import check_split, read_images
+        from xray_infer.study.datasets import check_split, read_images
         from xray_infer.train.data.splits import grouped_split, write_manifest
 
         dataset = read_images(data)
@@ -92,7 +92,7 @@ def inspect_command(data: Path, patient_pattern: str | None, json_file: Path | N
 def yardsticks_command(data: Path, seed: int, json_file: Path | None, debug: bool) -> None:
     """Measure what guesses without lungs reach on DATA, which has a split: a network must beat them all."""
     with one_line_errors("xray-train", debug=debug):
-        from xray_infer.datasets import read_dataset
+        from xray_infer.study.datasets import read_dataset
         from xray_infer.train.data.yardsticks import yardsticks
 
         found = yardsticks(read_dataset(data), seed=seed, report=say)

@@ -22,8 +22,8 @@ from typing import Any
 
 from xray_infer.atomic import make_folder, write_json, write_text
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.datasets import SPLITS, Dataset, read_dataset
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.datasets import SPLITS, Dataset, read_dataset
 from xray_infer.terminal import Report
 from xray_infer.train.config import TrainConfig
 from xray_infer.train.data.splits import random_split

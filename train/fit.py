@@ -24,10 +24,10 @@ from typing import Any, Final
 import keras
 
 from xray_infer.atomic import make_folder, write_json
-from xray_infer.datasets import SPLITS, Dataset, check_split, read_images
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.datasets import SPLITS, Dataset, check_split, read_images
 from xray_infer.terminal import Report
 from xray_infer.train.config import TrainConfig
 from xray_infer.train.data.splits import grouped_split, write_manifest

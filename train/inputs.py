@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.atomic import write_atomically
-from xray_infer.datasets import LabelledImage, read_input
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.processors import default_workers
+from xray_infer.study.datasets import LabelledImage, read_input
 from xray_infer.terminal import Report
 
 CHUNK: Final = 256  # images in memory at once while decoding

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.atomic import make_folder, write_json
-from xray_infer.datasets import SPLITS, Dataset
 from xray_infer.errors import DataError
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.datasets import SPLITS, Dataset
+from xray_infer.study.metrics import measure, softmax
 from xray_infer.terminal import Report
 from xray_infer.train.batches import ImageViews, Views
 from xray_infer.train.calibrate import fit_temperature
@@ -25,7 +26,6 @@ from xray_infer.train.fixed_part.cache import FixedPart
 from xray_infer.train.fixed_part.runners import KerasRunner, make_runner
 from xray_infer.train.fixed_part.stores import OriginalViews
 from xray_infer.train.inputs import decode_inputs, keep_region
-from xray_infer.train.metrics import measure, softmax
 from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
 from xray_infer.train.predictions import write_predictions
 from xray_infer.train.report import Predictions

@@ -18,9 +18,9 @@ from xray_infer.benchmarks.contenders import Contender, open_contender
 from xray_infer.benchmarks.records.schema import Answers, ImageSet
 from xray_infer.benchmarks.records.store import Parts
 from xray_infer.benchmarks.rows import Row
-from xray_infer.datasets import LabelledImage, read_dataset, read_images, read_input
 from xray_infer.errors import DataError
 from xray_infer.model.processors import default_workers
+from xray_infer.study.datasets import LabelledImage, read_dataset, read_images, read_input
 from xray_infer.terminal import Report
 from xray_infer.train.inputs import keep_region
 

@@ -11,7 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from xray_infer.benchmarks.accuracy.bootstrap import (
+from xray_infer.benchmarks.records.schema import Answers, ImageSet, Results, RowKey
+from xray_infer.benchmarks.rows import reference_of
+from xray_infer.study.bootstrap import (
     RESAMPLES,
     STATISTICS,
     Floats,
@@ -21,10 +23,7 @@ from xray_infer.benchmarks.accuracy.bootstrap import (
     interval,
     macro_auroc,
 )
-from xray_infer.benchmarks.records.schema import Answers, ImageSet, Results, RowKey
-from xray_infer.benchmarks.rows import reference_of
-from xray_infer.temperature import at_temperature
-from xray_infer.train.metrics import (
+from xray_infer.study.metrics import (
     Calibration,
     Interval,
     McNemar,
@@ -34,6 +33,7 @@ from xray_infer.train.metrics import (
     measure,
     wilson_interval,
 )
+from xray_infer.study.temperature import at_temperature
 
 MLPERF_SHARE: Final = 0.99  # of the reference's accuracy: MLPerf inference rules, closed division
 NO_DIFFERENCE: Final = 0.05  # p-values above find none

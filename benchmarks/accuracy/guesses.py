@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from xray_infer.benchmarks.records.schema import Guess
-from xray_infer.datasets import read_dataset
 from xray_infer.errors import DataError, MissingExtraError
+from xray_infer.study.datasets import read_dataset
 from xray_infer.terminal import Report
 from xray_infer.train.data.yardsticks import yardsticks
 

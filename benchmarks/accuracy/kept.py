@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from xray_infer.benchmarks.accuracy.answering import WHOLE, Images
 from xray_infer.benchmarks.records.schema import Answers, ModelFile, RowKey
 from xray_infer.benchmarks.rows import KERAS, Row, reference_of
-from xray_infer.datasets import file_digest
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
+from xray_infer.study.datasets import file_digest
 from xray_infer.terminal import Report
 
 

@@ -18,8 +18,8 @@ from xray_infer.benchmarks.records.schema import SourceProbe
 from xray_infer.benchmarks.records.store import Parts
 from xray_infer.benchmarks.rows import KERAS, Row
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import SPLITS, LabelledImage, read_dataset, read_input
 from xray_infer.errors import extra_for
+from xray_infer.study.datasets import SPLITS, LabelledImage, read_dataset, read_input
 from xray_infer.terminal import Report
 
 STRENGTHS: Final = (0.001, 0.01, 0.1, 1.0)  # of regularisation, scikit-learn's C

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
 from xray_infer.benchmarks.records.schema import Answers, ImageSet, Results
-from xray_infer.train.metrics import Interval, bootstrap_mean, mcnemar, wilson_interval
+from xray_infer.study.metrics import Interval, bootstrap_mean, mcnemar, wilson_interval
 
 WHOLE: Final = "all"  # the region that accuracy is judged on; the others are controls
 # Runs of one file differ by this much where threads add up in another order: float32 has seven digits.

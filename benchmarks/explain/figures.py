@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xray_infer.benchmarks.explain.curves import METRICS, ROAD, Curve, faithfulness
 from xray_infer.benchmarks.explain.measuring import BLOB, RANDOM
 from xray_infer.benchmarks.explain.similarity import SIMILARITIES, compare
-from xray_infer.train.metrics import bootstrap_mean
+from xray_infer.study.metrics import bootstrap_mean
 
 OTHER_IMAGE: Final = "another image of the same class"
 

@@ -21,7 +21,6 @@ from xray_infer.benchmarks.explain.randomised import PARTS, shuffled
 from xray_infer.benchmarks.explain.records import Records
 from xray_infer.benchmarks.explain.similarity import compare
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import LabelledImage
 from xray_infer.errors import DataError
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
@@ -31,6 +30,7 @@ from xray_infer.outputs.heatmaps.occlusion import Run
 from xray_infer.run.engine import Classified, Engine, EngineOptions, Task
 from xray_infer.run.results import OK
 from xray_infer.run.sources.folder import FileItem
+from xray_infer.study.datasets import LabelledImage
 from xray_infer.terminal import Report
 
 BLOB: Final = "centre blob"

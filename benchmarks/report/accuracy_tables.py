@@ -9,7 +9,7 @@ from xray_infer.benchmarks.records.schema import RowKey
 from xray_infer.benchmarks.report.cells import number, percent, points, share
 from xray_infer.benchmarks.report.gathered import Figures, title
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.train.report.document import Block, Heading, Paragraph, Table
+from xray_infer.study.document import Block, Heading, Paragraph, Table
 
 
 def accuracy_tables(figures: Figures) -> Iterator[Block]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xray_infer.benchmarks.accuracy.figures import Share
 from xray_infer.benchmarks.records.schema import Guess
 from xray_infer.benchmarks.speed.figures import Estimate
-from xray_infer.train.metrics import Interval, wilson_interval
+from xray_infer.study.metrics import Interval, wilson_interval
 
 
 def percent(value: float | None, interval: Interval | None = None) -> str:

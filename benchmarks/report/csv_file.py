@@ -10,7 +10,7 @@ from dataclasses import asdict
 from xray_infer.benchmarks.accuracy.figures import RowAccuracy
 from xray_infer.benchmarks.report.gathered import Figures
 from xray_infer.benchmarks.speed.figures import Estimate, RowSpeed
-from xray_infer.train.metrics import Interval
+from xray_infer.study.metrics import Interval
 
 Cell = str | int | float | None
 

@@ -19,7 +19,7 @@ from xray_infer.benchmarks.report.summary import (
     summary_table,
 )
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.train.report.document import Block, Heading, Paragraph, Table, to_markdown
+from xray_infer.study.document import Block, Heading, Paragraph, Table, to_markdown
 
 
 def short_tables(figures: Figures) -> str:

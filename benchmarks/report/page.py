@@ -32,7 +32,7 @@ from xray_infer.benchmarks.report.summary import (
 )
 from xray_infer.benchmarks.report.trade_off import trade_off_plots
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.train.report.document import Block, Heading, Paragraph, Table
+from xray_infer.study.document import Block, Heading, Paragraph, Table
 
 Part: TypeAlias = Block | Plot
 TITLE: Final = "xray-bench"

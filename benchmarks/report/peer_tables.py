@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from xray_infer.benchmarks.peers.registry import SHIPPED
 from xray_infer.benchmarks.report.cells import middle, number, ratio
 from xray_infer.benchmarks.report.gathered import Figures
-from xray_infer.train.report.document import Block, Heading, Paragraph, Table
+from xray_infer.study.document import Block, Heading, Paragraph, Table
 
 
 def peer_tables(figures: Figures) -> Iterator[Block]:

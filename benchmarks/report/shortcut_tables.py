@@ -10,7 +10,7 @@ from xray_infer.benchmarks.accuracy.figures import Share
 from xray_infer.benchmarks.records.schema import SourceProbe
 from xray_infer.benchmarks.report.cells import guess_share, percent, share, share_of
 from xray_infer.benchmarks.report.gathered import SHORT, Figures, title
-from xray_infer.train.report.document import Block, Heading, Paragraph, Table
+from xray_infer.study.document import Block, Heading, Paragraph, Table
 
 # Kinds of training in evidence.json, as the table names them.
 TRAINED: Final = {

@@ -9,7 +9,7 @@ from xray_infer.benchmarks.report.cells import estimate, middle, number, percent
 from xray_infer.benchmarks.report.gathered import Figures, title
 from xray_infer.benchmarks.rows import BASELINE
 from xray_infer.benchmarks.speed.figures import RowSpeed, limit_images_per_s
-from xray_infer.train.report.document import Block, Heading, Paragraph, Table
+from xray_infer.study.document import Block, Heading, Paragraph, Table
 
 
 def effort_words(figures: Figures) -> str:

@@ -11,7 +11,7 @@ from xray_infer.benchmarks.report.cells import guess_share, percent, ratio, shar
 from xray_infer.benchmarks.report.gathered import SHORT, Figures, title
 from xray_infer.benchmarks.rows import BASELINE
 from xray_infer.benchmarks.speed.stability import Doubt, run_warnings
-from xray_infer.train.report.document import Paragraph, Table
+from xray_infer.study.document import Paragraph, Table
 
 MARK: Final = "†"
 ALL_ROWS: Final = "All rows"

@@ -19,7 +19,7 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from xray_infer.benchmarks.records.schema import CommandRun, ProcessRun, Results, RowKey
 from xray_infer.benchmarks.speed.stability import Doubt, doubts_of
-from xray_infer.train.metrics import Interval
+from xray_infer.study.metrics import Interval
 
 RESAMPLES: Final = 2000
 INT8: Final = "int8"  # recipes whose name begins so are held against the limit of u8 by s8

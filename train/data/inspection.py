@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import SPLITS, LabelledImage, read_images
+from xray_infer.study.datasets import SPLITS, LabelledImage, read_images
 from xray_infer.terminal import Report
 from xray_infer.train.data.groups import DuplicatePair, find_duplicates, join, links, with_patients
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from xray_infer.atomic import make_folder, write_atomically
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import SPLITS, Dataset, LabelledImage
 from xray_infer.errors import DataError
+from xray_infer.study.datasets import SPLITS, Dataset, LabelledImage
 from xray_infer.terminal import Report
 from xray_infer.train.data.groups import group_images
 

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.datasets import SPLITS, Dataset, LabelledImage
 from xray_infer.errors import DataError, ImageError, extra_for
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.processors import default_workers
+from xray_infer.study.datasets import SPLITS, Dataset, LabelledImage
+from xray_infer.study.metrics import Interval, measure
 from xray_infer.terminal import Report
-from xray_infer.train.metrics import Interval, measure
 
 FACTS: Final = (
     "width",

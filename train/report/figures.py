@@ -23,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
-from xray_infer.train.data.yardsticks import Yardstick
-from xray_infer.train.metrics import (
+from xray_infer.study.metrics import (
     Calibration,
     Interval,
     McNemar,
@@ -36,6 +35,7 @@ from xray_infer.train.metrics import (
     softmax,
     wilson_interval,
 )
+from xray_infer.train.data.yardsticks import Yardstick
 from xray_infer.train.report.record import MethodResult, Predictions
 
 SCHEMA_VERSION: Final = 1

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.study.document import Block, Heading, Paragraph, Picture, Table
+from xray_infer.study.metrics import Calibration, Interval, McNemar, Metrics
 from xray_infer.train.data.yardsticks import Score
-from xray_infer.train.metrics import Calibration, Interval, McNemar, Metrics
-from xray_infer.train.report.document import Block, Heading, Paragraph, Picture, Table
 from xray_infer.train.report.figures import SIGNIFICANCE, MethodFigures, RunFigures, finding
 from xray_infer.train.report.plots import plot_file
 from xray_infer.train.report.provenance import describe_run, describe_training, duration

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.train.report.document import Block, Heading, Paragraph, Picture, Table
+from xray_infer.study.document import Block, Heading, Paragraph, Picture, Table
 from xray_infer.train.report.figures import RunFigures, to_plain
 from xray_infer.train.report.plots import plot_file
 

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.train.metrics import Interval
+from xray_infer.study.metrics import Interval
 
 RESAMPLES: Final = 2000
 BINS: Final = 15
