@@ -6,13 +6,14 @@ import os
 
 import click
 
+from benchmarks.studies import folder_commands, model_commands
+from benchmarks.studies.shards import command as shard_commands
+from benchmarks.studies.viewer.command import viewer_command
 from xray_infer import __version__
-from xray_infer.benchmarks import folder_commands, model_commands, run_commands
+from xray_infer.benchmarks import run_commands
 from xray_infer.benchmarks.comparison.command import compare_command
 from xray_infer.benchmarks.peers.command import peers_command
 from xray_infer.benchmarks.report.command import report_command
-from xray_infer.benchmarks.shards import command as shard_commands
-from xray_infer.benchmarks.viewer.command import viewer_command
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import DefaultGroup
 

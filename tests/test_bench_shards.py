@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.studies.shards.engines import ENGINES, LOCAL_1, Times, engines_table
+from benchmarks.studies.shards.kills import Survived, _compared, kills_table
+from benchmarks.studies.shards.parts import made_up, plan
+from benchmarks.studies.shards.planted import good_and_bad
+from benchmarks.studies.shards.simulation import ISOLATED, Cluster, growth_table, simulate
 from xray_infer.benchmarks.cli import main
-from xray_infer.benchmarks.shards.engines import ENGINES, LOCAL_1, Times, engines_table
-from xray_infer.benchmarks.shards.kills import Survived, _compared, kills_table
-from xray_infer.benchmarks.shards.parts import made_up, plan
-from xray_infer.benchmarks.shards.planted import good_and_bad
-from xray_infer.benchmarks.shards.simulation import ISOLATED, Cluster, growth_table, simulate
 from xray_infer.run.shards.inputs import to_line
 
 EVEN = Cluster(images=8000, shard_size=1000, workers=4, image_s=0.036, spread=0.0)

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from xray_infer.benchmarks.cli import main
-from xray_infer.benchmarks.pipeline import Speeds
-from xray_infer.benchmarks.viewer.measuring import (
+from benchmarks.studies.pipeline import Speeds
+from benchmarks.studies.viewer.measuring import (
     Fill,
     memory_table,
     run_session,
     smoothness_table,
     start_table,
 )
-from xray_infer.benchmarks.viewer.session import FILLING, LEAFING, STILL, USED, Session
+from benchmarks.studies.viewer.session import FILLING, LEAFING, STILL, USED, Session
+from xray_infer.benchmarks.cli import main
 from xray_infer.errors import DataError
 
 REPOSITORY = Path(__file__).parent.parent

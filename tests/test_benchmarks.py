@@ -54,7 +54,7 @@ def test_isolation_counts_what_can_be_read(folder, tmp_path):
 
 
 def test_each_way_prepares_every_file_once():
-    from xray_infer.benchmarks.isolation import _prepare_all
+    from benchmarks.studies.isolation import _prepare_all
 
     done: list[bytes] = []
     files = [bytes([number]) for number in range(50)]
@@ -63,7 +63,7 @@ def test_each_way_prepares_every_file_once():
 
 
 def test_the_rate_that_isolation_leaves_is_round_by_round():
-    from xray_infer.benchmarks.isolation import DIRECT, ISOLATED, IsolationCost, isolation_table
+    from benchmarks.studies.isolation import DIRECT, ISOLATED, IsolationCost, isolation_table
 
     cost = IsolationCost(
         {DIRECT: [10.0, 20.0, 40.0], ISOLATED: [5.0, 15.0, 40.0]}, [0.25], {1.0: [2.0, 3.0, 9.0]}

@@ -13,8 +13,8 @@ pytest.importorskip("ai_edge_quantizer")
 import onnxruntime
 from click.testing import CliRunner
 
+from benchmarks.studies.graphs import macs, variants
 from xray_infer.benchmarks.cli import main
-from xray_infer.benchmarks.graphs import macs, variants
 
 pytestmark = pytest.mark.tensorflow
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from xray_infer.benchmarks import heatmap
+from benchmarks.studies import heatmap
+from benchmarks.studies.without_maps import POOLED, pooled_onnx
 from xray_infer.benchmarks.cli import main
-from xray_infer.benchmarks.without_maps import POOLED, pooled_onnx
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.runtimes import SUFFIXES, find_model

@@ -11,8 +11,8 @@ pytest.importorskip("ai_edge_quantizer")
 from click.testing import CliRunner
 from tiny_densenet import METHOD
 
+from benchmarks.studies.map_parity import compare_maps, file_maps, low_table, tape_maps
 from xray_infer.benchmarks.cli import main
-from xray_infer.benchmarks.map_parity import compare_maps, file_maps, low_table, tape_maps
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.export.calibration import balanced_sample
 from xray_infer.export.recipes import RECIPES
@@ -115,7 +115,7 @@ def test_empty_maps_count_in_nothing_and_lost_ones_do():
 
 
 def test_low_maps_are_named_and_no_table_is_made_of_none():
-    from xray_infer.benchmarks.map_parity import Compared
+    from benchmarks.studies.map_parity import Compared
 
     same, other = _maps([[0, 1], [2, 4]]), _maps([[4, 2], [1, 0]])
     assert low_table([Compared("f", "r", ["a.png"], compare_maps(same, same))]) == ""

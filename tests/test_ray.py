@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from loopback_s3 import SECRET, served
 from sharded import infer, merged, plant, poisoned, start
 
-from xray_infer.benchmarks.shards.kills import actors_of
+from benchmarks.studies.shards.kills import actors_of
 from xray_infer.cli import main
 from xray_infer.errors import XrayError
 from xray_infer.run.shards.on_ray import RayOptions, _connect

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 from specimens import jpeg, png
 
+from benchmarks.studies.reduced import compare_reductions, reductions_table
 from xray_infer.benchmarks.cli import main
-from xray_infer.benchmarks.reduced import compare_reductions, reductions_table
 from xray_infer.errors import DataError
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input

@@ -5,9 +5,9 @@ import pytest
 from click.testing import CliRunner
 from specimens import example_manifest, png
 
+from benchmarks.studies.strange.altered import ALTERED
+from benchmarks.studies.strange.drawn import DRAWN
 from xray_infer.benchmarks.cli import main
-from xray_infer.benchmarks.strange.altered import ALTERED
-from xray_infer.benchmarks.strange.drawn import DRAWN
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from xray_infer.benchmarks.strange import drawn
+from benchmarks.studies.strange import drawn
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.export.verify import verify

@@ -1,1 +1,1 @@
-"""What training, export and benchmarks share: labelled data sets, figures of answers, the document they write."""
+"""What training, export and benchmarks share: labelled data sets, figures of answers, their document."""

@@ -20,8 +20,8 @@ from xray_infer.terminal import one_line_errors, say
 def engines_command(folder: Path, images: int, shard_size: int, rounds: int, debug: bool) -> None:
     """Classify good and bad inputs by the local engine and by Ray: identical rows, throughput, overhead."""
     with one_line_errors("xray-bench", debug=debug):
+        from benchmarks.studies.shards.engines import compare_engines, engines_table
         from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.benchmarks.shards.engines import compare_engines, engines_table
 
         times = compare_engines(folder, images=images, shard_size=shard_size, rounds=rounds, report=say)
         click.echo(engines_table(times, images=images))
@@ -42,7 +42,7 @@ def engines_command(folder: Path, images: int, shard_size: int, rounds: int, deb
 def kills_command(folder: Path, images: int, shard_size: int, runs: int, seed: int, debug: bool) -> None:
     """Kill actors and drivers at random, give the command again, and count rows lost, doubled and changed."""
     with one_line_errors("xray-bench", debug=debug):
-        from xray_infer.benchmarks.shards.kills import kills_table, survive_kills
+        from benchmarks.studies.shards.kills import kills_table, survive_kills
 
         found = survive_kills(folder, images=images, shard_size=shard_size, runs=runs, seed=seed, report=say)
         click.echo(kills_table(found))
@@ -73,8 +73,8 @@ def objects_command(
 ) -> None:
     """List and classify small objects of an S3 on the loopback interface; the driver's peak memory."""
     with one_line_errors("xray-bench", debug=debug):
+        from benchmarks.studies.shards.objects import measure_objects, objects_table
         from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.benchmarks.shards.objects import measure_objects, objects_table
 
         runs = []
         for one in measure_objects(counts, engines, model=model, report=say):
@@ -98,8 +98,8 @@ def growth_command(
 ) -> None:
     """Measure a run's parts on FOLDER's images, and simulate millions of such images on many workers."""
     with one_line_errors("xray-bench", debug=debug):
+        from benchmarks.studies.shards.growth import measure_and_simulate
         from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.benchmarks.shards.growth import measure_and_simulate
 
         for part in measure_and_simulate(
             folder, rounds=rounds, images=images, latency_ms=latency_ms, deaths=deaths, report=say

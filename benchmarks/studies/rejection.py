@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.benchmarks.strange.altered import ALTERED
-from xray_infer.benchmarks.strange.drawn import DRAWN
+from benchmarks.studies.strange.altered import ALTERED
+from benchmarks.studies.strange.drawn import DRAWN
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, ImageError, ModelError
 from xray_infer.export.familiarity import fit_familiarity, set_limit

@@ -58,7 +58,7 @@ def _run(name: str, manifest: Path, weights: str, seed: int, out: Path) -> Train
         records = [json.loads((out / f"{method}.json").read_text()) for method in METHODS]
         return TrainingRun(run, {one["method"]: one["test"]["accuracy"] for one in records})
     options = ["--no-xla"] if name == WITHOUT_XLA else []
-    script = [sys.executable, "-m", "xray_infer.benchmarks.plain_training"]
+    script = [sys.executable, "-m", "benchmarks.studies.plain_training"]
     run = run_command([*script, str(manifest), weights, str(seed), str(out), *options])
     return TrainingRun(run, json.loads(out.read_text()))
 

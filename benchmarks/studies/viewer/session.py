@@ -1,6 +1,6 @@
 """A window in a process of its own, without a screen, that opens a folder and is used while it fills.
 
-`python -m xray_infer.benchmarks.viewer.session PATH STARTED HOW`, STARTED in seconds since the epoch, HOW
+`python -m benchmarks.studies.viewer.session PATH STARTED HOW`, STARTED in seconds since the epoch, HOW
 `start` (close at the first answer) or `fill`; prints a `Session` as JSON.
 """
 

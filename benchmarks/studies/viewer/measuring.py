@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.studies.pipeline import Speeds, command_for, note, planted
+from benchmarks.studies.viewer.session import FILLING, LEAFING, USED, Session
 from xray_infer.benchmarks.commands import run_command, spread
-from xray_infer.benchmarks.pipeline import Speeds, command_for, note, planted
-from xray_infer.benchmarks.viewer.session import FILLING, LEAFING, USED, Session
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report
 
-MODULE = "xray_infer.benchmarks.viewer.session"
+MODULE = "benchmarks.studies.viewer.session"
 
 
 def run_session(path: Path, how: str) -> Session:

@@ -14,9 +14,9 @@ from typing import Final
 import cv2
 import numpy as np
 
+from benchmarks.studies.pipeline import WHOLE, Speeds, command_for, note
+from benchmarks.studies.without_maps import POOLED
 from xray_infer.benchmarks.commands import run_command, spread
-from xray_infer.benchmarks.pipeline import WHOLE, Speeds, command_for, note
-from xray_infer.benchmarks.without_maps import POOLED
 from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import full_size
 from xray_infer.images.limits import DEFAULT_LIMITS

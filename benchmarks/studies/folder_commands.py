@@ -21,7 +21,7 @@ from xray_infer.terminal import one_line_errors, say
 def isolation_command(folder: Path, rounds: int, threads: int, debug: bool) -> None:
     """Time decoding the images of FOLDER in child processes, as --isolate does, beside doing it directly."""
     with one_line_errors("xray-bench", debug=debug):
-        from xray_infer.benchmarks.isolation import isolation_table, measure_isolation, readable_files
+        from benchmarks.studies.isolation import isolation_table, measure_isolation, readable_files
         from xray_infer.benchmarks.machine import describe_machine
 
         files = readable_files(folder)
@@ -40,8 +40,8 @@ def isolation_command(folder: Path, rounds: int, threads: int, debug: bool) -> N
 def pipeline_command(folder: Path, images: int, rounds: int, debug: bool) -> None:
     """Time the folder command on FOLDER's images beside decoding alone and inference alone."""
     with one_line_errors("xray-bench", debug=debug):
+        from benchmarks.studies.pipeline import bound, compare_parts, parts_table, planted
         from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.benchmarks.pipeline import bound, compare_parts, parts_table, planted
 
         with planted(folder, images) as many:
             speeds = compare_parts(many, rounds=rounds, report=say)
@@ -57,15 +57,15 @@ def pipeline_command(folder: Path, images: int, rounds: int, debug: bool) -> Non
 def heatmap_command(folder: Path, images: int, rounds: int, debug: bool) -> None:
     """Time what --heatmap adds on FOLDER's images: to the forward pass, in drawing, to the command."""
     with one_line_errors("xray-bench", debug=debug):
-        from xray_infer.benchmarks.heatmap import (
+        from benchmarks.studies.heatmap import (
             compare_commands,
             compare_passes,
             measure_stages,
             passes_table,
             stages_table,
         )
+        from benchmarks.studies.pipeline import parts_table, planted
         from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.benchmarks.pipeline import parts_table, planted
 
         with planted(folder, images) as many:
             passes = compare_passes(rounds, say)
@@ -93,7 +93,7 @@ def memory_command(
 ) -> None:
     """Measure the folder command's peak memory over few and many images: links to those of FOLDER."""
     with one_line_errors("xray-bench", debug=debug):
-        from xray_infer.benchmarks.footprint import measure_memory, memory_table
+        from benchmarks.studies.footprint import measure_memory, memory_table
         from xray_infer.benchmarks.machine import describe_machine
 
         runs = measure_memory(folder, counts, beside=beside, rounds=rounds, report=say)
@@ -108,7 +108,7 @@ def memory_command(
 def startup_command(image: Path, rounds: int, debug: bool) -> None:
     """Time the command's help and one IMAGE beside the imports that it needs, as whole processes."""
     with one_line_errors("xray-bench", debug=debug):
-        from xray_infer.benchmarks.footprint import measure_startup, startup_table
+        from benchmarks.studies.footprint import measure_startup, startup_table
         from xray_infer.benchmarks.machine import describe_machine
 
         click.echo(startup_table(measure_startup(image, rounds=rounds, report=say)))
@@ -123,8 +123,8 @@ def startup_command(image: Path, rounds: int, debug: bool) -> None:
 def reduced_command(folder: Path, model: Path | None, rounds: int, debug: bool) -> None:
     """Measure what decoding JPEGs at a smaller scale costs in answers and gives in time, on FOLDER's."""
     with one_line_errors("xray-bench", debug=debug):
+        from benchmarks.studies.reduced import compare_reductions, read_jpegs, reductions_table
         from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.benchmarks.reduced import compare_reductions, read_jpegs, reductions_table
         from xray_infer.model.runtimes import find_model
         from xray_infer.model.shipped import shipped_model
         from xray_infer.run.sources.folder import local_source

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.studies.shards.loopback import loopback
+from benchmarks.studies.shards.planted import command, merge_command, on_ray
 from xray_infer.benchmarks.commands import run_command
-from xray_infer.benchmarks.shards.loopback import loopback
-from xray_infer.benchmarks.shards.planted import command, merge_command, on_ray
 from xray_infer.run.shards.store import Store
 from xray_infer.terminal import Report
 

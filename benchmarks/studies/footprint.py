@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.studies.pipeline import BESIDE, command_for, planted
 from xray_infer.benchmarks.commands import CommandRun, compare_commands, run_command, spread
-from xray_infer.benchmarks.pipeline import BESIDE, command_for, planted
 from xray_infer.terminal import Report
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from benchmarks.studies.shards.planted import command, good_and_bad, merge_command, on_ray
 from xray_infer.benchmarks.commands import run_command, spread
-from xray_infer.benchmarks.shards.planted import command, good_and_bad, merge_command, on_ray
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report
 

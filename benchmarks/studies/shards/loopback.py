@@ -1,6 +1,6 @@
 """An S3 on the loopback interface, by moto: a process of its own with many small objects in one flat prefix.
 
-`python -m xray_infer.benchmarks.shards.loopback COUNT ...` makes a bucket `films` with COUNT objects below
+`python -m benchmarks.studies.shards.loopback COUNT ...` makes a bucket `films` with COUNT objects below
 `COUNT/`, for each, and an empty one `results`, and prints its port. One object in ten is no image.
 """
 

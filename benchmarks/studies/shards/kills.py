@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.studies.shards.planted import command, good_and_bad, merge_command, on_ray
 from xray_infer.benchmarks.commands import run_command
-from xray_infer.benchmarks.shards.planted import command, good_and_bad, merge_command, on_ray
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from xray_infer.benchmarks.commands import spread
-from xray_infer.benchmarks.shards.parts import (
+from benchmarks.studies.shards.parts import (
     line_bytes,
     measure_actors,
     measure_planning,
@@ -17,13 +16,14 @@ from xray_infer.benchmarks.shards.parts import (
     measure_waiting,
     planning_table,
 )
-from xray_infer.benchmarks.shards.simulation import (
+from benchmarks.studies.shards.simulation import (
     Cluster,
     growth_table,
     simulate,
     sizes_table,
     waiting_table,
 )
+from xray_infer.benchmarks.commands import spread
 from xray_infer.run.object_store import WORKERS_THAT_WAIT
 from xray_infer.run.sources.folder import FileItem, local_source
 from xray_infer.terminal import Report

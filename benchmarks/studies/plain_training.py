@@ -1,6 +1,6 @@
 """The training that `xray-train` is timed against: the study's schedule as a Keras user writes it.
 
-    python -m xray_infer.benchmarks.plain_training MANIFEST WEIGHTS SEED OUT.json [--no-xla]
+    python -m benchmarks.studies.plain_training MANIFEST WEIGHTS SEED OUT.json [--no-xla]
 
 All images are decoded into memory once; then `model.fit` with the base frozen, and again with the top
 layers unfrozen, every image through the whole network in every epoch, the best epoch kept each time.

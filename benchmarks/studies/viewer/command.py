@@ -20,14 +20,14 @@ from xray_infer.terminal import one_line_errors, say
 def viewer_command(folder: Path, counts: tuple[int, ...], rounds: int, starts: int, debug: bool) -> None:
     """Measure the window of xray-view: start, smoothness and memory over links to FOLDER's images."""
     with one_line_errors("xray-bench", debug=debug):
-        from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.benchmarks.viewer.measuring import (
+        from benchmarks.studies.viewer.measuring import (
             measure_fills,
             measure_starts,
             memory_table,
             smoothness_table,
             start_table,
         )
+        from xray_infer.benchmarks.machine import describe_machine
         from xray_infer.run.sources.folder import local_source
 
         image = folder / next(iter(local_source(folder))).name

@@ -23,7 +23,7 @@ def graphs_command(model: Path, rounds: int, debug: bool) -> None:
         from xray_infer.export.toolchain import load_toolchain
 
         load_toolchain()
-        from xray_infer.benchmarks.graphs import compare_graphs, graphs_table, macs, variants
+        from benchmarks.studies.graphs import compare_graphs, graphs_table, macs, variants
         from xray_infer.benchmarks.machine import describe_machine
         from xray_infer.export.edge_graph import load_classifier, take_apart
 
@@ -52,7 +52,7 @@ def rounding_command(
         from xray_infer.export.toolchain import load_toolchain
 
         load_toolchain()
-        from xray_infer.benchmarks.rounding import compare_steps, steps_table
+        from benchmarks.studies.rounding import compare_steps, steps_table
         from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, check_same_data, draw
         from xray_infer.export.edge_graph import load_classifier, take_apart
         from xray_infer.export.exporter import read_training_record
@@ -93,8 +93,8 @@ def rejection_command(
     and so on. --without may be given several times.
     """
     with one_line_errors("xray-bench", debug=debug):
+        from benchmarks.studies.rejection import Scorers, leave_out, measure, named_folders, table
         from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.benchmarks.rejection import Scorers, leave_out, measure, named_folders, table
         from xray_infer.export.calibration import check_same_data
         from xray_infer.model.runtimes import find_model
         from xray_infer.study.datasets import read_dataset
@@ -138,8 +138,8 @@ def maps_command(
     FILES.
     """
     with one_line_errors("xray-bench", debug=debug):
+        from benchmarks.studies.map_parity import compare_files, low_table, parity_table
         from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.benchmarks.map_parity import compare_files, low_table, parity_table
         from xray_infer.export.calibration import draw
         from xray_infer.model.runtimes import find_model
         from xray_infer.study.datasets import read_dataset
@@ -203,8 +203,8 @@ def training_command(
 ) -> None:
     """Time xray-train beside plain Keras on DATA, which has a split: the study's schedule, both methods."""
     with one_line_errors("xray-bench", debug=debug):
+        from benchmarks.studies.training import compare_training, part_of, training_table
         from xray_infer.benchmarks.machine import describe_machine
-        from xray_infer.benchmarks.training import compare_training, part_of, training_table
         from xray_infer.study.datasets import read_dataset
 
         dataset = part_of(read_dataset(data), images)
