@@ -1,4 +1,4 @@
-"""Maps the five top-level folders onto one import package.
+"""Maps four of the top-level folders onto one import package.
 
 `infer/` is `xray_infer` itself; `train/`, `export/` and `benchmarks/` are its subpackages. The packages
 are found rather than listed: an explicit list silently leaves a new subpackage out of the wheel.
@@ -16,7 +16,10 @@ FOLDERS = {
 packages = [
     package
     for root, folder in FOLDERS.items()
-    for package in (root, *(f"{root}.{name}" for name in find_packages(folder)))
+    for package in (
+        root,
+        *(f"{root}.{name}" for name in find_packages(folder, exclude=["studies", "studies.*"])),
+    )
 ]
 
 setup(

@@ -6,9 +6,6 @@ import os
 
 import click
 
-from benchmarks.studies import folder_commands, model_commands
-from benchmarks.studies.shards import command as shard_commands
-from benchmarks.studies.viewer.command import viewer_command
 from xray_infer import __version__
 from xray_infer.benchmarks import run_commands
 from xray_infer.benchmarks.comparison.command import compare_command
@@ -30,12 +27,6 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-OWN = (compare_command, report_command, peers_command, viewer_command)
-for command in (
-    *run_commands.COMMANDS,
-    *OWN,
-    *model_commands.COMMANDS,
-    *folder_commands.COMMANDS,
-    *shard_commands.COMMANDS,
-):
+OWN = (compare_command, report_command, peers_command)
+for command in (*run_commands.COMMANDS, *OWN):
     main.add_command(command)

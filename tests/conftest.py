@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from places import REPOSITORY
 from sharded import infer, plant
 from specimens import example_manifest, jpeg, png
 
@@ -21,7 +22,6 @@ from xray_infer.train.data.splits import random_split, write_manifest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # windows without a screen
 
-REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared" / "data"
 
 

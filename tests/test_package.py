@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from places import REPOSITORY, SAMPLES
 
 import xray_infer
-
-REPOSITORY = Path(__file__).parent.parent
-SAMPLES = REPOSITORY / "samples"
 
 RUNTIMES = ("onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime")
 FOLDERS = ("infer", "train", "export", "benchmarks", "samples")

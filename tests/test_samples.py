@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from places import SAMPLES
 
-SAMPLES = Path(__file__).parents[1] / "samples"
 GROUPS = ("normal", "focal", "bilateral")
 # Between library versions JPEG decoders may differ by two gray levels, drawing by one at an edge.
 TOLERANCE_LEVELS = {".jpg": 2, ".png": 1}

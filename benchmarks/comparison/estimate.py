@@ -14,7 +14,7 @@ whose variances can't tell a slow process from a restless row, it is plain Welch
 On a shared machine one process in twenty or so is slow for no reason of its own. From FEWEST_TO_TRIM rounds
 on, the highest and lowest fifth are cut off and the variance is winsorised: Yuen's test (Biometrika 61:165,
 1974); with few rows the degrees of freedom that this costs would not come back, and means are compared. How
-often planted changes are found, and how often none is, tests/test_comparison_rates.py counts.
+often planted changes are found, and how often none is, tests/benchmarks/test_comparison_rates.py counts.
 """
 
 from __future__ import annotations

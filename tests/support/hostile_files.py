@@ -1,4 +1,4 @@
-"""A folder of hostile files: `python tests/hostile_files.py FOLDER` makes it.
+"""A folder of hostile files: `python tests/support/hostile_files.py FOLDER` makes it.
 
 Every name holds a number, "h" and three digits, which tells the files apart however a name is written in
 the results. What the file system or the system refuses to make is left out.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from places import SAMPLES
 from specimens import example_manifest
 
 from xray_infer import cli, options
@@ -19,7 +20,6 @@ from xray_infer.model.manifest import METHODS, READERS
 from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, Model, find_model
 from xray_infer.model.shipped import shipped_model
 
-SAMPLES = Path(__file__).parent.parent / "samples"
 FILMS = sorted(SAMPLES.glob("phantom_*"))
 
 needs_openvino = pytest.mark.skipif(

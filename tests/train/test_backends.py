@@ -4,10 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import SUPPORT
 
 from xray_infer.model.manifest import METHODS
 
@@ -32,7 +32,7 @@ def test_other_backends_train_and_their_files_are_interchangeable(backend, tmp_p
     from xray_infer.study.metrics import softmax
     from xray_infer.train.predictions import read_predictions
 
-    folder = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    folder = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
     subprocess.run(
         [sys.executable, "-c", BACKEND_RUN, str(module_tree), str(tmp_path / "run")],
         env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": folder},

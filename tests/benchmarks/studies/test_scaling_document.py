@@ -1,9 +1,9 @@
 """docs/scaling.md: its tables are those that the commands printed."""
 
 import re
-from pathlib import Path
 
-REPOSITORY = Path(__file__).parent.parent
+from places import REPOSITORY
+
 PRINTED = REPOSITORY / "benchmarks" / "results" / "scaling"
 DOCUMENT = (REPOSITORY / "docs" / "scaling.md").read_text(encoding="utf-8")
 

@@ -3,7 +3,8 @@
 Needs Chromium (`apt-get install chromium`; XRAY_TEST_CHROMIUM names another). The check of accessibility also
 needs axe-core, which `pip install --no-deps axe-playwright-python` (0.6 MB) brings as a file.
 
-`pytest tests/test_report_browser.py -k ten_thousand -s` prints the page's size and times for 10,000 rows.
+`pytest tests/outputs/test_page_browser.py -k ten_thousand -s` prints the page's size and times for 10,000
+rows.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import numpy as np
 import pytest
 from browser import Tab, chromium, found_browser
 from click.testing import CliRunner
-from report_pages import made_up_rows, write_page
+from places import SAMPLES
+from report_pages import HOSTILE_NAMES, made_up_rows, write_page
 from specimens import png
-from test_page import HOSTILE_NAMES
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
@@ -54,7 +55,7 @@ def tab(browser) -> Iterator[Tab]:
 def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of the shipped model over files of hostile names, two that cannot be read, and noise."""
     root = tmp_path_factory.mktemp("hostile")
-    film = (Path(__file__).parent.parent / "samples" / "phantom_focal_1.png").read_bytes()
+    film = (SAMPLES / "phantom_focal_1.png").read_bytes()
     films = root / "films"
     for name in (*HOSTILE_NAMES, "a/b.png"):
         (films / name).parent.mkdir(parents=True, exist_ok=True)

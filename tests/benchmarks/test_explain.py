@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from patch_model import PATCH, PatchModel
 from specimens import example_manifest, png
-from test_heatmap_methods import PATCH, PatchModel
 
 pytest.importorskip("onnx")
 

@@ -1,16 +1,17 @@
 """Writes golden.json, the shipped models' answers on the samples. Run it when a shipped model changes."""
 
 import json
-from pathlib import Path
+
+from places import REPOSITORY, SAMPLES
 
 from xray_infer.model.runtimes import SUFFIXES
 from xray_infer.model.shipped import shipped_model
 from xray_infer.run.engine import EngineOptions, classify
 from xray_infer.run.sources.folder import local_source
 
-HERE = Path(__file__).parent
+HERE = REPOSITORY / "tests" / "model"
 
-samples = list(local_source(HERE.parent / "samples"))
+samples = list(local_source(SAMPLES))
 golden = {
     model_format: {
         row.path: [round(value, 4) for value in row.probabilities]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import SUPPORT
 from specimens import jpeg, png
 
 from xray_infer.errors import ImageError, ReadError, RejectedError, XrayError
@@ -229,7 +230,7 @@ def test_no_orphan_outlives_a_parent_that_is_killed(busy_with, seconds, tmp_path
         [sys.executable, script, busy_with, str(seconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": str(SUPPORT)},
     )
     child = int(parent.stdout.readline())
     time.sleep(0.2)  # let the child begin what keeps it busy

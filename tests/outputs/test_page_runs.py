@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from full_disk import fill_disk
+from patience import until
 from report_pages import ReadPage, rows_in, run
 from specimens import jpeg, png
-from test_watch import until
 
 from xray_infer.model.runtimes import find_model
 from xray_infer.outputs.page.page import Page

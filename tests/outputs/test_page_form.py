@@ -1,29 +1,14 @@
 """The form of a report: its colours can be read, and its colour bar has those of the heat."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from report_pages import made_up_rows, write_page
+from places import REPOSITORY
+from report_pages import contrast, made_up_rows, write_page
 
 from xray_infer.outputs.heatmaps.methods import Heatmap
 from xray_infer.outputs.heatmaps.overlay import lay_heat
-
-REPOSITORY = Path(__file__).parent.parent
-
-
-def luminance(colour: str) -> float:
-    """Return a colour's relative luminance (WCAG 2.2)."""
-    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours, 1 to 21 (WCAG 2.2)."""
-    darker, lighter = sorted((luminance(one), luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)
 
 
 def test_contrast_as_the_standard_has_it():
@@ -34,7 +19,7 @@ def test_contrast_as_the_standard_has_it():
 @pytest.mark.parametrize("palette", range(3), ids=["light", "dark", "print"])
 def test_every_pair_of_colours_can_be_read(palette):
     """Text on its own background, or on all on which it may stand; edges of controls and bars at 3:1."""
-    css = (REPOSITORY / "infer" / "report" / "page.css").read_text()
+    css = (REPOSITORY / "infer" / "outputs" / "page" / "page.css").read_text()
     blocks = re.findall(r":root \{([^}]*)\}", css)
     assert len(blocks) == 3
     colours: dict[str, str] = {}

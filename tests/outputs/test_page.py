@@ -11,7 +11,8 @@ from urllib.parse import unquote, unquote_to_bytes
 import cv2
 import numpy as np
 import pytest
-from report_pages import ReadPage, example_record, made_up_rows, rows_in, run, write_page
+from places import REPOSITORY
+from report_pages import HOSTILE_NAMES, ReadPage, example_record, made_up_rows, rows_in, run, write_page
 from specimens import png
 
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
@@ -23,23 +24,6 @@ from xray_infer.outputs.page.text import data_json, quoted_path, visible
 from xray_infer.outputs.shrinking import shrunk
 from xray_infer.run.results import Row
 from xray_infer.run.summary import Summary
-
-REPOSITORY = Path(__file__).parent.parent
-HOSTILE_NAMES = (
-    "</script><script>alert(1)</script>.png",
-    '"><img src=x onerror=alert(1)>.png',
-    "<!--.png",
-    "a 'quoted' & \"named\" film.png",
-    "new\nline\r.png",
-    "right\u202egnp.exe.png",
-    "line\u2028end.png",
-    "javascript:alert(1).png",
-    "100%25#part?query.png",
-    "عربي.png",
-    "not utf-8 \udce9\udcff.png",
-    " space first.png",
-    "l" * 200 + ".png",
-)
 
 
 @pytest.fixture

@@ -17,6 +17,21 @@ from xray_infer.outputs.page.rows import SHOWN
 from xray_infer.run.results import OK, Row
 from xray_infer.run.summary import Summary
 
+HOSTILE_NAMES = (
+    "</script><script>alert(1)</script>.png",
+    '"><img src=x onerror=alert(1)>.png',
+    "<!--.png",
+    "a 'quoted' & \"named\" film.png",
+    "new\nline\r.png",
+    "right\u202egnp.exe.png",
+    "line\u2028end.png",
+    "javascript:alert(1).png",
+    "100%25#part?query.png",
+    "عربي.png",
+    "not utf-8 \udce9\udcff.png",
+    " space first.png",
+    "l" * 200 + ".png",
+)
 EMPTY = {"area", "br", "col", "hr", "img", "input", "link", "meta", "wbr"}  # HTML, 13.1.2: no end tag
 
 
@@ -149,3 +164,16 @@ class ReadPage(HTMLParser):
     def text(self) -> str:
         """Return what is read, in one line."""
         return " ".join(" ".join(text for tag, text in self.texts if tag not in ("script", "style")).split())
+
+
+def luminance(colour: str) -> float:
+    """Return a colour's relative luminance (WCAG 2.2)."""
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, 1 to 21 (WCAG 2.2)."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from bench_results import accuracy_only, made_up, single_row, speed_only
 from browser import chromium, found_browser
-from test_page_form import contrast
+from report_pages import contrast
 
 from xray_infer.benchmarks.report import make_report, write_report
 from xray_infer.benchmarks.report.accuracy_plots import chosen_rows

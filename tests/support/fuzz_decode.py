@@ -1,11 +1,11 @@
 """Coverage-guided fuzzing of the decoders: no input may raise anything but ImageError, nor take much memory.
 
     pip install atheris
-    python tests/fuzz_decode.py CORPUS -max_total_time=600
+    python tests/support/fuzz_decode.py CORPUS -max_total_time=600
 
 CORPUS is a folder of inputs, made and filled with seeds where it does not exist; it grows. What follows goes
-to libFuzzer. A failing input is written to the working folder, with its traceback on the screen;
-`python tests/fuzz_decode.py FILE` runs one file again. Not run by pytest, but for a test of its seeds.
+to libFuzzer. A failing input is written to the working folder, with its traceback on the screen; `python
+tests/support/fuzz_decode.py FILE` runs one file again. Not run by pytest, but for a test of its seeds.
 """
 
 from __future__ import annotations

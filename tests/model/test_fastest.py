@@ -8,13 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from places import SAMPLES
 
 from xray_infer.cli import main
 from xray_infer.errors import MissingExtraError, XrayError
 from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtimes import RUNTIMES, Model, Runtime, fastest
-
-SAMPLES = Path(__file__).parent.parent / "samples"
 
 
 def run(*arguments: object):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from places import SAMPLES
 
 from benchmarks.studies.strange import drawn
 from xray_infer.classes import CLASS_NAMES
@@ -22,7 +23,6 @@ from xray_infer.run.engine import EngineOptions, classify
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.datasets import read_dataset, read_input
 
-SAMPLES = Path(__file__).parent.parent / "samples"
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from patience import PATIENCE_S, until
 from specimens import jpeg, png
 
 from xray_infer.cli import main
@@ -25,7 +26,6 @@ from xray_infer.run.sources.folder import FolderSource
 from xray_infer.run.stopping import Stop
 from xray_infer.run.watching import Watch
 
-PATIENCE_S = 30
 NOTHING = Artifacts(())
 
 
@@ -34,14 +34,6 @@ def rows_in(out: Path) -> list[dict[str, str]]:
         return []
     with out.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
-
-
-def until(condition) -> None:
-    """Wait until it holds, for no longer than a fault would deserve."""
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @contextmanager

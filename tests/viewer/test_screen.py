@@ -15,12 +15,10 @@ import cv2
 import numpy as np
 import pytest
 import virtual_screen
+from places import SAMPLES
 from virtual_screen import Screen, wait_until
 
 from xray_infer.run.engine import EngineOptions
-
-REPOSITORY = Path(__file__).parent.parent
-SAMPLES = REPOSITORY / "samples"
 
 pytestmark = pytest.mark.skipif(
     bool(virtual_screen.missing()), reason=f"not installed: {virtual_screen.missing()}"

@@ -1,9 +1,8 @@
 """`xray-bench viewer`: a session of the window, and what is made of it."""
 
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner
+from places import REPOSITORY
 
 from benchmarks.studies.pipeline import Speeds
 from benchmarks.studies.viewer.measuring import (
@@ -16,8 +15,6 @@ from benchmarks.studies.viewer.measuring import (
 from benchmarks.studies.viewer.session import FILLING, LEAFING, STILL, USED, Session
 from xray_infer.benchmarks.cli import main
 from xray_infer.errors import DataError
-
-REPOSITORY = Path(__file__).parent.parent
 
 
 def test_the_command_starts_fills_and_closes_windows(folder):

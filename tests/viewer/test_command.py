@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from places import SAMPLES
 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.viewer.cli import LIBRARIES, NO_SCREEN, loses_references, main, why_no_window
 
-SAMPLES = Path(__file__).parent.parent / "samples"
 PATIENCE_S = 60
 COMMAND = [sys.executable, "-m", "xray_infer.viewer"]
 

@@ -3,9 +3,9 @@
 import json
 import re
 from importlib import resources
-from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 
 from xray_infer.benchmarks.records.schema import Results
 from xray_infer.benchmarks.records.store import read_results
@@ -15,7 +15,6 @@ from xray_infer.benchmarks.report.readme import between_marks
 from xray_infer.benchmarks.report.recipes import recipe_figures
 from xray_infer.model.manifest import METHODS
 
-REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import SAMPLES
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("scipy")
@@ -21,7 +22,6 @@ from xray_infer.model.runtimes import find_model  # noqa: E402
 from xray_infer.run.engine import STAGES, Engine, EngineOptions, Task  # noqa: E402
 from xray_infer.run.sources.folder import local_source  # noqa: E402
 
-SAMPLES = Path(__file__).parent.parent / "samples"
 NOTHING = {"processes": [], "stages": [], "commands": [], "limits": [], "peers": [], "peer_runs": []}
 
 

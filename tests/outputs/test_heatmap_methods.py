@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from patch_model import PATCH, PatchModel
 
 from xray_infer.benchmarks.explain.contenders import find_method
 from xray_infer.benchmarks.explain.rise import Rise
@@ -14,25 +15,6 @@ from xray_infer.outputs.heatmaps.methods import METHODS
 from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, Occlusion, log_odds, logits
 from xray_infer.run.engine import Classified
 from xray_infer.run.results import RowMaker, Rules
-
-PATCH = np.s_[96:128, 160:192]  # rows, columns: cells 6 and 7, 10 and 11 of 16 pixels
-
-
-class PatchModel:
-    """The first class's logit is the mean gray of PATCH over 16, the others' 1 and 0; it counts passes."""
-
-    def __init__(self):
-        self.batches = []
-
-    def __call__(self, inputs):
-        assert (inputs.dtype, inputs.shape[1:]) == (np.uint8, (224, 224, 1))
-        self.batches.append(len(inputs))
-        given = inputs[:, PATCH[0], PATCH[1], 0].mean(axis=(1, 2)) / 16
-        its = np.stack([given, np.ones(len(inputs)), np.zeros(len(inputs))], axis=1)
-        exponents = np.exp(its - its.max(axis=1, keepdims=True))
-        probabilities = exponents / exponents.sum(axis=1, keepdims=True)
-        cam = np.broadcast_to(its[:, None, None], (len(inputs), 7, 7, 3))
-        return ModelOutput(probabilities.astype(np.float32), cam.astype(np.float32))
 
 
 @pytest.fixture
