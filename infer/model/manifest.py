@@ -28,8 +28,8 @@ from xray_infer.model.protobuf import length_delimited
 
 SCHEMA_VERSION: Final = 1
 LATER_FIELDS: Final = frozenset({"quantization", "rejection"})  # records that files of this schema may lack
-MANIFEST_KEY: Final = "xray_infer.model.manifest"
-MANIFEST_FILE: Final = "xray_infer.model.manifest.json"
+MANIFEST_KEY: Final = "xray_infer.manifest"
+MANIFEST_FILE: Final = "xray_infer.manifest.json"
 
 # Field numbers of ONNX's ModelProto and StringStringEntryProto (onnx.proto).
 _METADATA_PROPS: Final = 14

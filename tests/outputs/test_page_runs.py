@@ -81,14 +81,14 @@ def test_a_killed_run_leaves_no_page_and_goes_on(many, tiny_onnx, tmp_path):
     given = [str(many), "--model", str(tiny_onnx), "--out", str(tmp_path / "r.csv"), "--report", str(report)]
     program = (
         "import os, signal, sys\n"
-        "from xray_infer.run.beside import report_pictures\n"
+        "from xray_infer.outputs.page import pictures\n"
         "from xray_infer.cli import main\n"
-        "really, calls = report_pictures.write_file, []\n"
+        "really, calls = pictures.write_file, []\n"
         "def write(path, data):\n"
         "    calls.append(1)\n"
         "    if len(calls) == 50: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    really(path, data)\n"
-        "report_pictures.write_file = write\n"
+        "pictures.write_file = write\n"
         "main(sys.argv[1:])\n"
     )
     done = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, check=False)
