@@ -28,6 +28,7 @@ from xray_infer.model.protobuf import length_delimited
 
 SCHEMA_VERSION: Final = 1
 LATER_FIELDS: Final = frozenset({"quantization", "rejection"})  # records that files of this schema may lack
+# Names that files carry; they do not follow the modules.
 MANIFEST_KEY: Final = "xray_infer.manifest"
 MANIFEST_FILE: Final = "xray_infer.manifest.json"
 

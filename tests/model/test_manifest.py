@@ -8,7 +8,18 @@ import pytest
 from specimens import example_manifest
 
 from xray_infer.errors import ModelError
-from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, parse_manifest, read_onnx_manifest
+from xray_infer.model.manifest import (
+    MANIFEST_FILE,
+    MANIFEST_KEY,
+    OUTPUT_NAMES,
+    SCORE_NAME,
+    parse_manifest,
+    read_onnx_manifest,
+)
+
+
+def test_the_names_that_files_carry_do_not_follow_the_modules():
+    assert (MANIFEST_KEY, MANIFEST_FILE) == ("xray_infer.manifest", "xray_infer.manifest.json")
 
 
 def test_a_truncated_file_is_refused(tiny_onnx, tmp_path):
