@@ -11,7 +11,8 @@ from typing import Final
 
 from xray_infer.benchmarks.records.schema import ModelFile, RowKey
 from xray_infer.errors import DataError, ModelError
-from xray_infer.model.manifest import METHODS, READERS
+from xray_infer.model.embedding import READERS
+from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, find_model
 
 KERAS: Final = "keras"
@@ -94,7 +95,7 @@ def _rows(path: Path) -> Iterator[Row]:
                 sha256=model.digest,
                 size_bytes=path.stat().st_size,
                 temperature=manifest.temperature,
-                data_digest=str(manifest.training.get("data_sha256", "")),
+                data_digest=manifest.training.data_sha256 or "",
             ),
         )
 

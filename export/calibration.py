@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, SourceError
+from xray_infer.model.manifest_parts import Training
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.datasets import Dataset, LabelledImage, file_digest, read_images, read_input
 
@@ -50,12 +51,12 @@ class ImageStream:
         return hashlib.sha256("\n".join(sorted(image.digest for image in self.images)).encode()).hexdigest()
 
 
-def check_same_data(dataset: Dataset, training: Mapping[str, Any], *, data: Path, model: Path) -> None:
+def check_same_data(dataset: Dataset, training: Training, *, data: Path, model: Path) -> None:
     """Raise DataError for other splits: they would calibrate on test images or judge by training images."""
-    if dataset.digest != training["data_sha256"]:
+    if dataset.digest != training.data_sha256:
         raise DataError(
             f"{data}: not the data that {model} was trained on "
-            f"(digest {dataset.digest[:12]}, training record {str(training['data_sha256'])[:12]})"
+            f"(digest {dataset.digest[:12]}, training record {(training.data_sha256 or 'none')[:12]})"
         )
 
 

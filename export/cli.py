@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from xray_infer.terminal import DefaultGroup, one_line_errors, say
 
 if TYPE_CHECKING:
     from xray_infer.export.exporter import ExportedFile
+    from xray_infer.model.manifest_parts import Quantization
 
 
 @click.group(
@@ -202,14 +203,16 @@ def inspect_command(file: Path, as_json: bool, debug: bool) -> None:
 def _table(files: Sequence[ExportedFile]) -> str:
     width = max(len(file.path.name) for file in files)
     lines = [f"{'file':<{width}}  {'MB':>5}  {'agreement':>9}  {'max dp':>7}  {'mean dp':>7}  int8"]
-    lines += [
-        f"{file.path.name:<{width}}  {file.size_bytes / 1e6:5.1f}  {file.parity['agreement']:9.3f}  "
-        f"{file.parity['max_dp']:7.1e}  {file.parity['mean_dp']:7.1e}  {_choice(file.quantization)}".rstrip()
-        for file in files
-    ]
+    for file in files:
+        result = file.parity.result
+        line = (
+            f"{file.path.name:<{width}}  {file.size_bytes / 1e6:5.1f}  {result.agreement:9.3f}  "
+            f"{result.max_dp:7.1e}  {result.mean_dp:7.1e}  {_choice(file.quantization)}"
+        )
+        lines.append(line.rstrip())
     return "\n".join(lines)
 
 
-def _choice(quantization: Mapping[str, Any]) -> str:
-    chosen = quantization.get("chosen")
-    return f"{chosen['calibration']}, {len(chosen['in_float'])} layers in float" if chosen else ""
+def _choice(quantization: Quantization | None) -> str:
+    chosen = quantization.chosen if quantization is not None else None
+    return f"{chosen.calibration}, {len(chosen.in_float)} layers in float" if chosen is not None else ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import xray_infer
 from xray_infer.atomic import make_folder, staged
@@ -28,7 +28,9 @@ from xray_infer.export.reference import SUFFIX, Reference, make_reference
 from xray_infer.export.rejection import FALSE_REJECTION, add_rejection, show
 from xray_infer.export.scratch import scratch_errors
 from xray_infer.export.source import Source
+from xray_infer.model.certificate import Certificate
 from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.manifest_parts import Quantization, Training, read_training
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import Dataset, read_dataset
 from xray_infer.terminal import Report
@@ -61,8 +63,8 @@ class ExportedFile:
 
     path: Path
     size_bytes: int
-    quantization: Mapping[str, Any]
-    parity: Mapping[str, Any]
+    quantization: Quantization | None
+    parity: Certificate
 
 
 def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Report) -> Iterator[ExportedFile]:
@@ -76,7 +78,7 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     check_same_data(dataset, training, data=config.data, model=config.model)
     calibration, choice, gate = _draw_images(dataset, config)
     classifier = load_classifier(config.model)
-    graph = take_apart(classifier, path=config.model, temperature=training.get("temperature", 1.0))
+    graph = take_apart(classifier, path=config.model, temperature=training.temperature)
     make_folder(config.out)
     report(f"reference: the Keras model on {len(gate)} test and {len(choice)} validation images")
     reference = make_reference(graph, gate)
@@ -89,7 +91,7 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         recipe="",
         temperature=graph.network.temperature,
         training=training,
-        parity={},
+        parity=None,
         tool_versions=tool_versions,
         intended_use=INTENDED_USE,
     )
@@ -137,15 +139,14 @@ def write_checked(path: Path, made: Made, draft: ModelManifest, reference: Refer
 
 
 def _what_was_tried(made: Made) -> str:
-    tried = made.quantization.get("tried", ())
+    tried = (made.quantization.tried if made.quantization is not None else None) or ()
     attempts = (
-        f"{one['calibration']} with {len(one['in_float'])} in float ({100 * one['agreement']:.1f} %)"
-        for one in tried
+        f"{one.calibration} with {len(one.in_float)} in float ({100 * one.agreement:.1f} %)" for one in tried
     )
     return f"; tried, with agreement on validation images: {', '.join(attempts)}" if tried else ""
 
 
-def read_training_record(model: Path) -> dict[str, Any]:
+def read_training_record(model: Path) -> Training:
     """Read the JSON that training leaves beside the model. Raises ModelError."""
     path = model.with_suffix(".json")
     try:
@@ -154,9 +155,10 @@ def read_training_record(model: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: cannot read the training record: {error.strerror}") from error
     except ValueError as error:
         raise ModelError(f"{path}: the training record is not valid JSON: {error}") from error
-    if not isinstance(record, dict) or "data_sha256" not in record:
+    training = read_training(record, f"{path}: the training record")
+    if training.data_sha256 is None:
         raise ModelError(f"{path}: the training record does not name its data (data_sha256)")
-    return record
+    return training
 
 
 def _draw_images(dataset: Dataset, config: ExportConfig) -> tuple[ImageStream, ImageStream, ImageStream]:

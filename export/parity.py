@@ -7,41 +7,22 @@ stretch every range. What it found becomes the certificate in the file's manifes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ParityError
 from xray_infer.export.reference import BATCH_SIZE, Reference
+from xray_infer.model.certificate import Certificate, Deviation, RuntimeResult, Tolerance
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
 
 ROW_SUM_TOLERANCE: Final = 1e-5  # every recipe keeps the softmax in float
 # XNNPACK has no 16-bit kernels, so there the built-in ones run anyway, at seconds an image.
 WITHOUT_XNNPACK: Final = ("int8x16",)
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """Limits for one recipe: agreement, accuracy and correlation from below, errors from above.
-
-    `agreement`: share of images with the same first class. `accuracy_kept`: accuracy over that of the Keras
-    model. `max_dp`, `mean_dp`: absolute difference of probabilities over images and classes, the largest and
-    the mean. `cam_error`: largest difference of the maps relative to the reference's range.
-    `cam_correlation`: median of Pearson's over single maps. `on_extremes`: whether the made-up inputs must
-    keep to these limits too.
-    """
-
-    agreement: float
-    accuracy_kept: float
-    max_dp: float
-    mean_dp: float
-    cam_error: float
-    cam_correlation: float
-    on_extremes: bool
 
 
 # int8: a single image near a class boundary may move far (0.04 to 0.28 was seen), so only the mean is
@@ -79,22 +60,10 @@ TOLERANCES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Deviation:
-    """How far an exported file is from the reference; the fields are those of `Tolerance`."""
-
-    agreement: float
-    accuracy_kept: float
-    max_dp: float
-    mean_dp: float
-    cam_error: float
-    cam_correlation: float
-
-
-def check_parity(path: Path, reference: Reference, *, recipe: str, name: str) -> dict[str, Any]:
+def check_parity(path: Path, reference: Reference, *, recipe: str, name: str) -> Certificate:
     """Run the file at `path`, called `name` in errors, and return its certificate. Raises ParityError."""
     model, tolerance = find_model(path), TOLERANCES[recipe]
-    runs: dict[str, dict[str, Any]] = {}
+    runs: dict[str, RuntimeResult] = {}
     for runtime, session in sessions(model, recipe):
         answers = answer(session, reference.inputs, name)
         _check_form(answers, reference, name)
@@ -105,17 +74,18 @@ def check_parity(path: Path, reference: Reference, *, recipe: str, name: str) ->
             made_up = measure(answers, reference, reference.made_up)
             _check_limits(made_up, tolerance, f"{where}: on made-up inputs")
         hits = answers.probabilities[reference.real].argmax(axis=1) == reference.labels
-        runs[runtime] = {**asdict(deviation), "accuracy": float(np.mean(hits))}
+        runs[runtime] = RuntimeResult(**asdict(deviation), accuracy=float(np.mean(hits)))
     first, *others = runs
-    return {
-        "images": len(reference.labels),
-        "made_up_inputs": len(reference.inputs) - len(reference.labels),
-        **reference.digests(),
-        **runs[first],
-        "runtime": first,
-        "tolerance": asdict(tolerance),
-        "other_runtimes": {runtime: runs[runtime] for runtime in others},
-    }
+    return Certificate(
+        images=len(reference.labels),
+        made_up_inputs=len(reference.inputs) - len(reference.labels),
+        inputs_sha256=reference.inputs_digest,
+        reference_sha256=reference.answers_digest,
+        runtime=first,
+        result=runs[first],
+        tolerance=tolerance,
+        other_runtimes={runtime: runs[runtime] for runtime in others},
+    )
 
 
 def sessions(model: Model, recipe: str) -> Iterator[tuple[str, Session]]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from xray_infer.errors import ModelError
-from xray_infer.model.manifest import ModelManifest, append_tflite_manifest
+from xray_infer.model.embedding import append_tflite_manifest
+from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.manifest_parts import Quantization
 
 if TYPE_CHECKING:
     from xray_infer.export.source import Source
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A converted graph without its manifest, and what was chosen on the way, JSON types."""
+    """A converted graph without its manifest, and what was chosen on the way to int8."""
 
     graph: bytes
-    quantization: Mapping[str, Any] = field(default_factory=dict)
+    quantization: Quantization | None = None
 
 
 Recipe = Callable[["Source"], Made]

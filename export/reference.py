@@ -52,12 +52,15 @@ class Reference:
         """The rows of made-up inputs."""
         return slice(len(self.labels), None)
 
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of the inputs' and of the answers' raw bytes."""
-        return {
-            "inputs_sha256": hashlib.sha256(self.inputs.tobytes()).hexdigest(),
-            "reference_sha256": _answers_digest(self.probabilities, self.cam),
-        }
+    @property
+    def inputs_digest(self) -> str:
+        """SHA-256 of the inputs' raw bytes."""
+        return hashlib.sha256(self.inputs.tobytes()).hexdigest()
+
+    @property
+    def answers_digest(self) -> str:
+        """SHA-256 of the answers' raw bytes."""
+        return _answers_digest(self.probabilities, self.cam)
 
     def save(self, path: Path) -> None:
         """Write all but the inputs, atomically; the same answers give the same bytes. Raises OutputError."""
@@ -85,7 +88,7 @@ class StoredReference:
     input_digests: tuple[str, ...]
 
     @property
-    def digest(self) -> str:
+    def answers_digest(self) -> str:
         """SHA-256 of the answers' raw bytes, as in a certificate."""
         return _answers_digest(self.probabilities, self.cam)
 

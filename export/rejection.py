@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from xray_infer.export.parity import WITHOUT_XNNPACK, sessions
 from xray_infer.export.recipes import EMBED
 from xray_infer.export.scoring import Features, Scorer, open_scorer
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, ModelManifest
+from xray_infer.model.manifest_parts import RejectedCount, Rejection
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Session, find_model
 from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input
@@ -76,7 +77,7 @@ def add_rejection(
     familiarity = fit_familiarity(collect_features(scorer, shown.train.images))
     scored = scorer.with_score(familiarity)
     draft = replace(manifest, output_names=(*OUTPUT_NAMES, SCORE_NAME), thresholds={SCORE_NAME: 0.0})
-    rates: dict[str, dict[str, Any]] = {}
+    rates: dict[str, dict[str, RejectedCount]] = {}
     with tempfile.TemporaryDirectory(prefix="xray-export-") as folder:
         path = Path(folder, f"scored.{manifest.format}")
         path.write_bytes(EMBED[manifest.format](scored, draft))
@@ -94,17 +95,17 @@ def add_rejection(
             f"  {len(shown.validation)} validation images are too few for a false-rejection rate of "
             f"{false_rejection:.3g}: the threshold is their highest score, about {limit.expected:.2g}"
         )
-    record = {
-        "method": "Mahalanobis distance in principal components, and the rest",
-        "layer": scorer.layer,
-        "features": len(familiarity.mean),
-        "components": len(familiarity.weights),
-        "training_images": len(shown.train),
-        "training_sha256": shown.train.digest,
-        "false_rejection": false_rejection,
-        "expected": limit.expected,
-        "rejected": rates,
-    }
+    record = Rejection(
+        method="Mahalanobis distance in principal components, and the rest",
+        layer=scorer.layer,
+        features=len(familiarity.mean),
+        components=len(familiarity.weights),
+        training_images=len(shown.train),
+        training_sha256=shown.train.digest,
+        false_rejection=false_rejection,
+        expected=limit.expected,
+        rejected=rates,
+    )
     return scored, replace(draft, thresholds={SCORE_NAME: limit.value}, rejection=record)
 
 
@@ -137,12 +138,11 @@ def reject(path: Path, data: Path, *, out: Path, false_rejection: float, report:
 def summary(manifest: ModelManifest) -> str:
     """Return the threshold and whom it rejects, for a person."""
     record = manifest.rejection
-    lines = [
-        f"{SCORE_NAME} above {manifest.ood_threshold:.3f} is rejected; expected of X-rays like the data's: "
-        f"{record['expected']:.1%}"
-    ]
-    for runtime, found in record["rejected"].items():
-        parts = (f"{one['rejected']} of {one['images']} {split} images" for split, one in found.items())
+    lines = [f"{SCORE_NAME} above {manifest.ood_threshold:.3f} is rejected"]
+    if record is not None and record.expected is not None:
+        lines[0] += f"; expected of X-rays like the data's: {record.expected:.1%}"
+    for runtime, found in ((record and record.rejected) or {}).items():
+        parts = (f"{one.rejected} of {one.images} {split} images" for split, one in found.items())
         lines.append(f"{runtime}: {', '.join(parts)}")
     return "\n".join(lines)
 
@@ -179,8 +179,8 @@ def _check(found: NDArray[np.float32], scorer: Scorer, familiarity: Familiarity,
         raise ParityError(f"the file computes other scores than were fitted, off by {error:.2g}")
 
 
-def _rejected(found: NDArray[np.float32], limit: float) -> dict[str, int]:
-    return {"images": len(found), "rejected": int(np.sum(found > limit))}
+def _rejected(found: NDArray[np.float32], limit: float) -> RejectedCount:
+    return RejectedCount(images=len(found), rejected=int(np.sum(found > limit)))
 
 
 def _change(before: Session, after: Session, image: NDArray[np.uint8]) -> float:

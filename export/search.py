@@ -12,15 +12,16 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from xray_infer.export.parity import answer, measure
 from xray_infer.export.ranges import LayerRanges
 from xray_infer.export.reference import Reference
+from xray_infer.model.manifest_parts import Attempt
 from xray_infer.model.runtimes import ModelOutput, find_model
 from xray_infer.terminal import Report
 
@@ -43,38 +44,15 @@ class Quantizer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One candidate and how it did on the images of the choice.
+def reaches_the_aim(attempt: Attempt) -> bool:
+    """Whether nothing more needs to stay in float."""
+    close = attempt.agreement >= AIM_AGREEMENT and attempt.mean_dp <= AIM_MEAN_DP
+    return close and attempt.accuracy_kept >= AIM_ACCURACY
 
-    `in_float`: layers that stayed in float, by their number in `DenseNet.units`. `agreement`: share of images
-    with the Keras model's first class. `accuracy_kept`: accuracy over the Keras model's. `mean_dp`: mean
-    absolute difference of probabilities.
-    """
 
-    calibration: str
-    in_float: tuple[int, ...]
-    agreement: float
-    accuracy_kept: float
-    mean_dp: float
-
-    @property
-    def reaches_the_aim(self) -> bool:
-        """Whether nothing more needs to stay in float."""
-        close = self.agreement >= AIM_AGREEMENT and self.mean_dp <= AIM_MEAN_DP
-        return close and self.accuracy_kept >= AIM_ACCURACY
-
-    @property
-    def closeness(self) -> tuple[bool, float]:
-        """What better candidates have more of; the mean difference tells more than a few images that flip."""
-        return self.reaches_the_aim, -self.mean_dp
-
-    def __str__(self) -> str:
-        return (
-            f"{self.calibration}, {len(self.in_float)} layers in float: "
-            f"agreement {self.agreement:.4f}, accuracy kept {self.accuracy_kept:.4f}, "
-            f"mean dp {self.mean_dp:.4f}"
-        )
+def closeness(attempt: Attempt) -> tuple[bool, float]:
+    """Return what better candidates have more of; the mean difference tells more than images that flip."""
+    return reaches_the_aim(attempt), -attempt.mean_dp
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +61,6 @@ class Chosen:
 
     graph: bytes
     attempts: tuple[Attempt, ...]
-
-    def record(self) -> dict[str, Any]:
-        """Return what goes into the manifest, JSON types."""
-        return {"chosen": asdict(self.attempts[-1]), "tried": [asdict(one) for one in self.attempts]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +118,20 @@ def choose(
         tried, graph = judge.attempt(quantizer, ranges, in_float)
         attempts.append(tried)
         graphs[tried] = graph
-        report(f"  tried {tried}")
+        report(
+            f"  tried {tried.calibration}, {len(tried.in_float)} layers in float: "
+            f"agreement {tried.agreement:.4f}, accuracy kept {tried.accuracy_kept:.4f}, "
+            f"mean dp {tried.mean_dp:.4f}"
+        )
         return tried
 
-    best = max((attempt(ranges, ()) for ranges in candidates), key=lambda one: one.closeness)
-    if ranking is not None and not best.reaches_the_aim:
+    best = max((attempt(ranges, ()) for ranges in candidates), key=closeness)
+    if ranking is not None and not reaches_the_aim(best):
         ranges = next(one for one in candidates if one.method == best.calibration)
         order = ranking(ranges)
         for count in FLOAT_STEPS:
-            if attempt(ranges, order[:count]).reaches_the_aim:
+            if reaches_the_aim(attempt(ranges, order[:count])):
                 break
-        best = max(attempts, key=lambda one: one.closeness)
+        best = max(attempts, key=closeness)
     others = [one for one in attempts if one is not best]
     return Chosen(graphs[best], (*others, best))

@@ -17,6 +17,7 @@ from xray_infer.export.reference import Reference
 from xray_infer.export.search import Judge, Quantizer, choose, rank_by_harm
 from xray_infer.export.to_onnx import to_onnx
 from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.manifest_parts import Quantization
 from xray_infer.terminal import Report
 
 if TYPE_CHECKING:
@@ -75,18 +76,24 @@ class Source:
             ranking=(lambda ranges: self.ranking(ranges.method)) if self.mixed else None,
             report=self.report,
         )
-        return Made(chosen.graph, self._record(chosen.record()))
+        return Made(
+            chosen.graph, replace(self._quantization, chosen=chosen.attempts[-1], tried=chosen.attempts)
+        )
 
     def int8x16(self) -> Made:
         """Quantise a TFLite file's activations to 16 bits."""
         quantizer = TfliteQuantizer(self.equalised)
         graph = quantizer.quantize(self.ranges("minmax"), in_float=(), activation_bits=16)
-        return Made(graph, self._record({"calibration": "minmax"}))
+        return Made(graph, replace(self._quantization, calibration="minmax"))
 
     def _judge(self, model_format: str) -> Judge:
         draft = replace(self.draft, format=model_format, recipe="int8-static")
         return Judge(self.choice, f".{model_format}", lambda graph: EMBED[model_format](graph, draft))
 
-    def _record(self, found: dict[str, object]) -> dict[str, object]:
-        images = {"calibration_images": len(self.calibration), "calibration_sha256": self.calibration.digest}
-        return {**images, "choice_images": len(self.choice.labels), **found}
+    @property
+    def _quantization(self) -> Quantization:
+        return Quantization(
+            calibration_images=len(self.calibration),
+            calibration_sha256=self.calibration.digest,
+            choice_images=len(self.choice.labels),
+        )

@@ -13,7 +13,8 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.export.densenet import WHITE, Array, Convolution, DenseNet, MaxPool
 from xray_infer.export.forward import forward
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.model.manifest import INPUT_NAME, MANIFEST_KEY, OUTPUT_NAMES, ModelManifest
+from xray_infer.model.embedding import MANIFEST_KEY
+from xray_infer.model.manifest import INPUT_NAME, OUTPUT_NAMES, ModelManifest
 
 OPSET: Final = 18
 IR_VERSION: Final = 9  # of opset 18's time, so that older runtimes read it

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,29 +17,37 @@ from xray_infer.export.parity import check_parity
 from xray_infer.export.reference import SUFFIX, Reference, StoredReference, input_digest, load_reference
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
-from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.certificate import Certificate
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import find_model
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.datasets import read_images
 
-FIGURES = ("agreement", "accuracy", "accuracy_kept", "max_dp", "mean_dp", "cam_error", "cam_correlation")
+FIGURES: Final = (
+    "agreement",
+    "accuracy",
+    "accuracy_kept",
+    "max_dp",
+    "mean_dp",
+    "cam_error",
+    "cam_correlation",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
     """The certificate in a file's manifest and the one that was found just now."""
 
-    manifest: ModelManifest
-    found: Mapping[str, Any]
+    stated: Certificate
+    found: Certificate
 
     def __str__(self) -> str:
-        stated = self.manifest.parity
+        stated, found = asdict(self.stated.result), asdict(self.found.result)
         lines = [f"{'':<16}{'certificate':>12}{'now':>12}"]
-        lines += [f"{name:<16}{stated[name]:>12.4g}{self.found[name]:>12.4g}" for name in FIGURES]
-        lines += [f"{'images':<16}{stated['images']:>12}{self.found['images']:>12}"]
+        lines += [f"{name:<16}{stated[name]:>12.4g}{found[name]:>12.4g}" for name in FIGURES]
+        lines += [f"{'images':<16}{self.stated.images:>12}{self.found.images:>12}"]
         return "\n".join(
-            [*lines, f"certificate: {stated['runtime']}", f"now:         {self.found['runtime']}"]
+            [*lines, f"certificate: {self.stated.runtime}", f"now:         {self.found.runtime}"]
         )
 
 
@@ -53,13 +61,13 @@ def verify(path: Path, data: Path, *, reference: Path | None = None) -> Verifica
     model = find_model(path)
     manifest = model.open().manifest
     stored = load_reference(reference or path.with_name(f"{manifest.method}{SUFFIX}"))
-    if stored.digest != manifest.parity.get("reference_sha256"):
+    if manifest.parity is None or stored.answers_digest != manifest.parity.reference_sha256:
         raise DataError(
             f"{path}: the reference answers are not those of its certificate; give the file that was "
             "written with it: --reference FILE"
         )
     found = check_parity(path, _with_inputs(stored, data), recipe=manifest.recipe, name=path.name)
-    return Verification(manifest, found)
+    return Verification(manifest.parity, found)
 
 
 def _with_inputs(stored: StoredReference, data: Path) -> Reference:

@@ -15,7 +15,8 @@ from sharded import infer, plant
 from specimens import example_manifest, jpeg, png
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.model.manifest import MANIFEST_KEY, ModelManifest
+from xray_infer.model.embedding import MANIFEST_KEY
+from xray_infer.model.manifest import ModelManifest
 from xray_infer.run.sources.folder import FileItem
 from xray_infer.study.datasets import read_images
 from xray_infer.train.data.splits import random_split, write_manifest

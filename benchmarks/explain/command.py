@@ -14,7 +14,7 @@ from xray_infer.benchmarks.explain.measuring import Plan, measure_images
 from xray_infer.benchmarks.explain.records import Records
 from xray_infer.benchmarks.explain.tables import tables
 from xray_infer.export.calibration import check_same_data, draw
-from xray_infer.model.manifest import READERS
+from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model
 from xray_infer.outputs.heatmaps.methods import METHODS
 from xray_infer.study.datasets import Dataset, read_dataset

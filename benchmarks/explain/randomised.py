@@ -16,7 +16,7 @@ import onnx
 from onnx import numpy_helper
 
 from xray_infer.errors import ModelError
-from xray_infer.model.manifest import append_tflite_manifest, read_tflite_manifest
+from xray_infer.model.embedding import append_tflite_manifest, read_tflite_manifest
 from xray_infer.model.runtimes import Model
 
 HEAD, BACKBONE = "head", "backbone"

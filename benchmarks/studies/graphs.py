@@ -31,6 +31,7 @@ from xray_infer.export.ranges import LayerRanges, collect_ranges, collect_statis
 from xray_infer.export.reference import extreme_inputs
 from xray_infer.export.to_onnx import OnnxOps, embed_onnx_manifest, to_onnx
 from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.manifest_parts import Training
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import find_model
 from xray_infer.terminal import Report
@@ -166,8 +167,8 @@ MANIFEST: Final = ModelManifest(
     format="onnx",
     recipe="",
     temperature=1.0,
-    training={},
-    parity={},
+    training=Training(),
+    parity=None,
     tool_versions={},
     intended_use=RESEARCH_NOTICE,
 )

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.errors import ModelError
 from xray_infer.terminal import one_line_errors, say
 
 
@@ -62,8 +63,7 @@ def rounding_command(
         check_same_data(dataset, training, data=data, model=model)
         calibration = draw(dataset, CALIBRATION_SPLIT, count=calibration_images, seed=seed)
         measured = draw(dataset, CHOICE_SPLIT, count=images, seed=seed)
-        temperature = training.get("temperature", 1.0)
-        network = take_apart(load_classifier(model), path=model, temperature=temperature).network
+        network = take_apart(load_classifier(model), path=model, temperature=training.temperature).network
         click.echo(steps_table(compare_steps(network, calibration, measured, report=say)))
         click.echo(
             f"\n{len(measured)} validation images; ranges by {len(calibration)} training images. "
@@ -103,12 +103,14 @@ def rejection_command(
         scorers = Scorers(file, runtime=runtime)
         manifest = scorers.manifest
         check_same_data(dataset, manifest.training, data=data, model=model)
+        if manifest.rejection is None:
+            raise ModelError(f"{model}: does not say how its threshold was set; export the model again")
+        asked = manifest.rejection.false_rejection
         sets = []
         for one in measure(scorers, dataset, folders, count=options["count"], seed=options["seed"]):
             say(f"{one.name}: {len(one.scores)} images")
             sets.append(one)
         click.echo(table(sets, manifest.ood_threshold))
-        asked = manifest.rejection["false_rejection"]
         groups = [frozenset(one.split(",")) for one in options["without"]]
         if groups:
             click.echo("\n" + leave_out(file, dataset, groups, false_rejection=asked, report=say))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.errors import DataError
-from xray_infer.model.manifest import append_tflite_manifest, read_tflite_manifest
+from xray_infer.model.embedding import append_tflite_manifest, read_tflite_manifest
 
 _UNKNOWN: Final = "the heat maps of this file do not come from a 1x1 convolution that it can do without"
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from xray_infer.errors import extra_for
 from xray_infer.export.inspection.report import Contents, SizeParts, UnsoundError
-from xray_infer.model.manifest import MANIFEST_KEY
+from xray_infer.model.embedding import MANIFEST_KEY
 
 with extra_for("inspecting an ONNX file", "export"):
     import onnx

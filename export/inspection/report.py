@@ -117,7 +117,7 @@ class ModelReport:
             "format": self.format,
             "sha256": self.digest,
             "size_bytes": self.size_bytes,
-            "manifest": asdict(self.manifest) if self.manifest else None,
+            "manifest": self.manifest.to_dict() if self.manifest else None,
             "manifest_problem": self.manifest_problem,
             "operators": [asdict(one) for one in contents.op_counts()],
             "size": asdict(contents.size),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Final
 
 from xray_infer.export.inspection.report import Contents, ModelReport
 from xray_infer.model.manifest import ModelManifest
@@ -35,33 +36,30 @@ def _head(report: ModelReport) -> list[str]:
 
 
 def _manifest(manifest: ModelManifest) -> list[tuple[str, str]]:
-    # parse_manifest answers for the fields; what stands in these three records is up to their makers.
-    training, parity, versions = (
-        record if isinstance(record, Mapping) else {}
-        for record in (manifest.training, manifest.parity, manifest.tool_versions)
-    )
-    test = training.get("test")
-    test = test if isinstance(test, Mapping) else {}
+    training, certificate = manifest.training, manifest.parity
+    test = {} if training.test is None else asdict(training.test)
+    parity = {} if certificate is None else certificate.to_dict()
     return [
         ("model", f"{manifest.name} {manifest.version}, method {manifest.method}, recipe {manifest.recipe}"),
         ("temperature", f"{manifest.temperature:.4g}"),
         ("preprocessing", f"version {manifest.preprocessing_version}"),
-        ("training data", str(training.get("data_sha256", ""))[:SHORT_DIGEST]),
+        ("training data", (training.data_sha256 or "")[:SHORT_DIGEST]),
         ("test split", _figures(test, "images", "accuracy")),
         (
             "parity",
             _figures(parity, "images", "agreement", "max_dp", "mean_dp", "cam_error", "cam_correlation"),
         ),
-        ("made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("made with", ", ".join(f"{name} {version}" for name, version in manifest.tool_versions.items())),
     ]
 
 
-def _figures(record: Mapping[str, Any], *names: str) -> str:
+def _figures(record: Mapping[str, object], *names: str) -> str:
     """List those figures of a record that are there, by their own names."""
+    figures = ((name, record.get(name)) for name in names)
     return ", ".join(
-        f"{name} {record[name]:.4g}" if isinstance(record[name], float) else f"{name} {record[name]}"
-        for name in names
-        if name in record
+        f"{name} {figure:.4g}" if isinstance(figure, float) else f"{name} {figure}"
+        for name, figure in figures
+        if figure is not None
     )
 
 

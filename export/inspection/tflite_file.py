@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from xray_infer.errors import extra_for
 from xray_infer.export.inspection.report import Contents, SizeParts, UnsoundError
-from xray_infer.model.manifest import MANIFEST_FILE
+from xray_infer.model.embedding import MANIFEST_FILE
 
 with extra_for("inspecting a TFLite file", "export"):
     from ai_edge_litert import schema_py_generated as schema

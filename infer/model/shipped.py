@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from xray_infer.errors import ModelError
-from xray_infer.model.manifest import METHODS, READERS, ModelManifest
+from xray_infer.model.certificate import Certificate
+from xray_infer.model.embedding import READERS
+from xray_infer.model.manifest import METHODS, ModelManifest
+from xray_infer.model.manifest_parts import SplitResult
 from xray_infer.model.runtimes import SUFFIXES, Model, find_model
 
 MODELS_FOLDER: Final = Path(__file__).with_name("files")
@@ -22,22 +25,28 @@ class ShippedModel:
 
     model: Model
     manifest: ModelManifest
+    test: SplitResult
+    certificate: Certificate
 
-    def facts(self) -> dict[str, Any]:
+    @property
+    def is_default(self) -> bool:
+        """Whether it is taken where no model is named."""
+        return self.manifest.method == DEFAULT_METHOD
+
+    def facts(self) -> dict[str, object]:
         """Return what `--list-models --json` prints, JSON types; accuracy is of the network's test split."""
-        test = self.manifest.training["test"]
         return {
             "name": self.manifest.method,
-            "default": self.manifest.method == DEFAULT_METHOD,
+            "default": self.is_default,
             "format": self.manifest.format,
             "recipe": self.manifest.recipe,
             "size_bytes": self.model.path.stat().st_size,
-            "test_accuracy": test["accuracy"],
-            "test_macro_f1": test["macro_f1"],
-            "test_images": test["images"],
-            "agrees_with_keras": self.manifest.parity["agreement"],
+            "test_accuracy": self.test.accuracy,
+            "test_macro_f1": self.test.macro_f1,
+            "test_images": self.test.images,
+            "agrees_with_keras": self.certificate.result.agreement,
             "temperature": self.manifest.temperature,
-            "data_sha256": self.manifest.training["data_sha256"],
+            "data_sha256": self.manifest.training.data_sha256,
             "version": self.manifest.version,
             "sha256": self.model.digest,
             "intended_use": self.manifest.intended_use,
@@ -57,18 +66,26 @@ def list_shipped() -> tuple[ShippedModel, ...]:
     """Return every shipped model, the default method first. Raises ModelError for one that is damaged."""
     models = [shipped_model(one, method) for method in reversed(METHODS) for one in SUFFIXES.values()]
     # Without a runtime: some are extras, and the list is for choosing.
-    return tuple(ShippedModel(model, READERS[model.format](model.path)) for model in models)
+    return tuple(_read(model) for model in models)
+
+
+def _read(model: Model) -> ShippedModel:
+    manifest = READERS[model.format](model.path)
+    test, certificate = manifest.training.test, manifest.parity
+    if test is None or certificate is None:
+        raise ModelError(f"{model.path}: does not say how good it is; install xray-infer again")
+    return ShippedModel(model, manifest, test, certificate)
 
 
 def table(models: Iterable[ShippedModel]) -> str:
     """Return the list for people."""
     lines = [f"{'--model':<20} {'--format':<9} {'recipe':<12} {'MB':>5}  test accuracy"]
     for one in models:
-        facts = one.facts()
-        default = "  (default)" if facts["default"] else ""
+        manifest, test = one.manifest, one.test
+        accuracy = "" if test.accuracy is None else f"{100 * test.accuracy:.1f} % of {test.images}"
+        default = "  (default)" if one.is_default else ""
         lines.append(
-            f"{facts['name']:<20} {facts['format']:<9} {facts['recipe']:<12} "
-            f"{facts['size_bytes'] / 1e6:>5.1f}  "
-            f"{100 * facts['test_accuracy']:.1f} % of {facts['test_images']}{default}"
+            f"{manifest.method:<20} {manifest.format:<9} {manifest.recipe:<12} "
+            f"{one.model.path.stat().st_size / 1e6:>5.1f}  {accuracy}{default}"
         )
     return "\n".join(lines)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.manifest_parts import Interval, SplitResult
 from xray_infer.run.results import OK, REJECTED, UNCERTAIN, Rules
 
 WAITING = "waiting"
@@ -42,11 +42,13 @@ def confidence_of(prediction: Prediction, manifest: ModelManifest) -> str:
 
 
 def _calibration(manifest: ModelManifest) -> str:
-    images = _number(manifest.training, "validation", "images")
+    validation = manifest.training.validation
     temperature = f"temperature {manifest.temperature:.2f}"
-    if images is None:  # the file does not say that, nor on what, it was fitted
+    if (
+        validation is None or validation.images is None
+    ):  # the file does not say that, nor on what, it was fitted
         return temperature
-    return f"calibrated on {images:,.0f} validation images ({temperature})"
+    return f"calibrated on {validation.images:,} validation images ({temperature})"
 
 
 def verdict_of(prediction: Prediction, rules: Rules) -> str:
@@ -76,58 +78,38 @@ def refusal_of(status: str, reason: str) -> str:
 def model_of(manifest: ModelManifest) -> Iterator[str]:
     """Yield what is known of a model, a line a fact; what its file does not say is left out."""
     yield f"{manifest.name} {manifest.version}, {manifest.recipe}, {manifest.format}"
-    yield from _tested(manifest.training)
-    images = _number(manifest.rejection, "training_images")
-    rate = _number(manifest.rejection, "false_rejection")
-    if images is not None and rate is not None:
+    if manifest.training.test is not None:
+        yield from _tested(manifest.training.test)
+    rejection = manifest.rejection
+    if rejection is not None and rejection.training_images is not None:
         yield (
-            f"Rejects what is unlike its {images:,.0f} training images; set to reject {rate:.0%} of X-rays "
-            "like them."
+            f"Rejects what is unlike its {rejection.training_images:,} training images; set to reject "
+            f"{rejection.false_rejection:.0%} of X-rays like them."
         )
 
 
-def _tested(training: Mapping[str, Any]) -> Iterator[str]:
-    images, accuracy = _number(training, "test", "images"), _number(training, "test", "accuracy")
-    if images is None or accuracy is None:
+def _tested(test: SplitResult) -> Iterator[str]:
+    if test.images is None or test.accuracy is None:
         return
-    interval = _interval(training, "test", "accuracy_interval")
-    yield f"Right on {accuracy:.1%}{interval} of {images:,.0f} test images."
+    yield f"Right on {test.accuracy:.1%}{_between(test.accuracy_interval)} of {test.images:,} test images."
     for name in CLASS_NAMES:
-        of_class = ("test", "classes", name)
-        recall = _number(training, *of_class, "recall")
-        if recall is not None:
-            yield f"Finds {recall:.0%}{_interval(training, *of_class, 'recall_interval')} of {name}."
+        found = test.classes.get(name)
+        if found is not None and found.recall is not None:
+            yield f"Finds {found.recall:.0%}{_between(found.recall_interval)} of {name}."
     yield "Tested on a part of its own data; from another hospital expect less."
 
 
 def said_before(label: str, manifest: ModelManifest) -> str:
     """Return how often the model was right on the test images when it said this; empty if it is not known."""
-    training, of_class = manifest.training, ("test", "classes", label)
-    precision, support = (_number(training, *of_class, name) for name in ("precision", "support"))
-    images = _number(training, "test", "images")
-    if precision is None or support is None or not images:
+    test = manifest.training.test
+    found = test.classes.get(label) if test is not None else None
+    if test is None or not test.images or found is None or found.precision is None or found.support is None:
         return ""
     return (
-        f"On its test images, {support / images:.0%} of them {label}, it was right in {precision:.0%}"
-        f"{_interval(training, *of_class, 'precision_interval')} of those that it called {label}."
+        f"On its test images, {found.support / test.images:.0%} of them {label}, it was right in "
+        f"{found.precision:.0%}{_between(found.precision_interval)} of those that it called {label}."
     )
 
 
-def _interval(record: Mapping[str, Any], *names: str) -> str:
-    ends = _found(record, *names)
-    if not isinstance(ends, list | tuple) or len(ends) != 2:
-        return ""
-    return f" (95% interval {100 * ends[0]:.0f} to {100 * ends[1]:.0f}%)"
-
-
-def _number(record: Mapping[str, Any], *names: str) -> float | None:
-    found = _found(record, *names)
-    return float(found) if isinstance(found, int | float) else None
-
-
-def _found(record: Mapping[str, Any], *names: str) -> Any:
-    """Return what stands under these names, one within the other; None where the file does not have it."""
-    found: Any = record
-    for name in names:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
+def _between(ends: Interval | None) -> str:
+    return f" (95% interval {100 * ends[0]:.0f} to {100 * ends[1]:.0f}%)" if ends is not None else ""

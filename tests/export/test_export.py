@@ -73,12 +73,12 @@ def test_a_file_runs_and_carries_its_certificate(tiny_exports, tiny_reference, n
     manifest = session.manifest
     assert f"{METHOD}-{manifest.recipe}.{manifest.format}" == name
     assert manifest.name == f"densenet121-{METHOD}"
-    assert manifest.training["method"] == METHOD
+    assert manifest.training.record["method"] == METHOD
     assert manifest.temperature == TEMPERATURE
     assert output.ood_score.shape == (5,)
     assert manifest.ood_threshold > 0
-    assert manifest.parity["agreement"] >= TOLERANCES[manifest.recipe].agreement
-    assert manifest.parity["inputs_sha256"] == tiny_reference.digests()["inputs_sha256"]
+    assert manifest.parity.result.agreement >= TOLERANCES[manifest.recipe].agreement
+    assert manifest.parity.inputs_sha256 == tiny_reference.inputs_digest
     assert {"tensorflow", "keras", "onnx", "onnxruntime"} < manifest.tool_versions.keys()
 
 
@@ -203,7 +203,7 @@ def test_the_same_model_and_data_give_the_same_file(tiny_keras, tiny_exports, tm
         first = find_model(tiny_exports[0] / one.path.name).open().manifest
         second = find_model(one.path).open().manifest
         assert first.quantization == second.quantization
-        assert first.parity["reference_sha256"] == second.parity["reference_sha256"]
+        assert first.parity.reference_sha256 == second.parity.reference_sha256
         assert dataclasses.replace(first, tool_versions={}) == second
         assert _graph_bytes(tiny_exports[0] / one.path.name) == _graph_bytes(one.path)
     assert (tmp_path / f"{METHOD}.reference.npz").read_bytes() == (

@@ -24,6 +24,7 @@ from xray_infer.export.recipes import EMBED, RECIPES
 from xray_infer.export.rejection import FALSE_REJECTION, scores
 from xray_infer.export.scoring import open_scorer, windows
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
+from xray_infer.model.manifest_parts import RejectedCount, read_training
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import read_dataset
 
@@ -136,7 +137,7 @@ def test_a_file_computes_the_score_of_its_features(tiny_exports, tiny_keras, nam
     scorer = open_scorer(path.read_bytes(), manifest.format)
     run = scorer.open_features()
     train = draw(dataset, "train", count=400, seed=0)
-    assert train.digest == manifest.rejection["training_sha256"]
+    assert train.digest == manifest.rejection.training_sha256
     familiarity = fit_familiarity(np.stack([run(image) for image in train]))
     validation = _validation(tiny_keras)
     expected = familiarity.score(np.stack([run(image) for image in validation]))
@@ -145,8 +146,8 @@ def test_a_file_computes_the_score_of_its_features(tiny_exports, tiny_keras, nam
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)
     limit = set_limit(found, false_rejection=FALSE_REJECTION)
     assert manifest.ood_threshold == pytest.approx(limit.value, rel=1e-6)
-    assert manifest.rejection["expected"] == limit.expected
-    assert manifest.rejection["features"] == len(run(next(iter(validation))))
+    assert manifest.rejection.expected == limit.expected
+    assert manifest.rejection.features == len(run(next(iter(validation))))
 
 
 def test_features_are_the_means_of_a_transitions_halves(tiny_exports, tiny_graph, tiny_keras):
@@ -183,7 +184,7 @@ def plain_files(tiny_exports, tmp_path_factory):
     for name in INT8:
         path = tiny_exports[0] / name
         manifest = find_model(path).open().manifest
-        manifest = dataclasses.replace(manifest, output_names=OUTPUT_NAMES, thresholds={}, rejection={})
+        manifest = dataclasses.replace(manifest, output_names=OUTPUT_NAMES, thresholds={}, rejection=None)
         graph = without_score(path)
         (folder / name).write_bytes(EMBED[manifest.format](graph, manifest))
     return folder
@@ -211,13 +212,13 @@ def test_the_command_changes_no_answer_in_any_runtime(
         assert np.isfinite(second.ood_score).all()
         assert runtime in result.stdout
         seen += 1
-    assert seen == len(after.manifest.rejection["rejected"]) >= (2 if name.endswith("tflite") else 1)
+    assert seen == len(after.manifest.rejection.rejected) >= (2 if name.endswith("tflite") else 1)
     manifest, found = after.manifest, find_model(tmp_path / name).open()
-    assert manifest.rejection["false_rejection"] == 0.2
+    assert manifest.rejection.false_rejection == 0.2
     validation = scores(found, _validation(tiny_keras))
     assert np.mean(validation > manifest.ood_threshold) <= 0.2
-    record = next(iter(manifest.rejection["rejected"].values()))
-    assert record["val"] == {"images": 9, "rejected": int(np.sum(validation > manifest.ood_threshold))}
+    record = next(iter(manifest.rejection.rejected.values()))
+    assert record["val"] == RejectedCount(9, int(np.sum(validation > manifest.ood_threshold)))
     before_manifest = before.manifest
     for field in dataclasses.fields(manifest):
         if field.name not in ("output_names", "thresholds", "rejection"):
@@ -277,7 +278,8 @@ def test_data_without_validation_images_is_refused(plain_files, tiny_keras, tmp_
     manifest.write_text(manifest.read_text().replace(",val,", ",train,"))
     path = tmp_path / INT8[0]
     stated = find_model(plain_files / INT8[0]).open().manifest
-    training = {**stated.training, "data_sha256": read_dataset(data).digest}
+    record = {**stated.training.record, "data_sha256": read_dataset(data).digest}
+    training = read_training(record, "training")
     stated = dataclasses.replace(stated, training=training)
     path.write_bytes(EMBED["onnx"]((plain_files / INT8[0]).read_bytes(), stated))
     result = _reject(path, "--data", data)

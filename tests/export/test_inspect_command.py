@@ -18,7 +18,7 @@ from specimens import example_manifest
 from xray_infer.export.cli import main
 from xray_infer.export.inspection import NO_MANIFEST, inspect_file
 from xray_infer.export.inspection.text import to_text
-from xray_infer.model.manifest import MANIFEST_KEY
+from xray_infer.model.embedding import MANIFEST_KEY
 
 
 def invoke(*arguments):
@@ -56,13 +56,27 @@ def test_the_certificate_and_the_test_accuracy_are_printed():
         assert name in page
 
 
+def _with_training(path, record):
+    text = json.dumps({**json.loads(example_manifest().to_json()), "training": record})
+    model = onnx.load(path)
+    helper.set_model_props(model, {MANIFEST_KEY: text})
+    onnx.save(model, path)
+    return inspect_file(path)
+
+
 @pytest.mark.parametrize("odd", ["text", None, 3, {"test": "none"}, {"test": {"accuracy": "high"}}])
 def test_odd_records_in_a_manifest_are_no_crash(float_onnx, odd):
-    text = json.dumps({**json.loads(example_manifest().to_json()), "training": odd, "parity": odd})
-    model = onnx.load(float_onnx)
-    helper.set_model_props(model, {MANIFEST_KEY: text})
-    onnx.save(model, float_onnx)
-    assert "temperature    1" in to_text(inspect_file(float_onnx))
+    report = _with_training(float_onnx, odd)
+    assert report.manifest_problem.startswith("xray-infer refuses this file: training")
+    assert report.manifest_problem.endswith("; export the model again")
+    assert report.manifest_problem in to_text(report)
+
+
+@pytest.mark.parametrize("little", [{}, {"test": {}}, {"test": {"accuracy": None}}, {"loss": "other"}])
+def test_records_that_say_little_are_no_error(float_onnx, little):
+    page = to_text(_with_training(float_onnx, little))
+    assert "temperature    1" in page
+    assert "test split" not in page
 
 
 def test_a_refused_manifest_is_told_and_the_rest_is_printed(float_onnx):

@@ -13,7 +13,7 @@ from specimens import example_manifest
 from xray_infer.export.inspection import NO_MANIFEST, inspect_file
 from xray_infer.export.inspection.operation import precision, tensor_bytes
 from xray_infer.export.inspection.text import to_text
-from xray_infer.model.manifest import MANIFEST_KEY, append_tflite_manifest
+from xray_infer.model.embedding import MANIFEST_KEY, append_tflite_manifest
 
 
 def test_a_float_graph_counted_by_hand(float_onnx):

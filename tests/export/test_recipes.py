@@ -54,18 +54,18 @@ def _quantized_tflite(path):
 def test_int8_is_what_the_manifest_says(tiny_exports, tiny_graph, model_format, read):
     path = tiny_exports[0] / f"{METHOD}-int8-static.{model_format}"
     record = find_model(path).open().manifest.quantization
-    chosen = record["chosen"]
+    chosen = record.chosen
     quantized = read(path)
     # In TFLite what is depthwise stays in float.
     expected = [
-        number not in chosen["in_float"] and not (convolution.depthwise and model_format == "tflite")
+        number not in chosen.in_float and not (convolution.depthwise and model_format == "tflite")
         for number, unit in enumerate(tiny_graph.network.units())
         for convolution in unit
     ]
     assert quantized == [*expected, False, False]  # the last normalisation, the head
-    assert chosen["calibration"] in CALIBRATIONS
-    assert [one["calibration"] for one in record["tried"] if not one["in_float"]] or chosen["in_float"] == []
-    assert (record["calibration_images"], record["choice_images"]) == (12, 9)
+    assert chosen.calibration in CALIBRATIONS
+    assert [one.calibration for one in record.tried if not one.in_float] or chosen.in_float == ()
+    assert (record.calibration_images, record.choice_images) == (12, 9)
     assert "layers in float" in tiny_exports[1].stdout
 
 

@@ -8,14 +8,10 @@ import pytest
 from specimens import example_manifest
 
 from xray_infer.errors import ModelError
-from xray_infer.model.manifest import (
-    MANIFEST_FILE,
-    MANIFEST_KEY,
-    OUTPUT_NAMES,
-    SCORE_NAME,
-    parse_manifest,
-    read_onnx_manifest,
-)
+from xray_infer.model.embedding import MANIFEST_FILE, MANIFEST_KEY, READERS, read_onnx_manifest
+from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, parse_manifest
+from xray_infer.model.runtimes import SUFFIXES
+from xray_infer.model.shipped import MODELS_FOLDER
 
 
 def test_the_names_that_files_carry_do_not_follow_the_modules():
@@ -72,6 +68,7 @@ def test_the_manifest_is_found_among_other_metadata(tiny_onnx, tmp_path):
     assert read_onnx_manifest(tmp_path / "more.onnx") == example_manifest()
 
 
+SHIPPED = sorted(path for path in MODELS_FOLDER.iterdir() if path.suffix in SUFFIXES)
 SCORED = {"output_names": (*OUTPUT_NAMES, SCORE_NAME)}
 
 
@@ -86,7 +83,108 @@ def test_an_older_file_has_no_threshold():
     del fields["rejection"]
     manifest = parse_manifest(json.dumps(fields), path=Path("m"))
     assert manifest.ood_threshold is None
-    assert manifest.rejection == {}
+    assert manifest.rejection is None
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_a_shipped_manifest_is_written_again_to_the_same_bytes(path):
+    """In ONNX the JSON is a metadata property, in TFLite a file that is stored, not compressed."""
+    manifest = READERS[SUFFIXES[path.suffix]](path)
+    assert path.read_bytes().count(manifest.to_json().encode()) == 1
+    assert parse_manifest(manifest.to_json(), path=path) == manifest
+
+
+@pytest.mark.parametrize("name", ["quantization", "rejection", "parity", "training"])
+def test_an_empty_part_is_written_again_as_it_was(name):
+    stored = example_manifest().to_json()
+    assert f'"{name}":{{}}' in stored
+    assert parse_manifest(stored, path=Path("m")).to_json() == stored
+
+
+def _shipped_fields():
+    (path,) = (path for path in SHIPPED if path.name == "fine_tuning-int8-static.onnx")
+    return json.loads(read_onnx_manifest(path).to_json())
+
+
+def _leaves(value, *names):
+    """Yield the names under which every single value of a part stands."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield from _leaves(one, *names, name)
+    elif isinstance(value, list) and value:
+        yield from _leaves(value[0], *names, 0)
+    else:
+        yield names
+
+
+CLASS = ("training", "test", "classes", "covid")
+READ = [
+    ("training", "data_sha256"),
+    ("training", "temperature"),
+    *(
+        ("training", "test", name)
+        for name in ("images", "accuracy", "accuracy_interval", "macro_f1", "classes")
+    ),
+    *((*CLASS, name) for name in ("recall", "recall_interval", "precision", "precision_interval", "support")),
+    ("training", "validation", "images"),
+]
+WHOLE = [
+    names
+    for part in ("parity", "quantization", "rejection")
+    for names in _leaves(_shipped_fields()[part], part)
+]
+
+
+@pytest.mark.parametrize("damage", [float("nan"), True, "text", [[]], 10**400], ids=lambda one: str(one)[:5])
+def test_a_damaged_part_is_one_line_that_names_it(damage):
+    assert len(WHOLE) > 40
+    for *above, last in (*READ, *WHOLE):
+        fields = _shipped_fields()
+        place = fields
+        for name in above:
+            place = place[name]
+        if type(place[last]) is type(damage) and damage != 10**400:
+            continue
+        place[last] = damage
+        with pytest.raises(ModelError) as caught:
+            parse_manifest(json.dumps(fields), path=Path("m.onnx"))
+        message = str(caught.value)
+        assert message.startswith(f"m.onnx: {above[0]}.")
+        assert str(last) in message or last == 0
+        assert message.endswith("; export the model again")
+        assert "\n" not in message
+        assert len(message) < 200
+
+
+@pytest.mark.parametrize("part", ["parity", "quantization", "rejection"])
+def test_a_part_with_a_field_too_many_is_refused(part):
+    """It would be lost where the manifest is written again."""
+    fields = _shipped_fields()
+    fields[part]["more"] = 1
+    with pytest.raises(ModelError, match=f"m: {part} has unknown fields: more; export the model again"):
+        parse_manifest(json.dumps(fields), path=Path("m"))
+
+
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        ("parity", ("agreement", "accuracy", "images", "runtime", "tolerance", "reference_sha256")),
+        ("quantization", ("calibration_images", "calibration_sha256", "choice_images")),
+        ("rejection", ("false_rejection",)),
+    ],
+)
+def test_a_part_with_a_field_too_few_is_refused(part, names):
+    for name in names:
+        fields = _shipped_fields()
+        del fields[part][name]
+        with pytest.raises(ModelError, match=f"m: {part} has no {name}; export the model again"):
+            parse_manifest(json.dumps(fields), path=Path("m"))
+
+
+@pytest.mark.parametrize("stored", ["[" * 100_000, "9" * 5000, '{"a":'], ids=["deep", "long", "cut"])
+def test_json_that_python_cannot_read_is_one_line(stored):
+    with pytest.raises(ModelError, match="m: the manifest inside is not valid JSON"):
+        parse_manifest(stored, path=Path("m"))
 
 
 @pytest.mark.parametrize(

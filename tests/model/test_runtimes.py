@@ -16,7 +16,8 @@ from xray_infer import cli, options
 from xray_infer.errors import ModelError
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
-from xray_infer.model.manifest import METHODS, READERS
+from xray_infer.model.embedding import READERS
+from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, Model, find_model
 from xray_infer.model.shipped import shipped_model
 

@@ -41,22 +41,22 @@ def test_the_shipped_models_keep_the_contract(model_format, method):
     session = shipped_model(model_format, method).open()
     manifest = session.manifest
     assert (manifest.format, manifest.method, manifest.recipe) == (model_format, method, "int8-static")
-    assert manifest.training["test"]["images"] == 337
+    assert manifest.training.test.images == 337
     certificate = manifest.parity
-    assert certificate["images"] == 337
-    for one in (certificate, *certificate["other_runtimes"].values()):
-        assert one["agreement"] >= 0.98
-        assert one["accuracy_kept"] >= 0.99
-    assert len(certificate["other_runtimes"]) == 1  # OpenVINO; LiteRT's built-in kernels
-    assert manifest.quantization["chosen"] in manifest.quantization["tried"]
+    assert certificate.images == 337
+    for one in (certificate.result, *certificate.other_runtimes.values()):
+        assert one.agreement >= 0.98
+        assert one.accuracy_kept >= 0.99
+    assert len(certificate.other_runtimes) == 1  # OpenVINO; LiteRT's built-in kernels
+    assert manifest.quantization.chosen in manifest.quantization.tried
     assert manifest.output_names == ("probabilities", "cam", "ood_score")
     rejection = manifest.rejection
-    assert (rejection["training_images"], rejection["false_rejection"]) == (2609, 0.01)
-    assert rejection["expected"] <= 0.01
-    for one in rejection["rejected"].values():
-        assert (one["val"]["images"], one["test"]["images"]) == (335, 337)
-        assert one["val"]["rejected"] <= 5
-        assert one["test"]["rejected"] <= 5
+    assert (rejection.training_images, rejection.false_rejection) == (2609, 0.01)
+    assert rejection.expected <= 0.01
+    for one in rejection.rejected.values():
+        assert (one["val"].images, one["test"].images) == (335, 337)
+        assert one["val"].rejected <= 5
+        assert one["test"].rejected <= 5
     images = np.stack([to_input(decode(path.read_bytes())) for path in sorted(SAMPLES.glob("phantom_*"))])
     output = session.run(images)
     assert output.probabilities.shape == (6, len(CLASS_NAMES))
@@ -76,8 +76,8 @@ def test_the_shipped_models_keep_the_contract(model_format, method):
 def test_the_certificate_of_the_default_model_holds_here(model_format, shared_data):
     needs(model_format)
     found = verify(shipped_model(model_format).path, shared_data / "cxr3")
-    assert found.found["agreement"] >= 0.98
-    assert found.found["images"] == found.manifest.parity["images"]
+    assert found.found.result.agreement >= 0.98
+    assert found.found.images == found.stated.images
 
 
 def _leaves(rng):

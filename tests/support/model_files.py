@@ -8,7 +8,8 @@ from ai_edge_litert.tools import flatbuffer_utils
 from onnx import TensorProto, helper, numpy_helper
 from specimens import example_manifest
 
-from xray_infer.model.manifest import MANIFEST_KEY, SCORE_NAME
+from xray_infer.model.embedding import MANIFEST_KEY
+from xray_infer.model.manifest import SCORE_NAME
 from xray_infer.model.runtimes import SUFFIXES
 from xray_infer.model.shipped import MODELS_FOLDER
 

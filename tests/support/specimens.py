@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.manifest import PARTS, ModelManifest
 
 if TYPE_CHECKING:
     from xray_infer.train.config import TrainConfig
@@ -27,6 +28,7 @@ def jpeg(pixels: np.ndarray) -> bytes:
 
 
 def example_manifest(**changes: object) -> ModelManifest:
+    """A manifest that says little; its parts may be given as the file has them."""
     fields: dict = {
         "name": "tiny",
         "version": "0",
@@ -39,7 +41,11 @@ def example_manifest(**changes: object) -> ModelManifest:
         "tool_versions": {},
         "intended_use": "tests",
     }
-    return ModelManifest(**{**fields, **changes})
+    fields |= changes
+    for name, read in PARTS.items():
+        if isinstance(fields.get(name), Mapping):
+            fields[name] = read(fields[name], name)
+    return ModelManifest(**fields)
 
 
 def quick_config(**changes: Any) -> TrainConfig:

@@ -6,7 +6,7 @@ import pytest
 from specimens import example_manifest
 
 from xray_infer.classifier import Prediction
-from xray_infer.model.manifest import read_onnx_manifest
+from xray_infer.model.embedding import read_onnx_manifest
 from xray_infer.model.shipped import shipped_model
 from xray_infer.run.results import Row, RowMaker, Rules
 from xray_infer.viewer.actions import ACTIONS, keys_page
@@ -76,17 +76,17 @@ def test_without_a_score_or_a_limit_it_says_so():
 
 def test_the_shipped_model_says_what_is_known_of_it():
     manifest = read_onnx_manifest(shipped_model("onnx").path)
-    test = manifest.training["test"]
+    test = manifest.training.test
     lines = "\n".join(model_of(manifest))
-    assert f"Right on {test['accuracy']:.1%} (95% interval" in lines
-    assert f"of {test['images']} test images" in lines
-    for name, found in test["classes"].items():
-        assert f"Finds {found['recall']:.0%} (95% interval" in lines
+    assert f"Right on {test.accuracy:.1%} (95% interval" in lines
+    assert f"of {test.images} test images" in lines
+    for name, found in test.classes.items():
+        assert f"Finds {found.recall:.0%} (95% interval" in lines
         said = said_before(name, manifest)
-        assert f"{found['support'] / test['images']:.0%} of them {name}, it was right in" in said
-        assert f"it was right in {found['precision']:.0%} (95%" in said
+        assert f"{found.support / test.images:.0%} of them {name}, it was right in" in said
+        assert f"it was right in {found.precision:.0%} (95%" in said
     assert "from another hospital expect less" in lines
-    calibrated = f"calibrated on {manifest.training['validation']['images']} validation images"
+    calibrated = f"calibrated on {manifest.training.validation.images} validation images"
     assert calibrated in confidence_of(judged(), manifest)
     assert confidence_of(judged(score=9.0), manifest) == ""
 

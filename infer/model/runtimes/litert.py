@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import MissingExtraError, ModelError
-from xray_infer.model.manifest import read_tflite_manifest
+from xray_infer.model.embedding import read_tflite_manifest
 from xray_infer.model.runtimes import RUNTIMES, ModelOutput
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ModelError, XrayError
-from xray_infer.model.manifest import read_onnx_manifest
+from xray_infer.model.embedding import read_onnx_manifest
 from xray_infer.model.runtimes import CPU, CUDA, ModelOutput
 
 PROVIDERS: Final = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}

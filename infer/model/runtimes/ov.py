@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import MissingExtraError, ModelError, XrayError
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.model.manifest import ModelManifest, read_onnx_manifest
+from xray_infer.model.embedding import read_onnx_manifest
+from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtimes import RUNTIMES, ModelOutput
 
 OPTIONS: Final = {

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from xray_infer.atomic import refusal
 from xray_infer.errors import OutputError, XrayError
-from xray_infer.model.manifest import READERS, ModelManifest
+from xray_infer.model.embedding import READERS
+from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtimes import Model
 from xray_infer.run.fingerprint import Fingerprint, differences
 from xray_infer.run.progress import Progress

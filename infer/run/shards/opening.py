@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from xray_infer.model.manifest import READERS
+from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model
 from xray_infer.run.engine import EngineOptions, row_maker
 from xray_infer.run.fingerprint import fingerprint_of
