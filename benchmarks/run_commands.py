@@ -12,7 +12,7 @@ import click
 
 from xray_infer.benchmarks.speed.presets import PRESETS, Effort
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.terminal import one_line_errors, say
+from xray_infer.terminal import debug_option, one_line_errors, say
 
 # What each sub-command measures; see `run.PIECES`.
 MEASURES: Final = {
@@ -85,7 +85,7 @@ def _command(name: str, doc: str) -> click.Command:
         options.append(click.option("--skip", multiple=True, type=click.Choice(MEASURES[name]), help=SKIP))
     options += [
         click.option("--seed", type=int, default=0, show_default=True, help="Of orders and resamples."),
-        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+        debug_option,
     ]
     return click.command(name, help=doc, epilog=RESEARCH_NOTICE)(_with(callback, *options))
 

@@ -14,7 +14,7 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import extra_for
 from xray_infer.export.recipes import CALIBRATIONS, EMBED, choose, describe
 from xray_infer.export.toolchain import load_toolchain
-from xray_infer.terminal import DefaultGroup, one_line_errors, say
+from xray_infer.terminal import DefaultGroup, debug_option, one_line_errors, say
 
 if TYPE_CHECKING:
     from xray_infer.export.exporter import ExportedFile
@@ -119,7 +119,7 @@ def _list_recipes(context: click.Context, option: click.Parameter, wanted: bool)
 )
 @false_rejection_option
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def convert_command(
     model: Path, model_format: str, recipes: str, calibrate: str, mixed: str, debug: bool, **options: Any
 ) -> None:
@@ -148,7 +148,7 @@ def convert_command(
 @click.option(
     "--reference", type=click.Path(path_type=Path), help="Default: METHOD.reference.npz beside FILE."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def verify_command(file: Path, data: Path, reference: Path | None, debug: bool) -> None:
     """Hold FILE, an exported model, against its Keras model's answers again: here, in the runtimes you have.
 
@@ -167,7 +167,7 @@ def verify_command(file: Path, data: Path, reference: Path | None, debug: bool) 
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: FILE itself]")
 @false_rejection_option
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def reject_command(file: Path, data: Path, out: Path | None, false_rejection: float, debug: bool) -> None:
     """Teach FILE, an exported model, to reject what is no X-ray like those it was trained on.
 
@@ -185,7 +185,7 @@ def reject_command(file: Path, data: Path, out: Path | None, false_rejection: fl
 @main.command("inspect")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def inspect_command(file: Path, as_json: bool, debug: bool) -> None:
     """Tell what is in FILE, an .onnx or .tflite model: manifest, operators by precision, bytes, and costs.
 

@@ -17,8 +17,9 @@ from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.model.choice import Wanted, select_model
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtimes import SUFFIXES
-from xray_infer.run.engine import Engine, EngineOptions, Task
+from xray_infer.run.engine import Engine, Task
 from xray_infer.run.results import Row, Rules
+from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources import Item
 from xray_infer.run.sources.folder import FileItem
 from xray_infer.terminal import say

@@ -1,11 +1,13 @@
-"""The command `xray-infer`."""
+"""The commands `xray-infer` and `xray-infer merge`."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +15,54 @@ import click
 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import OutputError
-from xray_infer.native_output import hide_native_output
-from xray_infer.options import METHOD_CHOICES, OVERLAY_CHOICES, Options, with_options
-from xray_infer.terminal import EXIT_INTERRUPTED, one_line_errors, say
+from xray_infer.options import Options, with_options
+from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
+from xray_infer.run.object_store import without_secrets
+from xray_infer.run.shards import RAY
+from xray_infer.terminal import (
+    EXIT_INTERRUPTED,
+    MainCommand,
+    debug_option,
+    hide_native_output,
+    one_line_errors,
+    say,
+)
 
 if TYPE_CHECKING:
-    from xray_infer.images.limits import Limits
-    from xray_infer.outputs.opening import WantedArtifacts
-    from xray_infer.run.engine import Engine, EngineOptions
+    from xray_infer.model.runtimes import Model
+    from xray_infer.outputs.artifacts import ArtifactOptions
+    from xray_infer.run.engine import Engine
     from xray_infer.run.job import Job
-    from xray_infer.run.shards.job import ShardJob
-    from xray_infer.run.shards.opening import WantedShards
+    from xray_infer.run.settings import EngineOptions
+    from xray_infer.run.shards.shard_options import ShardOptions
+    from xray_infer.run.sources import Item, Source
 
 EXIT_SOME_FAILED = 1
 
 
 @click.command(
+    "merge",
+    short_help="Make one file of the results in shards.",
+    epilog=RESEARCH_NOTICE,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("shards")
+@click.option("--out", required=True, metavar="FILE", help="Path or URI: .csv, .jsonl or .parquet.")
+@debug_option
+def merge_command(shards: str, out: str, debug: bool) -> None:
+    """Make one file of the results in SHARDS, a folder or a URI, its rows in the order of the source."""
+    with one_line_errors("xray-infer merge", debug=debug):
+        from xray_infer.run.shards.merging import merge
+        from xray_infer.run.shards.store import Store
+
+        count = merge(Store(shards), out)
+        say(f"results: {count:,} rows in {without_secrets(out)}")
+        say(RESEARCH_NOTICE)
+
+
+@click.command(
+    cls=MainCommand,
+    commands=[merge_command],
     epilog="Exit status: 0 all read, 1 some could not be read, 2 nothing could be done, 70 a fault of the "
     "program, 130 interrupted. Every option can be given as an environment variable, XRAY_INFER_OUT for "
     f"--out. {RESEARCH_NOTICE}",
@@ -61,23 +95,38 @@ def main(list_models: bool, as_json: bool, debug: bool, **given: Any) -> None:
         sys.exit(status)
 
 
+@dataclass(frozen=True, slots=True)
+class RunInputs:
+    """What every run needs, wherever its rows go. `items` are those of `source`, the first already listed."""
+
+    source: Source
+    items: Iterator[Item]
+    model: Model
+    runtime: str | None
+    engine_options: EngineOptions
+
+
 def run(options: Options) -> int:
     """Classify the source and return the exit status. Raises XrayError for what the user must mend."""
+    if options.shards:
+        shards = _shard_options(options)
+        cpus = shards.ray.actor_cpus if shards.ray else None
+        return _run_into_shards(options, shards, _inputs(options, processors=cpus))
+    return _run_into_file(options, _inputs(options))
+
+
+def _inputs(options: Options, *, processors: float | None = None) -> RunInputs:
+    """Open the source and choose the model; `processors` are by default those of this machine."""
     import cv2
 
     from xray_infer.model.choice import Wanted, select_model
     from xray_infer.model.processors import default_workers
-    from xray_infer.outputs.opening import open_artifacts
-    from xray_infer.run.engine import Engine
-    from xray_infer.run.job import Job, listed
+    from xray_infer.run.job import listed
     from xray_infer.run.object_store import workers_for
-    from xray_infer.run.progress import Progress
     from xray_infer.run.sources.opening import open_source
-    from xray_infer.run.stopping import stop_on_signals
-    from xray_infer.run.writers import find_writer
+    from xray_infer.run.writers import STANDARD_OUTPUT, find_writer
 
     limits = options.limits()
-    shards = _wanted_shards(options) if options.shards else None
     source = open_source(
         options.source, from_list=options.from_list, recursive=options.recursive, limits=limits
     )
@@ -87,109 +136,108 @@ def run(options: Options) -> int:
         if len(first) > 1:
             raise OutputError(f"{source.location} has more than one image: add --out results.csv")
         items = iter(first)
-    elif options.out != "-" and not shards:
+    elif options.out != STANDARD_OUTPUT and not options.shards:
         find_writer(Path(options.out))
     cv2.setNumThreads(1)  # the workers are the parallelism
-    processors = shards.ray.actor_cpus if shards and shards.ray else default_workers()
-    workers = options.workers or workers_for(source.location, processors)
+    workers = options.workers or workers_for(source.location, processors or default_workers())
     wanted = Wanted(options.model, options.format, options.runtime)
     model, runtime = select_model(wanted, workers=workers, report=say)
-    engine_options = _engine_options(options, limits, workers)
-    if shards:
-        from xray_infer.run.shards.job import ShardJob
-        from xray_infer.run.shards.opening import settings_of
-        from xray_infer.run.shards.store import Store
+    return RunInputs(source, items, model, runtime, options.engine_options(workers))
 
-        settings = settings_of(shards, model, runtime, engine_options, source)
-        store, make = Store(settings.out), shards.make()
-        with stop_on_signals() as stop:
-            progress = Progress(lambda: shard_job.images, quiet=options.quiet)
-            shard_job = ShardJob(settings, store, model, source, items, stop, progress, make, shards.size)
-            return _to_shards(shard_job, options)
+
+def _run_into_shards(options: Options, shards: ShardOptions, inputs: RunInputs) -> int:
+    """Make shards, and return the exit status."""
+    from xray_infer.run.job import stop_on_signals
+    from xray_infer.run.progress import Progress
+    from xray_infer.run.shards.shard_job import ShardJob
+    from xray_infer.run.shards.shard_options import worker_settings
+    from xray_infer.run.shards.store import Store
+
+    settings = worker_settings(shards, inputs.model, inputs.runtime, inputs.engine_options, inputs.source)
+    store = Store(settings.out)
+    with stop_on_signals() as stop:
+        job = ShardJob(
+            source=inputs.source,
+            items=inputs.items,
+            stop=stop,
+            progress=Progress(lambda: job.images, quiet=options.quiet),
+            settings=settings,
+            store=store,
+            model=inputs.model,
+            engine=shards.engine(),
+            shard_size=shards.size,
+        )
+        _perform(job, lambda: job.run(restart=options.restart))
+        _say_device(options, settings.fingerprint["runtime"])  # no worker makes rows by another
+        return _close(job, quiet=options.quiet)
+
+
+def _run_into_file(options: Options, inputs: RunInputs) -> int:
+    """Make a file of results, print them to standard output, or show one; return the exit status."""
+    from xray_infer.outputs.artifacts import open_artifacts
+    from xray_infer.run.engine import Engine, make_all
+    from xray_infer.run.file_job import FileJob
+    from xray_infer.run.job import stop_on_signals
+    from xray_infer.run.progress import Progress
+    from xray_infer.run.watching import Watch
+    from xray_infer.run.writers import STANDARD_OUTPUT
+
+    model, engine_options = inputs.model, inputs.engine_options
     out = Path(options.out or "")
-    artifacts = open_artifacts(_wanted_artifacts(options), out, model, engine_options)
+    artifacts = open_artifacts(_artifact_options(options), out, model, engine_options)
     with (
-        Engine(model, engine_options, runtime=runtime, on_classified=artifacts.on_classified()) as engine,
+        Engine(
+            model, engine_options, runtime=inputs.runtime, on_classified=make_all(artifacts.all)
+        ) as engine,
         stop_on_signals() as stop,
     ):
-        _tell_device(options, engine.maker.runtime)
-        count = (lambda: None) if options.watch else source.count
-        quiet = options.quiet or options.out is None
-        job = Job(engine, source, items, stop, Progress(count, quiet=quiet), artifacts.all, artifacts.page)
+        _say_device(options, engine.maker.runtime)
+        count = (lambda: None) if options.watch else inputs.source.count
+        job = FileJob(
+            source=inputs.source,
+            items=inputs.items,
+            stop=stop,
+            progress=Progress(count, quiet=options.quiet or options.out is None),
+            engine=engine,
+            out=out,
+            artifacts=artifacts.all,
+            page=artifacts.page,
+        )
         if options.out is None:
             return _show_one(engine, job)
-        return _to_output(job, options)
+        if options.out == STANDARD_OUTPUT:
+            _perform(job, lambda: job.to_stream(sys.stdout))
+        elif options.watch:
+            _perform(job, lambda: Watch(job, say).to_file(restart=options.restart))
+        else:
+            _perform(job, lambda: job.to_file(restart=options.restart))
+        return _close(job, quiet=options.quiet)
 
 
-def _engine_options(options: Options, limits: Limits, workers: int) -> EngineOptions:
-    from xray_infer.run.engine import EngineOptions
-
-    return EngineOptions(
-        workers=workers if options.out is not None else 1,
-        threads=options.threads,
-        batch_size=options.batch_size,
-        limits=limits,
-        ood_threshold=options.ood_threshold,
-        min_confidence=options.min_confidence,
-        isolate_s=options.time_limit if options.isolate else None,
-        device=options.device,
-    )
+def _perform(job: Job, work: Callable[[], None]) -> None:
+    """Do the work of a job; however it ends, say how to go on from there."""
+    try:
+        work()
+    finally:
+        job.progress.clear()
+        if not job.finished and (line := job.resume_line()):
+            say(line)
 
 
-def _tell_device(options: Options, runtime: str) -> None:
+def _close(job: Job, *, quiet: bool) -> int:
+    """Say how a job went and where its results are, and return the exit status."""
+    if not quiet:
+        for line in (*job.closing_lines(), *(job.result_lines() if job.finished else ())):
+            say(line)
+    if not job.finished:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if job.summary.unread else 0
+
+
+def _say_device(options: Options, runtime: str) -> None:
     """Say what really runs, where more than the CPU was asked for."""
     if options.device != "cpu":
         say(f"device: {options.device}, by {runtime}")
-
-
-def _to_shards(job: ShardJob, options: Options) -> int:
-    """Run the job into its folder or store, tell how it went, and return the exit status."""
-    try:
-        job.run(restart=options.restart)
-    finally:
-        job.progress.clear()
-        if job.count and not job.finished:
-            so_far = f"{job.done:,} of {job.count:,} shards are finished"
-            say(f"{so_far} in {job.store.location}; the same command goes on from there")
-    _tell_device(options, job.settings.fingerprint["runtime"])  # no worker makes rows by another
-    if not options.quiet:
-        for line in job.told():
-            say(line)
-        if job.finished:
-            say(f"results: {job.count:,} shards in {job.store.location}; for one file: xray-infer merge")
-    if not job.finished:
-        return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if job.summary.unread else 0
-
-
-def _to_output(job: Job, options: Options) -> int:
-    """Run the job into its file or to standard output, tell how it went, and return the exit status."""
-    from xray_infer.run.watching import Watch
-
-    out = Path(options.out or "")
-    to_stream = options.out == "-"
-    try:
-        if to_stream:
-            job.to_stream(sys.stdout)
-        elif options.watch:
-            Watch(job, say).to_file(out, restart=options.restart)
-        else:
-            job.to_file(out, restart=options.restart)
-    finally:
-        job.progress.clear()
-        kept = job.reused + job.journaled
-        if kept and not job.finished:
-            say(f"{kept:,} rows are safe in {out}.journal; the same command goes on from there")
-    if not options.quiet:
-        for line in job.told():
-            say(line)
-        if job.finished and not to_stream:
-            say(f"results: {out}")
-            if options.report is not None:
-                say(f"report: {options.report}")
-    if not job.finished:
-        return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if job.summary.unread else 0
 
 
 def _show_one(engine: Engine, job: Job) -> int:
@@ -200,7 +248,7 @@ def _show_one(engine: Engine, job: Job) -> int:
     (outcome,) = engine.run(Task(item) for item in job.items)
     row = outcome.row
     click.echo(probability_table(row) if row.status == OK else f"{row.path}: {row.status}: {row.reason}")
-    for line in job.told_beside():
+    for line in job.artifact_lines():
         say(line)
     return EXIT_SOME_FAILED if row.status == ERROR else 0
 
@@ -214,28 +262,28 @@ def _shipped_models(*, as_json: bool) -> str:
     return f"{table(models)}\n{RESEARCH_NOTICE}"
 
 
-def _wanted_shards(options: Options) -> WantedShards:
+def _shard_options(options: Options) -> ShardOptions:
     """Return what is to be made of shards. Raises MissingExtraError for what it needs."""
     from xray_infer.run.shards.on_ray import RayOptions
-    from xray_infer.run.shards.opening import WantedShards
+    from xray_infer.run.shards.shard_options import ShardOptions
 
     gpus = options.actor_gpus
     if gpus is None:
         gpus = 1.0 if options.device == "cuda" else 0.0
     cpus = 1.0 if options.actor_cpus is None else options.actor_cpus
-    ray = RayOptions(options.ray_address, options.actors, cpus, gpus) if options.engine == "ray" else None
-    wanted = WantedShards(
+    ray = RayOptions(options.ray_address, options.actors, cpus, gpus) if options.engine == RAY else None
+    wanted = ShardOptions(
         options.out or "", options.source or "", options.shard_size, options.shard_format, ray
     )
     wanted.check()
     return wanted
 
 
-def _wanted_artifacts(options: Options) -> WantedArtifacts:
+def _artifact_options(options: Options) -> ArtifactOptions:
     """Return what is to be made beside the rows."""
-    from xray_infer.outputs.opening import WantedArtifacts
+    from xray_infer.outputs.artifacts import ArtifactOptions
 
-    method = options.heatmap_method or METHOD_CHOICES[0]
+    method = options.heatmap_method or HEATMAP_METHODS[0]
     overlays = None
     if options.heatmap is not None:
         from xray_infer.outputs.overlays import Overlays
@@ -243,17 +291,13 @@ def _wanted_artifacts(options: Options) -> WantedArtifacts:
         overlays = Overlays(
             options.heatmap,
             options.heatmap_for or "predicted",
-            options.heatmap_format or OVERLAY_CHOICES[0],
+            options.heatmap_format or next(iter(OVERLAY_SUFFIXES)),
             options.heatmap_raw,
             method,
         )
-    return WantedArtifacts(method, overlays, options.dicom_out, options.report)
+    return ArtifactOptions(method, overlays, options.dicom_out, options.report)
 
 
 def entry() -> None:
-    """Run `xray-infer`; its first word may be `merge`. A folder of that name is ./merge."""
-    if sys.argv[1:2] == ["merge"]:
-        from xray_infer.run.shards.command import merge_command
-
-        merge_command(sys.argv[2:], prog_name="xray-infer merge")
+    """Run `xray-infer`."""
     main(prog_name="xray-infer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,21 +13,19 @@ import click
 
 from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS
+from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
+from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
 from xray_infer.run.object_store import is_uri
+from xray_infer.run.shards import ENGINES, FORMATS, LOCAL, RAY
+from xray_infer.terminal import SectionOption, debug_option
 
 if TYPE_CHECKING:
-    from xray_infer.images.limits import Limits
+    from xray_infer.run.settings import EngineOptions
 
 Command = Callable[..., Any]
 
-ENGINE_CHOICES = ("local", "ray")
-SHARD_FORMATS = ("parquet", "jsonl")  # `shards.FORMATS`
 DEVICE_CHOICES = ("cpu", "cuda")  # `runtimes.DEVICES`, which loads numpy
 RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", "auto")
-# Names in `heatmaps.methods.METHODS` and `sources.selection.OVERLAY_SUFFIXES`, which load numpy.
-METHOD_CHOICES = ("gradcam", "occlusion")
-OVERLAY_CHOICES = ("jpeg", "png")
 MEGA = 1_000_000
 
 
@@ -98,17 +96,30 @@ class Options:
             for name in ("watch", "heatmap", "dicom_out", "report"):
                 if getattr(self, name):
                     yield f"{_option(name)} goes with --out FILE; {self.out} is for shards"
-        elif self.engine == "ray":
+        elif self.engine == RAY:
             yield "--engine ray makes shards: give --out a folder with a slash at its end, or a URI"
-        if self.engine != "ray":
+        if self.engine != RAY:
             for name in ("ray_address", "actors", "actor_cpus", "actor_gpus"):
                 if getattr(self, name) is not None:
                     yield f"{_option(name)} goes with --engine ray"
 
+    def engine_options(self, workers: int) -> EngineOptions:
+        """Return what the engine needs; a single image needs one worker."""
+        from xray_infer.run.settings import EngineOptions
+
+        return EngineOptions(
+            workers=workers if self.out is not None else 1,
+            threads=self.threads,
+            batch_size=self.batch_size,
+            limits=self.limits(),
+            ood_threshold=self.ood_threshold,
+            min_confidence=self.min_confidence,
+            isolate_s=self.time_limit if self.isolate else None,
+            device=self.device,
+        )
+
     def limits(self) -> Limits:
         """Return the bounds in their own units."""
-        from xray_infer.images.limits import Limits
-
         return Limits(
             max_pixels=round(self.max_megapixels * MEGA),
             max_file_bytes=round(self.max_file_mb * MEGA),
@@ -122,146 +133,181 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def limit_option(name: str, default: float, text: str) -> Callable[[Command], Command]:
+# Sections of `--help`, in its order.
+_source: Final = partial(click.option, cls=SectionOption, section="Source")
+_results: Final = partial(click.option, cls=SectionOption, section="Results")
+_model: Final = partial(click.option, cls=SectionOption, section="Model")
+_pictures: Final = partial(click.option, cls=SectionOption, section="Heat maps, page and DICOM objects")
+_refusing: Final = partial(click.option, cls=SectionOption, section="Uncertain and rejected images")
+_speed: Final = partial(click.option, cls=SectionOption, section="Speed")
+_machines: Final = partial(click.option, cls=SectionOption, section="Many machines")
+_limits: Final = partial(click.option, cls=SectionOption, section="Limits and damaged files")
+
+
+def _limit(name: str, default: float, text: str) -> Callable[[Command], Command]:
     """Return an option for a bound, a positive number."""
     kind: Any = click.IntRange(1) if isinstance(default, int) else click.FloatRange(0, min_open=True)
-    return click.option(name, type=kind, default=default, show_default=True, help=text)
+    return _limits(name, type=kind, default=default, show_default=True, help=text)
 
 
-# What the viewer asks for as well.
-RUNTIME: Final = click.option(
+# The viewer has these as well.
+RUNTIME: Final = _model(
     "--runtime",
     type=click.Choice(RUNTIME_CHOICES),
-    help="Default: onnxruntime, or litert for tflite. auto: the fastest here, measured once and remembered.",
+    help="Inference runtime. Default: onnxruntime, or litert for tflite. auto: the fastest on this machine, "
+    "measured once and remembered.",
 )
-MODEL: Final = click.option(
+MODEL: Final = _model(
     "--model",
     type=click.Path(path_type=Path),
     help="Model file, or a name from xray-infer --list-models. Default: fine_tuning.",
 )
-MIN_CONFIDENCE: Final = click.option(
+MIN_CONFIDENCE: Final = _refusing(
     "--min-confidence",
     type=click.FloatRange(0, 1),
     default=0.0,
     show_default=True,
-    help="Below it the label is 'uncertain'.",
+    help="Lowest probability for a label; below it the label is 'uncertain'.",
 )
-OOD_THRESHOLD: Final = click.option(
+OOD_THRESHOLD: Final = _refusing(
     "--ood-threshold",
     type=click.FloatRange(0),
     help="Out-of-distribution score above which an image is rejected; inf: never. Default: the model's own.",
 )
-DEBUG: Final = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 VERSION: Final = click.version_option(__version__)
 
 OPTIONS: Final = (
     click.argument("source", required=False),
-    click.option(
-        "--from-list", metavar="FILE", help="Read paths from FILE, one a line; - is standard input."
-    ),
-    click.option("--recursive/--no-recursive", default=True, show_default=True, help="Search sub-folders."),
-    click.option(
+    _source("--from-list", metavar="FILE", help="File with one path or URI per line; - is standard input."),
+    _source("--recursive/--no-recursive", default=True, show_default=True, help="Search sub-folders."),
+    _source("--watch", is_flag=True, help="Keep running and classify files as they arrive."),
+    _results(
         "--out",
         metavar="FILE",
-        help="Results: .csv, .jsonl or .parquet; - is JSON Lines on standard output; a folder with a slash "
-        "at its end, or a URI, gets shards, for `xray-infer merge`.",
+        help="File for the results: .csv, .jsonl or .parquet; - writes JSON Lines to standard output. A "
+        "folder with a slash at its end, or a URI, gets shards, for `xray-infer merge`.",
     ),
-    click.option("--restart", is_flag=True, help="Start over, and forget what an earlier run has done."),
-    click.option("--watch", is_flag=True, help="Keep running, and classify files as they arrive."),
-    click.option("--quiet", is_flag=True, help="No progress and no summary."),
-    click.option("--format", type=click.Choice(["onnx", "tflite"]), help="Default: onnx."),
-    RUNTIME,
+    _results("--restart", is_flag=True, help="Discard what an earlier run has done and start over."),
+    _results("--quiet", is_flag=True, help="Show no progress and no summary."),
     MODEL,
-    click.option("--list-models", is_flag=True, help="List the models that ship, and stop."),
-    click.option("--json", "as_json", is_flag=True, help="With --list-models: print JSON."),
-    click.option(
+    _model(
+        "--format", type=click.Choice(["onnx", "tflite"]), help="Format of the model file. Default: onnx."
+    ),
+    RUNTIME,
+    _model("--list-models", is_flag=True, help="List the models that ship, and exit."),
+    _model("--json", "as_json", is_flag=True, help="Print the list of --list-models as JSON."),
+    _pictures(
         "--heatmap",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="Draw a heat map over each image, at its own size, in DIR: NAME.heatmap.jpg.",
+        help="Folder for heat maps drawn over each image at full size: NAME.heatmap.jpg.",
     ),
-    click.option(
+    _pictures(
         "--heatmap-for",
         type=click.Choice(["predicted", *CLASS_NAMES, "all"]),
-        help="The class it speaks for, NAME.covid.heatmap.jpg; all: three files in one colour scale, to "
-        "compare. Default: predicted, the most probable.",
+        help="Class whose heat map is drawn, to NAME.covid.heatmap.jpg; all: one file per class, in one "
+        "colour scale for comparison. Default: predicted, the most probable.",
     ),
-    click.option(
-        "--heatmap-format", type=click.Choice(OVERLAY_CHOICES), help="Default: jpeg; png is slower."
+    _pictures(
+        "--heatmap-format",
+        type=click.Choice(tuple(OVERLAY_SUFFIXES)),
+        help="Format of the heat map files. Default: jpeg; png is slower.",
     ),
-    click.option(
+    _pictures(
         "--heatmap-method",
-        type=click.Choice(METHOD_CHOICES),
-        help="gradcam comes with the answer; occlusion is sharper, and 170 passes an image. "
-        "Default: gradcam.",
+        type=click.Choice(HEATMAP_METHODS),
+        help="Method of the heat maps. Default: gradcam, which needs no extra time; occlusion is sharper and "
+        "needs 170 passes per image.",
     ),
-    click.option(
-        "--heatmap-raw", is_flag=True, help="Also keep the maps themselves, of all classes: NAME.heatmap.npz."
+    _pictures(
+        "--heatmap-raw", is_flag=True, help="Also write the maps of all classes as arrays: NAME.heatmap.npz."
     ),
-    click.option(
+    _pictures(
         "--dicom-out",
         type=click.Path(path_type=Path),
+        metavar="DIR",
         help="Folder for a heat map (Secondary Capture) and a Structured Report per DICOM image.",
     ),
-    click.option(
+    _pictures(
         "--report",
         type=click.Path(path_type=Path),
         metavar="FILE.html",
-        help="A page with counts, all images and their heat maps; pictures go to FILE_files.",
+        help="Web page with counts, all images and their heat maps; its pictures go to FILE_files.",
     ),
     MIN_CONFIDENCE,
     OOD_THRESHOLD,
-    click.option(
-        "--workers", type=click.IntRange(1, 256), help="Default: one per processor, four for a store."
+    _speed(
+        "--workers",
+        type=click.IntRange(1, 256),
+        help="Number of workers. Default: one per processor; four per processor for an object store.",
     ),
-    click.option(
-        "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of each worker's model."
+    _speed(
+        "--threads",
+        type=click.IntRange(1, 256),
+        default=1,
+        show_default=True,
+        help="Threads per worker's model.",
     ),
-    click.option(
-        "--batch-size", type=click.IntRange(1, 256), default=1, show_default=True, help="Images a pass."
+    _speed(
+        "--batch-size", type=click.IntRange(1, 256), default=1, show_default=True, help="Images per batch."
     ),
-    click.option(
+    _speed(
         "--device",
         type=click.Choice(DEVICE_CHOICES),
         default="cpu",
         show_default=True,
-        help="cuda: an NVIDIA GPU, by onnxruntime-gpu; refused where it would not really run there.",
+        help="Device that runs the model. cuda: an NVIDIA GPU, by onnxruntime-gpu; refused where it would "
+        "not really run there.",
     ),
-    click.option(
+    _machines(
         "--engine",
-        type=click.Choice(ENGINE_CHOICES),
-        default="local",
+        type=click.Choice(ENGINES),
+        default=LOCAL,
         show_default=True,
-        help="ray: shards are made by many processes or machines; needs '.[ray]'.",
+        help="Engine that makes shards. ray: many processes or machines; needs '.[ray]'.",
     ),
-    click.option(
+    _machines(
         "--ray-address",
         metavar="ADDRESS",
-        help="Of a Ray cluster. Default: RAY_ADDRESS, or this machine.",
+        help="Address of a Ray cluster. Default: RAY_ADDRESS, or this machine.",
     ),
-    click.option("--actors", type=click.IntRange(1), help="Of Ray, a model each. Default: what has room."),
-    click.option(
-        "--actor-cpus",
-        type=click.FloatRange(0, min_open=True),
-        help="Processors of an actor. Default: 1.",
+    _machines(
+        "--actors",
+        type=click.IntRange(1),
+        help="Number of Ray actors (one model each). Default: as many as fit.",
     ),
-    click.option("--actor-gpus", type=click.FloatRange(0), help="GPUs of one. Default: 1 with cuda, else 0."),
-    click.option(
-        "--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Images a shard, about."
+    _machines(
+        "--actor-cpus", type=click.FloatRange(0, min_open=True), help="Processors per actor. Default: 1."
     ),
-    click.option(
-        "--shard-format", type=click.Choice(SHARD_FORMATS), default=SHARD_FORMATS[0], show_default=True
+    _machines("--actor-gpus", type=click.FloatRange(0), help="GPUs per actor. Default: 1 with cuda, else 0."),
+    _machines(
+        "--shard-size",
+        type=click.IntRange(1),
+        default=1000,
+        show_default=True,
+        help="Approximate number of images per shard.",
     ),
-    click.option("--isolate", is_flag=True, help="Decode in processes of their own: a crash costs one file."),
-    limit_option(
-        "--time-limit", DEFAULT_DECODE_SECONDS, "With --isolate: seconds that decoding one file may take."
+    _machines(
+        "--shard-format",
+        type=click.Choice(FORMATS),
+        default=FORMATS[0],
+        show_default=True,
+        help="Format of the shards.",
     ),
-    limit_option("--max-megapixels", DEFAULT_LIMITS.max_pixels / MEGA, "Of one image."),
-    limit_option("--max-file-mb", DEFAULT_LIMITS.max_file_bytes / MEGA, "Of one image, unpacked."),
-    limit_option("--max-members", DEFAULT_LIMITS.max_members, "Of an archive."),
-    limit_option("--max-archive-mb", DEFAULT_LIMITS.max_archive_bytes / MEGA, "Of all members, unpacked."),
-    limit_option("--max-ratio", DEFAULT_LIMITS.max_compression_ratio, "Of unpacked over packed size."),
-    DEBUG,
+    _limits(
+        "--isolate", is_flag=True, help="Decode in separate processes, so that a crash costs only one file."
+    ),
+    _limit("--time-limit", DEFAULT_DECODE_SECONDS, "Maximum seconds to decode one file, with --isolate."),
+    _limit("--max-megapixels", DEFAULT_LIMITS.max_pixels / MEGA, "Maximum megapixels per image."),
+    _limit("--max-file-mb", DEFAULT_LIMITS.max_file_bytes / MEGA, "Maximum megabytes per image, unpacked."),
+    _limit("--max-members", DEFAULT_LIMITS.max_members, "Maximum number of members per archive."),
+    _limit(
+        "--max-archive-mb",
+        DEFAULT_LIMITS.max_archive_bytes / MEGA,
+        "Maximum megabytes per archive, unpacked.",
+    ),
+    _limit("--max-ratio", DEFAULT_LIMITS.max_compression_ratio, "Maximum ratio of unpacked to packed size."),
+    debug_option,
     VERSION,
 )
 

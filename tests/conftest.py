@@ -275,7 +275,7 @@ def read(monkeypatch) -> list[str]:
 @pytest.fixture
 def open_window(qtbot, tiny_onnx):
     """Make a window with the tiny model, and open paths in it; all windows are closed in the end."""
-    from xray_infer.run.engine import EngineOptions
+    from xray_infer.run.settings import EngineOptions
     from xray_infer.viewer.judging import Wanted
     from xray_infer.viewer.window import Window
 

@@ -16,8 +16,8 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.errors import ModelError
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.run.engine import EngineOptions
 from xray_infer.run.results import UNCERTAIN, Rules
+from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.several import open_sources
 
 

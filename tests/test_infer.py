@@ -11,8 +11,9 @@ from specimens import example_manifest, jpeg, ordinary_user, png
 
 from xray_infer.cli import main
 from xray_infer.model.runtimes import find_model
-from xray_infer.run.engine import EngineOptions, classify
+from xray_infer.run.engine import classify
 from xray_infer.run.results import COLUMNS
+from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import FileItem, local_source
 
 

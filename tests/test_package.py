@@ -117,8 +117,8 @@ def test_the_viewer_has_no_engine_of_its_own():
                 path,
                 line,
             )
-            if "xray_infer.run.engine" in line:
-                assert line == "from xray_infer.run.engine import EngineOptions", path
+            if "xray_infer.run.settings" in line or "xray_infer.run.engine" in line:
+                assert line == "from xray_infer.run.settings import EngineOptions", path
     qt = [path for path in (REPOSITORY / "infer").rglob("*.py") if "PySide6" in path.read_text()]
     assert {path.parent.name for path in qt} == {"viewer"}
 

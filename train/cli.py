@@ -11,7 +11,7 @@ import click
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import extra_for
-from xray_infer.terminal import DefaultGroup, one_line_errors, say
+from xray_infer.terminal import DefaultGroup, debug_option, one_line_errors, say
 from xray_infer.train.data_cli import inspect_command, split_command, yardsticks_command
 from xray_infer.train.fit_cli import compare_command, evidence_command, fit_command
 
@@ -59,7 +59,7 @@ for command in COMMANDS:
     "--rate", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True, help="Highest rate."
 )
 @click.option("--seed", default=0, show_default=True, help="Of weights, shuffling and augmentation.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def pretrain_command(
     archive: Path, out: Path, start: Path | None, rate: float, debug: bool, **options: Any
 ) -> None:

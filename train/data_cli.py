@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xray_infer.errors import DataError
-from xray_infer.terminal import one_line_errors, say
+from xray_infer.terminal import debug_option, one_line_errors, say
 
 if TYPE_CHECKING:
     from xray_infer.train.data.yardsticks import Score, Yardstick
@@ -29,7 +29,6 @@ json_option = click.option(
     type=click.Path(path_type=Path, allow_dash=True),
     help="Write the findings as JSON, too; - for standard output instead of the text.",
 )
-debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
 
 @click.command("split")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xray_infer.errors import DataError, ModelError, extra_for
-from xray_infer.terminal import one_line_errors, say
-from xray_infer.train.data_cli import debug_option, pattern_option
+from xray_infer.terminal import debug_option, one_line_errors, say
+from xray_infer.train.data_cli import pattern_option
 
 if TYPE_CHECKING:
     from xray_infer.train.schedule import Schedule

@@ -9,7 +9,7 @@ import click
 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import extra_for
-from xray_infer.terminal import one_line_errors
+from xray_infer.terminal import debug_option, one_line_errors
 
 EXIT_REGRESSED = 1
 
@@ -43,7 +43,7 @@ def share(context: click.Context, option: click.Parameter, text: str) -> float:
     help="Chance of any false alarm in the whole comparison.",
 )
 @click.option("--json", "out", type=click.Path(path_type=Path), help="File for all of it as JSON.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def compare_command(
     first: Path, second: Path, smallest: float, family_error: float, out: Path | None, debug: bool
 ) -> None:

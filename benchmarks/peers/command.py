@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from xray_infer.benchmarks.run_commands import MODELS_OPTION, OUT, measure_pieces
-from xray_infer.terminal import one_line_errors
+from xray_infer.terminal import debug_option, one_line_errors
 
 
 @click.command("peers")
@@ -18,7 +18,7 @@ from xray_infer.terminal import one_line_errors
 @click.option(
     "--rounds", type=click.IntRange(1), default=5, show_default=True, help="After one that warms up."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def peers_command(debug: bool, **options: Any) -> None:
     """Compare the command with other ways to classify FOLDER: Keras, PyTorch, OpenVINO and plain loops."""
     with one_line_errors("xray-bench", debug=debug):

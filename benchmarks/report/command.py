@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.terminal import one_line_errors, say
+from xray_infer.terminal import debug_option, one_line_errors, say
 
 
 @click.command("report", epilog=RESEARCH_NOTICE)
@@ -20,7 +20,7 @@ from xray_infer.terminal import one_line_errors, say
 )
 @click.option("--readme", type=click.Path(path_type=Path), help="Replace the table between its marks.")
 @click.option("--recipes", type=click.Path(path_type=Path), help="Write what xray-export says of its files.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def report_command(results: Path, out: Path, readme: Path | None, recipes: Path | None, debug: bool) -> None:
     """Make tables and page of RESULTS, a results.json or the folder that has one."""
     with one_line_errors("xray-bench", debug=debug):

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.terminal import one_line_errors, say
+from xray_infer.terminal import debug_option, one_line_errors, say
 
 
 @click.command("isolation")
@@ -17,7 +17,7 @@ from xray_infer.terminal import one_line_errors, say
 @click.option(
     "--threads", type=click.IntRange(1), default=2, show_default=True, help="Each with its own child."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def isolation_command(folder: Path, rounds: int, threads: int, debug: bool) -> None:
     """Time decoding the images of FOLDER in child processes, as --isolate does, beside doing it directly."""
     with one_line_errors("xray-bench", debug=debug):
@@ -36,7 +36,7 @@ def isolation_command(folder: Path, rounds: int, threads: int, debug: bool) -> N
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--images", type=click.IntRange(1), default=352, show_default=True, help="Links to FOLDER's.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="After one warm-up.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def pipeline_command(folder: Path, images: int, rounds: int, debug: bool) -> None:
     """Time the folder command on FOLDER's images beside decoding alone and inference alone."""
     with one_line_errors("xray-bench", debug=debug):
@@ -53,7 +53,7 @@ def pipeline_command(folder: Path, images: int, rounds: int, debug: bool) -> Non
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--images", type=click.IntRange(1), default=88, show_default=True, help="Links to FOLDER's.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="After one warm-up.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def heatmap_command(folder: Path, images: int, rounds: int, debug: bool) -> None:
     """Time what --heatmap adds on FOLDER's images: to the forward pass, in drawing, to the command."""
     with one_line_errors("xray-bench", debug=debug):
@@ -87,7 +87,7 @@ def heatmap_command(folder: Path, images: int, rounds: int, debug: bool) -> None
 @click.option(
     "--with", "beside", multiple=True, type=click.Choice(["heatmap", "report"]), help="Made beside the rows."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def memory_command(
     folder: Path, counts: tuple[int, ...], rounds: int, beside: tuple[str, ...], debug: bool
 ) -> None:
@@ -104,7 +104,7 @@ def memory_command(
 @click.command("startup")
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--rounds", type=click.IntRange(1), default=9, show_default=True, help="After one warm-up.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def startup_command(image: Path, rounds: int, debug: bool) -> None:
     """Time the command's help and one IMAGE beside the imports that it needs, as whole processes."""
     with one_line_errors("xray-bench", debug=debug):
@@ -119,7 +119,7 @@ def startup_command(image: Path, rounds: int, debug: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--model", type=click.Path(path_type=Path), help="Model file.  [default: the one that ships]")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Of both ways in turn.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def reduced_command(folder: Path, model: Path | None, rounds: int, debug: bool) -> None:
     """Measure what decoding JPEGs at a smaller scale costs in answers and gives in time, on FOLDER's."""
     with one_line_errors("xray-bench", debug=debug):

@@ -11,13 +11,14 @@ import click
 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import ModelError
-from xray_infer.terminal import one_line_errors, say
+
+from xray_infer.terminal import debug_option, one_line_errors, say
 
 
 @click.command("graphs")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="After one warm-up.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def graphs_command(model: Path, rounds: int, debug: bool) -> None:
     """Time what each step of the export gives: MODEL, a .keras file, as ONNX graphs that differ by a step."""
     with one_line_errors("xray-bench", debug=debug):
@@ -44,7 +45,7 @@ def graphs_command(model: Path, rounds: int, debug: bool) -> None:
 @click.option("--images", type=click.IntRange(1), default=400, show_default=True, help="To measure on.")
 @click.option("--calibration-images", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws the images.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def rounding_command(
     model: Path, data: Path, images: int, calibration_images: int, seed: int, debug: bool
 ) -> None:
@@ -83,7 +84,7 @@ def rounding_command(
 )
 @click.option("--count", type=click.IntRange(1), default=200, show_default=True, help="Of each drawn kind.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn or altered.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def rejection_command(
     model: Path, data: Path, runtime: str | None, strange: tuple[str, ...], debug: bool, **options: Any
 ) -> None:
@@ -130,7 +131,7 @@ def rejection_command(
     help="The .keras file.  [default: its answers beside FILES]",
 )
 @click.option("--images", type=click.IntRange(1), help="Take so many test images.  [default: all]")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def maps_command(
     files: tuple[Path, ...], data: Path, keras_model: Path | None, images: int | None, debug: bool
 ) -> None:
@@ -173,7 +174,7 @@ def maps_command(
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for the measurements; goes on from there."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def explain_command(model: Path, data: Path, out: Path | None, debug: bool, **options: Any) -> None:
     """Measure how faithful heat maps are to MODEL, beside a centre blob and random maps.
 
@@ -199,7 +200,7 @@ def explain_command(model: Path, data: Path, out: Path | None, debug: bool, **op
 @click.option("--images", type=click.IntRange(30), help="Take so many images of DATA.  [default: all]")
 @click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="Of all ways in turn.")
 @click.option("--xla-only", is_flag=True, help="Leave out plain Keras without XLA.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def training_command(
     data: Path, weights: str, images: int | None, rounds: int, xla_only: bool, debug: bool
 ) -> None:

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from xray_infer.closing import Closing
 from xray_infer.errors import ImageError, ReadError, RejectedError
 from xray_infer.images.isolation import IsolatedPrepare
-from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.prepare import Prepare, Prepared, prepare
-from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.processors import default_workers
-from xray_infer.model.runtimes import CPU, Model, ModelOutput, Session
-from xray_infer.run.results import ERROR, REJECTED, Row, RowMaker, Rules
+from xray_infer.model.runtimes import Model, ModelOutput, Session
+from xray_infer.run.artifact import Artifact
+from xray_infer.run.results import ERROR, OK, REJECTED, Row
+from xray_infer.run.settings import EngineOptions, row_maker
 from xray_infer.run.sources import Item
 
 IN_FLIGHT: Final = 4
@@ -79,27 +79,6 @@ class Classified:
 
 
 OnClassified = Callable[[Classified], None]  # called in a worker's thread, several at a time
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How to run; nothing here but `limits`, `ood_threshold`, `min_confidence` and `isolate_s` changes a row.
-
-    `device`, one of DEVICES, changes how the runtime rounds, as another runtime does.
-
-    `workers` (default: one a processor) sessions of `threads` threads each, `batch_size` images a pass.
-    `ood_threshold` is by default the model file's own; infinity accepts everything. With `isolate_s`, each
-    worker decodes in a process of its own, for at most so many seconds a file.
-    """
-
-    workers: int | None = None
-    threads: int = 1
-    batch_size: int = 1
-    limits: Limits = DEFAULT_LIMITS
-    ood_threshold: float | None = None
-    min_confidence: float = 0.0
-    isolate_s: float | None = None
-    device: str = CPU
 
 
 class StageSeconds:
@@ -196,10 +175,15 @@ class Engine(Closing):
         self._open.close()
 
 
-def row_maker(manifest: ModelManifest, digest: str, runtime: str, options: EngineOptions) -> RowMaker:
-    """Return what makes the rows of a model file of this SHA-256 in the runtime of this name."""
-    threshold = manifest.ood_threshold if options.ood_threshold is None else options.ood_threshold
-    return RowMaker(manifest.name, digest, runtime, Rules(threshold, options.min_confidence))
+def make_all(artifacts: Sequence[Artifact]) -> OnClassified | None:
+    """Return what makes all artifacts of an image that was judged; None where there are none."""
+
+    def make(classified: Classified) -> None:
+        for artifact in artifacts:
+            if classified.row.status == OK or artifact.for_rejected:
+                artifact.make(classified)
+
+    return make if artifacts else None
 
 
 def classify(

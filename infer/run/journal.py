@@ -33,8 +33,8 @@ import numpy as np
 from xray_infer.atomic import refusal
 from xray_infer.closing import Closing
 from xray_infer.errors import OutputError
-from xray_infer.run.fingerprint import Fingerprint, differences
 from xray_infer.run.results import Row, RowMaker
+from xray_infer.run.settings import Fingerprint, differences
 
 JOURNAL_VERSION: Final = 1
 SUFFIX: Final = ".journal"

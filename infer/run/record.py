@@ -16,9 +16,9 @@ from xray_infer.atomic import write_json
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.processors import allowed_processors, processor_name, processor_quota
-from xray_infer.run.fingerprint import Fingerprint
+from xray_infer.run.progress import Summary
 from xray_infer.run.results import ROW_SCHEMA
-from xray_infer.run.summary import Summary
+from xray_infer.run.settings import Fingerprint
 from xray_infer.versions import installed_versions
 
 RECORD_SCHEMA: Final = 1
@@ -39,7 +39,7 @@ PACKAGES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class RunStatistics:
     """How a run went. Times are in UTC; `stage_s` are seconds by stage, all workers together.
 
     `beside` is what else there is to say, by name.
@@ -56,19 +56,23 @@ class Course:
 
 
 def run_record(
-    results: str, manifest: ModelManifest, fingerprint: Fingerprint, course: Course, summary: Summary
+    results: str,
+    manifest: ModelManifest,
+    fingerprint: Fingerprint,
+    statistics: RunStatistics,
+    summary: Summary,
 ) -> dict[str, Any]:
     """Return the record of a run so far, for JSON. `results` names what holds the rows."""
-    seconds = (course.ended - course.started).total_seconds()
+    seconds = (statistics.ended - statistics.started).total_seconds()
     return {
         "record_schema": RECORD_SCHEMA,
         "row_schema": ROW_SCHEMA,
         "notice": RESEARCH_NOTICE,
         "xray_infer": xray_infer.__version__,
-        "finished": course.finished,
+        "finished": statistics.finished,
         "results": results,
         "what_rows_depend_on": dict(fingerprint),
-        "workers": course.workers,
+        "workers": statistics.workers,
         "model": {
             "name": manifest.name,
             "version": manifest.version,
@@ -80,17 +84,17 @@ def run_record(
         },
         "counts": {
             **summary.counts(),
-            "reused_from_an_earlier_run": course.reused,
-            "skipped_other_files": course.skipped,
+            "reused_from_an_earlier_run": statistics.reused,
+            "skipped_other_files": statistics.skipped,
         },
-        "beside_the_rows": dict(course.beside),
+        "beside_the_rows": dict(statistics.beside),
         "time": {
-            "started": course.started.isoformat(timespec="seconds"),
-            "ended": course.ended.isoformat(timespec="seconds"),
+            "started": statistics.started.isoformat(timespec="seconds"),
+            "ended": statistics.ended.isoformat(timespec="seconds"),
             "seconds": round(seconds, 3),
-            "images_per_s": round((summary.total - course.reused) / max(seconds, 1e-9), 2),
+            "images_per_s": round((summary.total - statistics.reused) / max(seconds, 1e-9), 2),
             "seconds_by_stage_over_all_workers": {
-                stage: round(total, 6) for stage, total in course.stage_s.items()
+                stage: round(total, 6) for stage, total in statistics.stage_s.items()
             },
         },
         "peak_memory_mb": peak_memory_mb(),

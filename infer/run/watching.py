@@ -21,7 +21,7 @@ from typing import Final
 from xray_infer.atomic import write_atomically
 from xray_infer.errors import OutputError, SourceError
 from xray_infer.run.engine import Task
-from xray_infer.run.job import Job
+from xray_infer.run.file_job import FileJob
 from xray_infer.run.journal import Journal
 from xray_infer.run.record import write_record
 from xray_infer.run.sources.folder import FolderSource
@@ -37,18 +37,18 @@ COPY_SHARE: Final = 0.05
 class Watch:
     """A job whose source is listed again every `interval_s`, until its `stop` is requested."""
 
-    job: Job
+    job: FileJob
     report: Report
     settle_s: float = 2.0
     interval_s: float = 1.0
     _taken: dict[str, str] = field(default_factory=dict)
     _waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
 
-    def to_file(self, out: Path, *, restart: bool) -> None:
+    def to_file(self, *, restart: bool) -> None:
         """Classify into a file until the end is asked for. Raises OutputError, SourceError for no folder."""
+        job, out = self.job, self.job.out
         if out.suffix.lower() not in FORMATS:
             raise OutputError(f"{out}: --watch needs a file that grows; use one of {', '.join(FORMATS)}")
-        job = self.job
         if not isinstance(job.source, FolderSource):
             raise SourceError(f"{job.source.location}: --watch needs a folder on a disk or a share")
         fingerprint = {**job.fingerprint(), "watch": True}
@@ -61,7 +61,7 @@ class Watch:
             def publish() -> None:
                 _put_copy_in_place(writer)
                 if job.page:
-                    job.page.publish(job.record(out, fingerprint))
+                    job.page.publish(job.record(fingerprint))
 
             for name, row in journal.rows():
                 job.write(name, row, writer)
@@ -70,7 +70,7 @@ class Watch:
                 job.keep(outcome, journal, writer)
             job.finished = True
             publish()
-            write_record(out, job.record(out, fingerprint))
+            write_record(out, job.record(fingerprint))
 
     def _arrivals(self, journal: Journal, publish: Callable[[], None]) -> Iterator[Task | None]:
         """Yield files as they are complete; None when there are no more for now."""

@@ -15,9 +15,15 @@ import click
 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import XrayError, extra_for
-from xray_infer.native_output import hide_native_output
-from xray_infer.options import DEBUG, MIN_CONFIDENCE, MODEL, OOD_THRESHOLD, RUNTIME, VERSION
-from xray_infer.terminal import EXIT_INTERRUPTED, EXIT_USAGE, one_line_errors, say
+from xray_infer.options import MIN_CONFIDENCE, MODEL, OOD_THRESHOLD, RUNTIME, VERSION
+from xray_infer.terminal import (
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    debug_option,
+    hide_native_output,
+    one_line_errors,
+    say,
+)
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QMessageLogContext, QtMsgType
@@ -46,7 +52,7 @@ NO_SCREEN: Final = "on a computer without a screen: xray-infer FOLDER --out resu
 @MIN_CONFIDENCE
 @OOD_THRESHOLD
 @click.option("--workers", type=click.IntRange(1, 256), help="Default: one per processor.")
-@DEBUG
+@debug_option
 @VERSION
 def main(paths: tuple[str, ...], model: Path | None, runtime: str | None, debug: bool, **rules: Any) -> None:
     """Show chest X-rays in a window, with what the model says of each.
@@ -56,7 +62,7 @@ def main(paths: tuple[str, ...], model: Path | None, runtime: str | None, debug:
     with one_line_errors("xray-view", debug=debug):
         _check_qt()
         from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
-        from xray_infer.run.engine import EngineOptions
+        from xray_infer.run.settings import EngineOptions
         from xray_infer.viewer.judging import Wanted
 
         # No file takes the window with it.

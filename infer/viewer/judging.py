@@ -20,7 +20,7 @@ from PySide6.QtCore import QObject, Signal
 from xray_infer.classifier import Classifier
 from xray_infer.errors import XrayError
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.run.engine import EngineOptions
+from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources import Item
 from xray_infer.run.sources.several import RenamedItem, open_sources
 from xray_infer.run.sources.tar_archive import HeldItem

@@ -19,7 +19,8 @@ from xray_infer.benchmarks.comparison.deciding import LESS_ACCURATE, NO_DIFFEREN
 from xray_infer.benchmarks.records.schema import Answers, ModelFile, StageRun  # noqa: E402
 from xray_infer.classes import CLASS_NAMES  # noqa: E402
 from xray_infer.model.runtimes import find_model  # noqa: E402
-from xray_infer.run.engine import STAGES, Engine, EngineOptions, Task  # noqa: E402
+from xray_infer.run.engine import STAGES, Engine, Task  # noqa: E402
+from xray_infer.run.settings import EngineOptions  # noqa: E402
 from xray_infer.run.sources.folder import local_source  # noqa: E402
 
 NOTHING = {"processes": [], "stages": [], "commands": [], "limits": [], "peers": [], "peer_runs": []}

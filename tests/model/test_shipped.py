@@ -19,7 +19,8 @@ from xray_infer.images.preprocess import to_input
 from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtimes import SUFFIXES
 from xray_infer.model.shipped import MODELS_FOLDER, shipped_model
-from xray_infer.run.engine import EngineOptions, classify
+from xray_infer.run.engine import classify
+from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.datasets import read_dataset, read_input
 

@@ -84,11 +84,11 @@ def test_a_method_for_nothing_is_refused(folder, tiny_onnx, tmp_path):
 
 def test_another_method_is_another_run(folder, tiny_onnx, tmp_path):
     from xray_infer.model.runtimes import find_model
-    from xray_infer.outputs.opening import WantedArtifacts, open_artifacts
-    from xray_infer.run.engine import EngineOptions
+    from xray_infer.outputs.artifacts import ArtifactOptions, open_artifacts
+    from xray_infer.run.settings import EngineOptions
 
     for one in ("gradcam", "occlusion"):
-        wanted = WantedArtifacts(one, report=tmp_path / "page.html")
+        wanted = ArtifactOptions(one, report=tmp_path / "page.html")
         made = open_artifacts(wanted, tmp_path / "r.csv", find_model(tiny_onnx), EngineOptions())
         assert [artifact.facts()["heatmap_method"] for artifact in made.all] == [one]
 

@@ -103,7 +103,7 @@ def test_only_the_first_few_are_named(tmp_path, xray):
     artifact = making(tmp_path)
     for index in range(9):
         artifact.make(classified(film(xray, StudyInstanceUID=None), xray, f"{index}.dcm"))
-    (line,) = artifact.told()
+    (line,) = artifact.closing_lines()
     assert "4.dcm: " in line
     assert "5.dcm: " not in line
     assert line.startswith("9 DICOM files")

@@ -18,7 +18,8 @@ from specimens import jpeg, ordinary_user, png
 from xray_infer import Classifier
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.cli import main
-from xray_infer.run.sources.selection import MADE_SUFFIXES, judge_name
+from xray_infer.run.artifact import ARTIFACT_SUFFIXES
+from xray_infer.run.sources.selection import judge_name
 
 GOOD = ["film0.png", "film1.png", "film2.png", "ward b/film0.jpg", "ward b/film1.jpg", "ward b/film2.jpg"]
 
@@ -139,7 +140,7 @@ def test_deep_pixels_dicom_archives_and_lists(folder, tiny_onnx, tmp_path, xray)
     assert written == ["film0.png.heatmap.png", "film1.png.heatmap.png"]
 
 
-@pytest.mark.parametrize("suffix", MADE_SUFFIXES)
+@pytest.mark.parametrize("suffix", ARTIFACT_SUFFIXES)
 def test_what_a_run_makes_is_no_input(suffix):
     assert judge_name(f"a/film.png{suffix}") is False
 

@@ -9,10 +9,10 @@ from xray_infer.benchmarks.explain.rise import Rise
 from xray_infer.benchmarks.explain.shifted import Shifted
 from xray_infer.errors import DataError
 from xray_infer.model.runtimes import ModelOutput, find_model
-from xray_infer.options import METHOD_CHOICES
 from xray_infer.outputs.heatmaps.fills import FILLS
 from xray_infer.outputs.heatmaps.methods import METHODS
 from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, Occlusion, log_odds, logits
+from xray_infer.run.artifact import HEATMAP_METHODS
 from xray_infer.run.engine import Classified
 from xray_infer.run.results import RowMaker, Rules
 
@@ -112,10 +112,10 @@ def test_fills_keep_size_and_type_and_know_the_picture():
 
 def test_the_command_s_choices_are_the_methods():
     """The tuple stands apart so that --help loads no numpy."""
-    assert tuple(METHODS) == METHOD_CHOICES
+    assert tuple(METHODS) == HEATMAP_METHODS
 
 
-@pytest.mark.parametrize("name", METHOD_CHOICES)
+@pytest.mark.parametrize("name", HEATMAP_METHODS)
 def test_every_method_explains_an_image_with_an_answer(name, tiny_onnx, xray):
     from xray_infer.classifier import PixelsItem
     from xray_infer.images.preprocess import to_input

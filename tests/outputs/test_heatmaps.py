@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.options import METHOD_CHOICES, OVERLAY_CHOICES
 from xray_infer.outputs.heatmaps.blend import COLOURS, MAX_OPACITY, blend
 from xray_infer.outputs.heatmaps.caption import BACKGROUND, MIN_LETTER, NO_BREAK, Style, wrap
 from xray_infer.outputs.heatmaps.methods import METHODS, Heatmap, heatmaps_for
 from xray_infer.outputs.heatmaps.overlay import ENCODERS, MOST_SIDE, draw_overlay, encode
 from xray_infer.outputs.heatmaps.upsample import PER_CELL, upsample, widen
+from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
 from xray_infer.run.results import OK, Row
-from xray_infer.run.sources.selection import OVERLAY_SUFFIXES
 
 ROW = Row("a.png", OK, "tiny", "ab" * 32, "onnxruntime 1", (0.2, 0.7, 0.1), "pneumonia")
 SIZES = [(1, 1), (64, 64), (300, 260), (260, 300), (30, 900), (900, 30), (2000, 1500)]  # height, width
@@ -267,8 +266,8 @@ def test_the_size_of_letters_is_that_asked_for():
 
 
 def test_the_options_choices_are_the_tables():
-    assert set(METHOD_CHOICES) == set(METHODS)
-    assert set(OVERLAY_CHOICES) == set(OVERLAY_SUFFIXES) == set(ENCODERS)
+    assert set(HEATMAP_METHODS) == set(METHODS)
+    assert set(OVERLAY_SUFFIXES) == set(ENCODERS)
     assert all(OVERLAY_SUFFIXES[name].endswith(ENCODERS[name][0]) for name in ENCODERS)
 
 

@@ -22,8 +22,8 @@ from xray_infer.outputs.page.histogram import Histograms, described
 from xray_infer.outputs.page.page import Page
 from xray_infer.outputs.page.text import data_json, quoted_path, visible
 from xray_infer.outputs.shrinking import shrunk
+from xray_infer.run.progress import Summary
 from xray_infer.run.results import Row
-from xray_infer.run.summary import Summary
 
 
 @pytest.fixture

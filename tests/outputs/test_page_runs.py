@@ -17,13 +17,14 @@ from specimens import jpeg, png
 
 from xray_infer.model.runtimes import find_model
 from xray_infer.outputs.page.page import Page
-from xray_infer.outputs.page.pictures import ReportPictures
-from xray_infer.run.engine import Engine, EngineOptions
-from xray_infer.run.job import Job
+from xray_infer.outputs.page.report_pictures import ReportPictures
+from xray_infer.run.engine import Engine
+from xray_infer.run.file_job import FileJob
+from xray_infer.run.job import Stop
 from xray_infer.run.progress import Progress
+from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import FolderSource
 from xray_infer.run.sources.selection import judge_name
-from xray_infer.run.stopping import Stop
 from xray_infer.run.watching import Watch
 
 
@@ -81,14 +82,14 @@ def test_a_killed_run_leaves_no_page_and_goes_on(many, tiny_onnx, tmp_path):
     given = [str(many), "--model", str(tiny_onnx), "--out", str(tmp_path / "r.csv"), "--report", str(report)]
     program = (
         "import os, signal, sys\n"
-        "from xray_infer.outputs.page import pictures\n"
+        "from xray_infer.outputs.page import report_pictures\n"
         "from xray_infer.cli import main\n"
-        "really, calls = pictures.write_file, []\n"
+        "really, calls = report_pictures.write_file, []\n"
         "def write(path, data):\n"
         "    calls.append(1)\n"
         "    if len(calls) == 50: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    really(path, data)\n"
-        "pictures.write_file = write\n"
+        "report_pictures.write_file = write\n"
         "main(sys.argv[1:])\n"
     )
     done = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, check=False)
@@ -201,9 +202,18 @@ def test_a_watched_folder_has_a_page_of_what_has_arrived(tmp_path, tiny_onnx, xr
             find_model(tiny_onnx), EngineOptions(workers=2), on_classified=page.pictures.make
         ) as engine:
             quiet = Progress(lambda: None, quiet=True)
-            job = Job(engine, FolderSource(root), iter(()), stop, quiet, [page.pictures], page)
+            job = FileJob(
+                source=FolderSource(root),
+                items=iter(()),
+                stop=stop,
+                progress=quiet,
+                engine=engine,
+                out=tmp_path / "r.csv",
+                artifacts=[page.pictures],
+                page=page,
+            )
             watching = Watch(job, lambda line: None, settle_s=0.1, interval_s=0.05)
-            thread = threading.Thread(target=lambda: watching.to_file(tmp_path / "r.csv", restart=False))
+            thread = threading.Thread(target=lambda: watching.to_file(restart=False))
             thread.start()
             try:
                 until(condition)

@@ -9,7 +9,8 @@ from specimens import png
 from xray_infer.classifier import BytesItem
 from xray_infer.errors import ReadError, RejectedError
 from xray_infer.model.runtimes import find_model
-from xray_infer.run.engine import IN_FLIGHT, MOST_KNOWN, Engine, EngineOptions, Task
+from xray_infer.run.engine import IN_FLIGHT, MOST_KNOWN, Engine, Task
+from xray_infer.run.settings import EngineOptions
 
 
 @pytest.fixture

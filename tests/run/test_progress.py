@@ -13,9 +13,8 @@ from xray_infer.cli import main
 from xray_infer.errors import SourceError
 from xray_infer.model.runtimes import find_model
 from xray_infer.run import progress
-from xray_infer.run.progress import Progress, duration, progress_line
+from xray_infer.run.progress import MOST_REASONS, OTHER_REASON, Progress, Summary, duration, progress_line
 from xray_infer.run.results import RowMaker, Rules
-from xray_infer.run.summary import MOST_REASONS, OTHER_REASON, Summary
 
 MAKER = RowMaker("tiny", "", "", Rules(2.0, 0.5))
 

@@ -13,9 +13,9 @@ from full_disk import fill_disk
 from sharded import infer, merged, poisoned, record_of, start
 from specimens import png
 
+from xray_infer.cli import merge_command
 from xray_infer.errors import OutputError
 from xray_infer.run.shards import Shard
-from xray_infer.run.shards.command import merge_command
 from xray_infer.run.shards.inputs import shard_of
 from xray_infer.run.shards.store import Store
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from loopback_s3 import KEY_ID, SECRET, served
 from sharded import infer, merged, plant
 
-from xray_infer.run.shards.command import merge_command
+from xray_infer.cli import merge_command
 
 pytest.importorskip("pyarrow")
 

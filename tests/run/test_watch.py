@@ -17,13 +17,14 @@ from specimens import jpeg, png
 
 from xray_infer.cli import main
 from xray_infer.model.runtimes import find_model
-from xray_infer.outputs.opening import Artifacts
+from xray_infer.outputs.artifacts import Artifacts
 from xray_infer.outputs.overlays import Overlays
-from xray_infer.run.engine import Engine, EngineOptions
-from xray_infer.run.job import Job
+from xray_infer.run.engine import Engine, make_all
+from xray_infer.run.file_job import FileJob
+from xray_infer.run.job import Stop
 from xray_infer.run.progress import Progress
+from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import FolderSource
-from xray_infer.run.stopping import Stop
 from xray_infer.run.watching import Watch
 
 NOTHING = Artifacts(())
@@ -41,16 +42,25 @@ def watching(root: Path, out: Path, model: Path, *, settle_s: float = 0.15, arti
     """Watch a folder in another thread, until the block ends."""
     stop, told = Stop(), []
     source = FolderSource(root)
-    made = artifacts.on_classified()
+    made = make_all(artifacts.all)
     with Engine(find_model(model), EngineOptions(workers=2), on_classified=made) as engine:
         progress = Progress(lambda: None, quiet=True)
-        job = Job(engine, source, iter(()), stop, progress, artifacts.all, artifacts.page)
+        job = FileJob(
+            source=source,
+            items=iter(()),
+            stop=stop,
+            progress=progress,
+            engine=engine,
+            out=out,
+            artifacts=artifacts.all,
+            page=artifacts.page,
+        )
         watch = Watch(job, told.append, settle_s=settle_s, interval_s=0.05)
         failures = []
 
         def watch_on():
             try:
-                watch.to_file(out, restart=False)
+                watch.to_file(restart=False)
             except BaseException as error:
                 failures.append(error)
 

@@ -6,7 +6,8 @@ from places import REPOSITORY, SAMPLES
 
 from xray_infer.model.runtimes import SUFFIXES
 from xray_infer.model.shipped import shipped_model
-from xray_infer.run.engine import EngineOptions, classify
+from xray_infer.run.engine import classify
+from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import local_source
 
 HERE = REPOSITORY / "tests" / "model"

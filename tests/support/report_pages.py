@@ -14,8 +14,8 @@ from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.cli import main
 from xray_infer.outputs.page.page import Page
 from xray_infer.outputs.page.rows import SHOWN
+from xray_infer.run.progress import Summary
 from xray_infer.run.results import OK, Row
-from xray_infer.run.summary import Summary
 
 HOSTILE_NAMES = (
     "</script><script>alert(1)</script>.png",

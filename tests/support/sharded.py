@@ -12,8 +12,7 @@ import numpy as np
 from click.testing import CliRunner
 from specimens import jpeg, png
 
-from xray_infer.cli import main
-from xray_infer.run.shards.command import merge_command
+from xray_infer.cli import main, merge_command
 
 # Put on the path of every process: a decoder that crashes it on some pictures. OpenCV is patched late, and
 # only once it is loaded by whoever decodes.

@@ -18,7 +18,7 @@ import virtual_screen
 from places import SAMPLES
 from virtual_screen import Screen, wait_until
 
-from xray_infer.run.engine import EngineOptions
+from xray_infer.run.settings import EngineOptions
 
 pytestmark = pytest.mark.skipif(
     bool(virtual_screen.missing()), reason=f"not installed: {virtual_screen.missing()}"

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.terminal import one_line_errors, say
+from xray_infer.terminal import debug_option, one_line_errors, say
 
 
 @click.command("engines")
@@ -16,7 +16,7 @@ from xray_infer.terminal import one_line_errors, say
 @click.option("--images", type=click.IntRange(2), default=2000, show_default=True, help="One in ten is bad.")
 @click.option("--shard-size", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def engines_command(folder: Path, images: int, shard_size: int, rounds: int, debug: bool) -> None:
     """Classify good and bad inputs by the local engine and by Ray: identical rows, throughput, overhead."""
     with one_line_errors("xray-bench", debug=debug):
@@ -38,7 +38,7 @@ def engines_command(folder: Path, images: int, shard_size: int, rounds: int, deb
 @click.option("--shard-size", type=click.IntRange(1), default=25, show_default=True)
 @click.option("--runs", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def kills_command(folder: Path, images: int, shard_size: int, runs: int, seed: int, debug: bool) -> None:
     """Kill actors and drivers at random, give the command again, and count rows lost, doubled and changed."""
     with one_line_errors("xray-bench", debug=debug):
@@ -67,7 +67,7 @@ def kills_command(folder: Path, images: int, shard_size: int, runs: int, seed: i
     show_default=True,
 )
 @click.option("--model", type=click.Path(path_type=Path), help="Model file.  [default: the one that ships]")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def objects_command(
     counts: tuple[int, ...], engines: tuple[str, ...], model: Path | None, debug: bool
 ) -> None:
@@ -92,7 +92,7 @@ def objects_command(
 @click.option(
     "--deaths", type=click.FloatRange(0), default=0.05, show_default=True, help="Of each worker, an hour."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def growth_command(
     folder: Path, rounds: int, images: int, latency_ms: float, deaths: float, debug: bool
 ) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,8 @@ from benchmarks.studies.shards.planted import command, good_and_bad, on_ray
 from xray_infer.benchmarks.commands import CommandRun, run_command
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.model.shipped import shipped_model
-from xray_infer.run.engine import Engine, EngineOptions, Task
+from xray_infer.run.engine import Engine, Task
+from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import FileItem, local_source
 from xray_infer.run.sources.remote import RemoteItem
 from xray_infer.terminal import Report
@@ -163,26 +164,25 @@ class MadeUpSource:
 
 def plan(count: int, out: Path) -> None:
     """List and deal so many objects into `out`; whoever makes shards makes none."""
+    from xray_infer.run.job import Stop
     from xray_infer.run.progress import Progress
-    from xray_infer.run.shards.job import ShardJob
-    from xray_infer.run.shards.opening import WantedShards, settings_of
+    from xray_infer.run.shards.shard_job import ShardJob
+    from xray_infer.run.shards.shard_options import ShardOptions, worker_settings
     from xray_infer.run.shards.store import Store
-    from xray_infer.run.stopping import Stop
 
     source, model = MadeUpSource(count), shipped_model("onnx")
-    wanted = WantedShards(f"{out}/", source.location, 1000, "parquet")
-    settings = settings_of(wanted, model, None, EngineOptions(workers=1), source)
-    items: Iterable[RemoteItem] = source
+    wanted = ShardOptions(f"{out}/", source.location, 1000, "parquet")
+    settings = worker_settings(wanted, model, None, EngineOptions(workers=1), source)
     job = ShardJob(
-        settings,
-        Store(settings.out),
-        model,
-        source,
-        items,
-        Stop(),
-        Progress(lambda: None, quiet=True),
-        lambda *given: iter(()),
-        wanted.size,
+        source=source,
+        items=source,
+        stop=Stop(),
+        progress=Progress(lambda: None, quiet=True),
+        settings=settings,
+        store=Store(settings.out),
+        model=model,
+        engine=lambda *given: iter(()),
+        shard_size=wanted.size,
     )
     job.run(restart=False)
 

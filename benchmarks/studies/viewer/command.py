@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from xray_infer.terminal import one_line_errors, say
+from xray_infer.terminal import debug_option, one_line_errors, say
 
 
 @click.command("viewer")
@@ -16,7 +16,7 @@ from xray_infer.terminal import one_line_errors, say
 )
 @click.option("--rounds", type=click.IntRange(1), default=2, show_default=True, help="Of each number.")
 @click.option("--starts", type=click.IntRange(1), default=9, show_default=True, help="After one warm-up.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def viewer_command(folder: Path, counts: tuple[int, ...], rounds: int, starts: int, debug: bool) -> None:
     """Measure the window of xray-view: start, smoothness and memory over links to FOLDER's images."""
     with one_line_errors("xray-bench", debug=debug):

@@ -158,7 +158,7 @@ def main(path: str, started: float, how: str) -> None:
     from PySide6.QtCore import QEvent, QObject
 
     from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
-    from xray_infer.run.engine import EngineOptions
+    from xray_infer.run.settings import EngineOptions
     from xray_infer.viewer.cli import make_window
     from xray_infer.viewer.judging import Wanted
 

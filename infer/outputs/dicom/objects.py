@@ -31,8 +31,9 @@ from xray_infer.outputs.heatmaps.overlay import draw_overlay
 from xray_infer.outputs.naming import file_for, write_file
 from xray_infer.outputs.shrinking import shrunk
 from xray_infer.printable import printable_name
+from xray_infer.run.artifact import OVERLAY_DICOM_SUFFIX, REPORT_DICOM_SUFFIX, Artifact
 from xray_infer.run.engine import Classified
-from xray_infer.run.sources.selection import OVERLAY_DICOM_SUFFIX, PICTURES, REPORT_DICOM_SUFFIX
+from xray_infer.run.sources.selection import PICTURES
 
 MOST_NAMED: Final = 5
 
@@ -60,8 +61,8 @@ class PassedOver:
 
 
 @dataclass(frozen=True, slots=True)
-class DicomObjects:
-    """See `Artifact` and `Tells`. `method` is one of METHODS, `limits` are those of reading the images."""
+class DicomObjects(Artifact):
+    """See `Artifact`. `method` is one of METHODS, `limits` are those of reading the images."""
 
     folder: Path
     maker: Maker
@@ -114,7 +115,7 @@ class DicomObjects:
         )
         return heatmap, report
 
-    def told(self) -> Iterator[str]:
+    def closing_lines(self) -> Iterator[str]:
         """Yield how many inputs got no objects, and why."""
         passed = self.passed_over
         if passed.others:

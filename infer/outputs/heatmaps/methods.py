@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.outputs.heatmaps.occlusion import Occlusion
+from xray_infer.run.artifact import GRADCAM, HEATMAP_METHODS, OCCLUSION
 from xray_infer.run.engine import Classified
 
 WEAK_SHARE: Final = 0.1
@@ -73,19 +74,19 @@ def grad_cam(cam: NDArray[np.float32]) -> Maps:
     return maps
 
 
-OCCLUSION: Final = Occlusion(window=32, stride=16, fill="blur")
+SHIPPED_OCCLUSION: Final = Occlusion(window=32, stride=16, fill="blur")
 
 METHODS: Final[Mapping[str, Method]] = {
-    "gradcam": Method("Grad-CAM", lambda classified: grad_cam(classified.cam)),
-    "occlusion": Method(
+    GRADCAM: Method("Grad-CAM", lambda classified: grad_cam(classified.cam)),
+    OCCLUSION: Method(
         "Occlusion",
-        lambda classified: OCCLUSION.explain(classified.run, classified.input),
+        lambda classified: SHIPPED_OCCLUSION.explain(classified.run, classified.input),
         unit="log-odds",
-        passes=OCCLUSION.passes,
+        passes=SHIPPED_OCCLUSION.passes,
     ),
 }
 
-DEFAULT_METHOD: Final = next(iter(METHODS))  # the one that comes with every answer
+DEFAULT_METHOD: Final = HEATMAP_METHODS[0]
 
 
 def maps_by(method: str, classified: Classified) -> Maps:

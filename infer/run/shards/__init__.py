@@ -25,6 +25,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+LOCAL: Final = "local"
+RAY: Final = "ray"
+ENGINES: Final = (LOCAL, RAY)  # what makes shards: this process, or a pool of Ray's actors
 PLAN: Final = "plan.json"
 RECORD: Final = "run.json"
 FORMATS: Final = ("parquet", "jsonl")  # suffixes of `xray_infer.run.writers`

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from xray_infer.errors import XrayError, extra_for
 from xray_infer.run.shards import Shard
-from xray_infer.run.shards.work import NO_STAGES, Made, Make, Settings, ShardWorker
+from xray_infer.run.shards.work import NO_STAGES, ShardEngine, ShardResult, ShardWorker, WorkerSettings
 
 _KEY: Final = "shard"
 _ANSWER: Final = "made"
@@ -43,7 +43,7 @@ class RayOptions:
 class _Actor:
     """What Ray calls with a batch of one shard. May be made anywhere, and again after it died."""
 
-    def __init__(self, settings: Settings, count: int) -> None:
+    def __init__(self, settings: WorkerSettings, count: int) -> None:
         self._count = count
         self._error = ""
         try:
@@ -55,7 +55,7 @@ class _Actor:
         made = []
         for number in batch[_KEY]:
             if self._error:
-                made.append(Made(int(number), {}, NO_STAGES, self._error, fatal=True))
+                made.append(ShardResult(int(number), {}, NO_STAGES, self._error, fatal=True))
             else:
                 made.append(self._worker.make(Shard(int(number), self._count)))
         return {_ANSWER: [json.dumps(asdict(one)) for one in made]}
@@ -68,10 +68,12 @@ def check_ray() -> None:
         import ray.data  # noqa: F401
 
 
-def make_on_ray(options: RayOptions) -> Make:
+def ray_engine(options: RayOptions) -> ShardEngine:
     """Return the engine; a cluster of this machine alone ends with it."""
 
-    def make(settings: Settings, shards: Sequence[Shard], stopped: Callable[[], bool]) -> Iterator[Made]:
+    def make(
+        settings: WorkerSettings, shards: Sequence[Shard], stopped: Callable[[], bool]
+    ) -> Iterator[ShardResult]:
         import ray
 
         _connect(options)
@@ -110,8 +112,8 @@ def _connect(options: RayOptions) -> None:
 
 
 def _answers(
-    settings: Settings, shards: Sequence[Shard], options: RayOptions, stopped: Callable[[], bool]
-) -> Iterator[Made]:
+    settings: WorkerSettings, shards: Sequence[Shard], options: RayOptions, stopped: Callable[[], bool]
+) -> Iterator[ShardResult]:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
@@ -133,7 +135,7 @@ def _answers(
     )
     try:
         for row in found.iter_rows():
-            yield Made(**json.loads(row[_ANSWER]))
+            yield ShardResult(**json.loads(row[_ANSWER]))
             if stopped():
                 return
     except (ray.exceptions.ActorDiedError, ray.exceptions.RaySystemError) as error:

@@ -19,17 +19,17 @@ from xray_infer.closing import Closing
 from xray_infer.errors import OutputError, XrayError
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
 from xray_infer.model.runtimes import find_model
-from xray_infer.run.engine import Engine, EngineOptions
-from xray_infer.run.fingerprint import Fingerprint, differences, fingerprint_of
+from xray_infer.run.engine import Engine
+from xray_infer.run.progress import Summary
+from xray_infer.run.settings import EngineOptions, Fingerprint, differences, fingerprint_of
 from xray_infer.run.shards import Shard
 from xray_infer.run.shards.inputs import Reopener, digest
 from xray_infer.run.shards.store import Store
-from xray_infer.run.summary import Summary
 from xray_infer.run.writers import find_writer
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class WorkerSettings:
     """All that a worker needs to know; goes to other processes and machines.
 
     `out` and `source` are as they were typed; `model` is the name of the model's piece in `out`; `runtime` a
@@ -46,7 +46,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ShardResult:
     """What came of one shard: its counts, or why it could not be made. Seconds by stage, over all threads.
 
     `fatal` says that the same would come of every shard.
@@ -60,7 +60,7 @@ class Made:
 
 
 # Makes shards, in any order; what an engine is. `Job.stop` is looked at between them.
-Make = Callable[[Settings, Sequence[Shard], Callable[[], bool]], Iterator[Made]]
+ShardEngine = Callable[[WorkerSettings, Sequence[Shard], Callable[[], bool]], Iterator[ShardResult]]
 
 MOST_ATTEMPTS: Final = 10
 NO_STAGES: Final[dict[str, float]] = {}
@@ -73,7 +73,7 @@ class ShardWorker(Closing):
     the one that planned them.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._store = Store(settings.out)
         self._open = ExitStack()
@@ -88,12 +88,12 @@ class ShardWorker(Closing):
             self.close()
             raise
 
-    def make(self, shard: Shard) -> Made:
+    def make(self, shard: Shard) -> ShardResult:
         """Make one shard; what a user can mend comes back as its error."""
         try:
             return self._make(shard)
         except XrayError as error:
-            return Made(shard.number, {}, NO_STAGES, str(error))
+            return ShardResult(shard.number, {}, NO_STAGES, str(error))
 
     def close(self) -> None:
         """Let go of the model and remove what was written beside the shards."""
@@ -114,7 +114,7 @@ class ShardWorker(Closing):
                 "install the same versions everywhere"
             )
 
-    def _make(self, shard: Shard) -> Made:
+    def _make(self, shard: Shard) -> ShardResult:
         text = self._store.read(shard.attempt) or b"0"
         begun = int(text) if text.isdigit() else 1
         if begun >= MOST_ATTEMPTS:
@@ -132,7 +132,7 @@ class ShardWorker(Closing):
         with self._make_engine(careful) as engine:
             return self._classify(shard, engine)
 
-    def _classify(self, shard: Shard, engine: Engine) -> Made:
+    def _classify(self, shard: Shard, engine: Engine) -> ShardResult:
         inputs = self._store.read(shard.inputs)
         if inputs is None:
             raise OutputError(f"{self._store.where(shard.inputs)}: is gone; give the command again")
@@ -162,10 +162,12 @@ class ShardWorker(Closing):
         self._store.write_json(shard.counts, counts)
         self._store.remove(shard.attempt)
         spent = {stage: total - before[stage] for stage, total in engine.seconds.totals().items()}
-        return Made(shard.number, counts, spent)
+        return ShardResult(shard.number, counts, spent)
 
 
-def make_here(settings: Settings, shards: Sequence[Shard], stopped: Callable[[], bool]) -> Iterator[Made]:
+def local_engine(
+    settings: WorkerSettings, shards: Sequence[Shard], stopped: Callable[[], bool]
+) -> Iterator[ShardResult]:
     """Make shards in this process, one after the other, each by all workers."""
     with ShardWorker(settings) as worker:
         for shard in shards:

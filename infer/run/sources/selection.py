@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from xray_infer.errors import ImageError
 from xray_infer.images.magic import image_format
+from xray_infer.run.artifact import ARTIFACT_SUFFIXES
 
 PICTURES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp")
 _DICOM: Final = (".dcm", ".dicom", ".dic", ".ima")
 IMAGE_SUFFIXES: Final = frozenset((*PICTURES, *_DICOM))
-
-# What a run writes beside its rows, see `xray_infer.artifacts`: an item's name and one of these.
-OVERLAY_SUFFIXES: Final[Mapping[str, str]] = {"jpeg": ".heatmap.jpg", "png": ".heatmap.png"}  # by format
-MAPS_SUFFIX: Final = ".heatmap.npz"
-THUMBNAIL_SUFFIX: Final = ".thumbnail.jpg"
-VIEW_SUFFIX: Final = ".view.jpg"
-OVERLAY_DICOM_SUFFIX: Final = ".heatmap.dcm"
-REPORT_DICOM_SUFFIX: Final = ".report.dcm"
-MADE_SUFFIXES: Final = (
-    *OVERLAY_SUFFIXES.values(),
-    MAPS_SUFFIX,
-    THUMBNAIL_SUFFIX,
-    VIEW_SUFFIX,
-    OVERLAY_DICOM_SUFFIX,
-    REPORT_DICOM_SUFFIX,
-)
 
 # An index that a DICOM export has beside its images, in the format of an image (PS3.10 section 8.6).
 _DICOM_INDEX: Final = "DICOMDIR"
@@ -47,7 +32,7 @@ def judge_name(name: str) -> bool | None:
     if any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts):
         return False
     last = parts[-1]
-    if last.endswith(MADE_SUFFIXES) or last.upper() == _DICOM_INDEX:
+    if last.endswith(ARTIFACT_SUFFIXES) or last.upper() == _DICOM_INDEX:
         return False
     return True if os.path.splitext(last)[1].lower() in IMAGE_SUFFIXES else None
 

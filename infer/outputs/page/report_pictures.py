@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import cv2
 
@@ -16,9 +16,9 @@ from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmap
 from xray_infer.outputs.heatmaps.overlay import draw_overlay
 from xray_infer.outputs.naming import file_for, write_file
 from xray_infer.outputs.shrinking import shrunk
+from xray_infer.run.artifact import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIEW_SUFFIX, Artifact
 from xray_infer.run.engine import Classified
 from xray_infer.run.results import OK, Row
-from xray_infer.run.sources.selection import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIEW_SUFFIX
 
 THUMBNAIL_SIDE: Final = 160  # longest side in pixels
 VIEW_SIDE: Final = 1024
@@ -26,8 +26,10 @@ _QUALITY: Final = [cv2.IMWRITE_JPEG_QUALITY, 85]
 
 
 @dataclass(frozen=True, slots=True)
-class ReportPictures:
+class ReportPictures(Artifact):
     """See `Artifact`. `page` is the report; with `overlays` it has heat maps of its own, by `method`."""
+
+    for_rejected: ClassVar[bool] = True
 
     page: Path
     overlays: bool

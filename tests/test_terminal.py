@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from xray_infer.native_output import hide_native_output
+from xray_infer.terminal import hide_native_output
 
 PROGRAM = """
 import os, sys
 import click
-from xray_infer.native_output import hide_native_output
+from xray_infer.terminal import hide_native_output
 os.write(2, b"library before\\n")
 try:
     with hide_native_output():

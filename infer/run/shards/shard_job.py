@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,47 +18,36 @@ from xray_infer.errors import OutputError, XrayError
 from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtimes import Model
-from xray_infer.run.fingerprint import Fingerprint, differences
-from xray_infer.run.progress import Progress
-from xray_infer.run.record import Course, run_record
+from xray_infer.run.job import Job
+from xray_infer.run.record import run_record
+from xray_infer.run.settings import Fingerprint, differences
 from xray_infer.run.shards import FOLDERS, OURS, PLAN, RECORD, Shard
 from xray_infer.run.shards.inputs import deal, digest, to_line
 from xray_infer.run.shards.store import Store, each
-from xray_infer.run.shards.work import Made, Make, Settings
-from xray_infer.run.sources import Item, Source
-from xray_infer.run.stopping import Stop
-from xray_infer.run.summary import Summary
+from xray_infer.run.shards.work import ShardEngine, ShardResult, WorkerSettings
 
 PLAN_VERSION: Final = 1
 # A store that fails now and then costs shards, which another run makes; one that is away ends the run.
 MOST_FAILED: Final = 10
 
 
-@dataclass(slots=True)
-class ShardJob:
-    """One run's parts and its state.
+@dataclass(slots=True, kw_only=True)
+class ShardJob(Job):
+    """A run into shards.
 
-    `settings` are those of its workers; `shard_size` the images a shard when there is no plan yet. Of `count`
-    shards, `done` are in place and up to date.
+    `settings` are those of its workers, `engine` makes the shards; `shard_size` is the number of images per
+    shard when there is no plan yet. Of `count` shards, `done` are in place and up to date.
     """
 
-    settings: Settings
+    settings: WorkerSettings
     store: Store
     model: Model
-    source: Source
-    items: Iterable[Item]
-    stop: Stop
-    progress: Progress
-    make: Make
+    engine: ShardEngine
     shard_size: int
-    summary: Summary = field(default_factory=Summary)
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
     stage_s: dict[str, float] = field(default_factory=dict)
     images: int = 0
     count: int = 0
     done: int = 0
-    reused: int = 0
-    finished: bool = False
     _failed: list[str] = field(default_factory=list)
 
     def run(self, *, restart: bool) -> None:
@@ -103,13 +91,16 @@ class ShardJob:
         (folder / "listing").unlink()
         return self._put_inputs(dealt)
 
-    def told(self) -> Iterator[str]:
-        """Yield what a person wants to know in the end."""
-        if self.source.skipped:
-            yield f"{self.source.skipped:,} other files were skipped"
-        if self.reused:
-            yield f"{self.reused:,} rows are from an earlier run"
-        yield from self.summary.lines(seconds=self._seconds(), reused=self.reused)
+    def resume_line(self) -> str:
+        """See `Job`."""
+        if not self.count:
+            return ""
+        so_far = f"{self.done:,} of {self.count:,} shards are finished"
+        return f"{so_far} in {self.store.location}; the same command goes on from there"
+
+    def result_lines(self) -> Iterator[str]:
+        """See `Job`."""
+        yield f"results: {self.count:,} shards in {self.store.location}; for one file: xray-infer merge"
 
     def _fingerprint(self) -> Fingerprint:
         return {**self.settings.fingerprint, "shard_format": self.settings.form}
@@ -189,12 +180,12 @@ class ShardJob:
     def _make(self, waiting: list[Shard]) -> None:
         if not waiting:
             return
-        for made in self.make(self.settings, waiting, lambda: self.stop.requested):
+        for made in self.engine(self.settings, waiting, lambda: self.stop.requested):
             self._take(made)
             if self.stop.requested or len(self._failed) >= MOST_FAILED:
                 break
 
-    def _take(self, made: Made) -> None:
+    def _take(self, made: ShardResult) -> None:
         if made.fatal:
             raise XrayError(made.error)
         if made.error:
@@ -206,16 +197,8 @@ class ShardJob:
             self.stage_s[stage] = self.stage_s.get(stage, 0.0) + seconds
         self.progress.update(self.summary, reused=self.reused)
 
-    def _seconds(self) -> float:
-        return (datetime.now(UTC) - self.started).total_seconds()
-
     def _write_record(self) -> None:
-        course = Course(
-            started=self.started,
-            ended=datetime.now(UTC),
-            finished=self.finished,
-            reused=self.reused,
-            skipped=self.source.skipped,
+        statistics = self.statistics(
             workers=self.settings.options.workers or 1,
             stage_s=self.stage_s,
             beside={"shards": self.count, "shards_finished": self.done},
@@ -223,5 +206,5 @@ class ShardJob:
         results = f"rows-*-of-{self.count:05}.{self.settings.form}"
         manifest: ModelManifest = READERS[self.model.format](self.model.path)
         self.store.write_json(
-            RECORD, run_record(results, manifest, self._fingerprint(), course, self.summary)
+            RECORD, run_record(results, manifest, self._fingerprint(), statistics, self.summary)
         )

@@ -8,17 +8,16 @@ from pathlib import Path
 
 from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model
-from xray_infer.run.engine import EngineOptions, row_maker
-from xray_infer.run.fingerprint import fingerprint_of
 from xray_infer.run.object_store import is_uri
-from xray_infer.run.shards.on_ray import RayOptions, check_ray, make_on_ray
-from xray_infer.run.shards.work import Make, Settings, make_here
+from xray_infer.run.settings import EngineOptions, fingerprint_of, row_maker
+from xray_infer.run.shards.on_ray import RayOptions, check_ray, ray_engine
+from xray_infer.run.shards.work import ShardEngine, WorkerSettings, local_engine
 from xray_infer.run.sources import Source
 from xray_infer.run.writers import find_writer
 
 
 @dataclass(frozen=True, slots=True)
-class WantedShards:
+class ShardOptions:
     """Where the shards go, how many images each holds, their format, and Ray where that is to make them.
 
     `source` is the source as it was typed: a store is reached by it, not by what may be shown.
@@ -36,21 +35,21 @@ class WantedShards:
         if self.ray is not None:
             check_ray()
 
-    def make(self) -> Make:
+    def engine(self) -> ShardEngine:
         """Return what makes the shards."""
-        return make_here if self.ray is None else make_on_ray(self.ray)
+        return local_engine if self.ray is None else ray_engine(self.ray)
 
 
-def settings_of(
-    wanted: WantedShards, model: Model, runtime: str | None, options: EngineOptions, source: Source
-) -> Settings:
+def worker_settings(
+    wanted: ShardOptions, model: Model, runtime: str | None, options: EngineOptions, source: Source
+) -> WorkerSettings:
     """Return what workers need. Does not load the model: what plans may have no GPU.
 
     Raises ModelError, XrayError for a runtime that is broken.
     """
     manifest = READERS[model.format](model.path)
     maker = row_maker(manifest, model.digest, model.runtime_name(runtime, options.device), options)
-    return Settings(
+    return WorkerSettings(
         out=wanted.out if is_uri(wanted.out) else os.path.abspath(wanted.out),
         source=wanted.source,
         model=f"model/{model.digest}{model.path.suffix.lower()}",
