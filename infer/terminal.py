@@ -87,7 +87,9 @@ class MainCommand(click.Command):
         for option in self.get_params(ctx):
             record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
             if record is not None:
-                place = sections.setdefault(option.section, []) if isinstance(option, SectionOption) else others
+                place = (
+                    sections.setdefault(option.section, []) if isinstance(option, SectionOption) else others
+                )
                 place.append(record)
         sections["Other options"] = others
         if self.commands:

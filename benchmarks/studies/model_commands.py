@@ -11,7 +11,6 @@ import click
 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import ModelError
-
 from xray_infer.terminal import debug_option, one_line_errors, say
 
 

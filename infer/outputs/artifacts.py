@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xray_infer.atomic import make_folder
 from xray_infer.errors import extra_for
-from xray_infer.model.manifest import READERS
+from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model
 from xray_infer.run.artifact import Artifact
 from xray_infer.run.settings import AnswerSettings
