@@ -9,6 +9,7 @@ import click
 from xray_infer import __version__
 from xray_infer.benchmarks import run_commands
 from xray_infer.benchmarks.comparison.command import compare_command
+from xray_infer.benchmarks.explain.cli import explain_command
 from xray_infer.benchmarks.peers.command import peers_command
 from xray_infer.benchmarks.report.command import report_command
 from xray_infer.classes import RESEARCH_NOTICE
@@ -27,6 +28,6 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-OWN = (compare_command, report_command, peers_command)
+OWN = (compare_command, report_command, peers_command, explain_command)
 for command in (*run_commands.COMMANDS, *OWN):
     main.add_command(command)

@@ -165,7 +165,7 @@ def choose(model_format: str, recipes: str) -> tuple[tuple[str, str], ...]:
 def describe() -> str:
     """Return the table of recipes for people: their docstrings, and figures of the model that ships.
 
-    The figures come from `measured.json`, which `xray-bench formats --recipes` writes.
+    The figures come from `measured.json`, which `xray-bench report --recipes` writes.
     """
     measured = json.loads(resources.files(__package__).joinpath("measured.json").read_text(encoding="utf-8"))
     figures = {(row["format"], row["recipe"]): row for row in measured["recipes"]}

@@ -15,26 +15,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import numpy as np
 import onnx
 from onnx import TensorProto
 
+from benchmarks.studies.study_command import FILE, rounds_option, study
 from xray_infer.benchmarks.commands import spread
+from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.benchmarks.speed.limits import PRODUCT_GMAC, products, rate_of
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.export.densenet import Convolution, DenseNet, Layer, MaxPool
-from xray_infer.export.edge_graph import Pixels
+from xray_infer.export.edge_graph import Pixels, load_classifier, take_apart
 from xray_infer.export.forward import forward
 from xray_infer.export.int8_network import flat, for_int8
 from xray_infer.export.quantize_onnx import QdqOps, plan
 from xray_infer.export.ranges import LayerRanges, collect_ranges, collect_statistics
 from xray_infer.export.reference import extreme_inputs
 from xray_infer.export.to_onnx import OnnxOps, embed_onnx_manifest, to_onnx
+from xray_infer.export.toolchain import load_toolchain
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Training
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import find_model
-from xray_infer.terminal import Report
+from xray_infer.terminal import Report, say
 
 
 class _PlainOps(OnnxOps):
@@ -246,3 +250,21 @@ def graphs_table(speeds: Sequence[Speed], limits: Limits, *, gmac: float) -> str
         "a large matrix product: {} in float32, {} in u8 by s8.".format(gmac, *most)
     )
     return "\n".join(lines)
+
+
+@study("graphs")
+@click.argument("model", type=FILE)
+@rounds_option(7)
+def main(model: Path, rounds: int) -> None:
+    """Time what each step of the export gives: MODEL, a .keras file, as ONNX graphs that differ by a step."""
+    load_toolchain()
+    found = take_apart(load_classifier(model), path=model)
+    graphs = variants(found.pixels, found.network)
+    gmac = macs(graphs["float32: as in Keras"]) / 1e9
+    speeds, limits = compare_graphs(graphs, rounds=rounds, report=say)
+    click.echo(graphs_table(speeds, limits, gmac=gmac))
+    click.echo(f"\n{rounds} interleaved rounds. {describe_machine()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,12 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import click
 import cv2
 import numpy as np
 
-from benchmarks.studies.pipeline import WHOLE, Speeds, command_for, note
+from benchmarks.studies.folder_runs import WHOLE, Speeds, command_for, linked_images, note, parts_table
+from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from benchmarks.studies.without_maps import POOLED
 from xray_infer.benchmarks.commands import run_command, spread
+from xray_infer.benchmarks.machine import describe_machine
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import full_size
 from xray_infer.images.limits import DEFAULT_LIMITS
@@ -33,7 +37,7 @@ from xray_infer.outputs.naming import write_file
 from xray_infer.run.engine import Classified
 from xray_infer.run.results import OK, RowMaker, Rules
 from xray_infer.run.sources.folder import local_source
-from xray_infer.terminal import Report
+from xray_infer.terminal import Report, say
 
 CALLS: Final = 20  # of each file, in turn, in a round
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -233,3 +237,24 @@ def compare_commands(folder: Path, *, rounds: int, report: Report) -> dict[str, 
                 if number:
                     note(speeds[name], done, out)
     return speeds
+
+
+@study("heatmap")
+@folder_argument
+@click.option("--images", type=click.IntRange(1), default=88, show_default=True, help="Links to FOLDER's.")
+@rounds_option(5)
+def main(folder: Path, images: int, rounds: int) -> None:
+    """Time what --heatmap adds on FOLDER's images: to the forward pass, in drawing, to the command."""
+    with linked_images(folder, images) as many:
+        passes = compare_passes(rounds, say)
+        stages = measure_stages(many, rounds=rounds, report=say)
+        speeds = compare_commands(many, rounds=rounds, report=say)
+    click.echo("\n\n".join([passes_table(passes), stages_table(stages), parts_table(speeds)]))
+    click.echo(
+        f"\nWithout maps: the same file, its last feature map averaged before the head. {images} images, "
+        f"{rounds} interleaved rounds. {describe_machine()} {RESEARCH_NOTICE}"
+    )
+
+
+if __name__ == "__main__":
+    main()

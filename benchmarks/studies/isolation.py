@@ -12,20 +12,24 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import click
 import cv2
 import numpy as np
 
+from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from xray_infer.benchmarks.commands import spread
+from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.errors import DataError, ImageError
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.prepare import Prepare, Prepared, prepare
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.run.sources.folder import local_source
-from xray_infer.terminal import Report
+from xray_infer.terminal import Report, say
 
 DIRECT: Final = "in the process"
 ISOLATED: Final = "in child processes"
+MODULE: Final = "benchmarks.studies.isolation"  # also where it runs as __main__: its children import it
 CALL_SIZES_MB: Final = (0.1, 1.0, 10.0)
 _WITH_PIXELS: Final = ", pixels kept for heat maps"
 
@@ -90,7 +94,7 @@ def decode_nothing(data: bytes, *, limits: Limits, keep_pixels: bool) -> Prepare
 
 def _call_ms(calls: int = 50) -> dict[float, list[float]]:
     call_ms: dict[float, list[float]] = {}
-    with IsolatedPrepare(prepare=f"{__name__}:{decode_nothing.__name__}") as isolated:
+    with IsolatedPrepare(prepare=f"{MODULE}:{decode_nothing.__name__}") as isolated:
         for megabytes in CALL_SIZES_MB:
             data = bytes(int(megabytes * 1e6))
             isolated(data)  # the first starts the child, or makes its pages
@@ -140,3 +144,23 @@ def _table_lines(cost: IsolationCost) -> Iterator[str]:
         yield f"| {megabytes:g} | {spread(call_ms, 2)} |"
     yield ""
     yield f"A child starts in {spread(cost.start_seconds, 2)} s: once a worker, and again after each crash."
+
+
+@study("isolation")
+@folder_argument
+@rounds_option(5)
+@click.option(
+    "--threads", type=click.IntRange(1), default=2, show_default=True, help="Each with its own child."
+)
+def main(folder: Path, rounds: int, threads: int) -> None:
+    """Time decoding the images of FOLDER in child processes, as --isolate does, beside doing it directly."""
+    files = readable_files(folder)
+    click.echo(isolation_table(measure_isolation(files, rounds=rounds, threads=threads, report=say)))
+    click.echo(
+        f"\n{len(files)} files in memory, {threads} threads, {rounds} interleaved rounds. "
+        f"{describe_machine()}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -6,22 +6,27 @@ nothing of the shortcut that the exported graphs take; see `xray_infer.outputs.h
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES
+from benchmarks.studies.study_command import FILE, study
+from xray_infer.benchmarks.machine import describe_machine
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import DataError
+from xray_infer.export.calibration import draw
 from xray_infer.export.parity import answer, sessions
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
-from xray_infer.model.runtimes import Model
+from xray_infer.model.runtimes import Model, find_model
 from xray_infer.outputs.heatmaps.methods import Maps, grad_cam
-from xray_infer.study.datasets import LabelledImage, read_input
-from xray_infer.terminal import Report
+from xray_infer.study.datasets import LabelledImage, read_dataset, read_input
+from xray_infer.terminal import Report, say
 
 BATCH_SIZE: Final = 16
 LEAST_PEAK: Final = 1e-3  # of the highest of an image's three maps: below it a map is empty
@@ -193,3 +198,27 @@ def _stored_maps(model: Model, inputs: NDArray[np.uint8]) -> tuple[Sequence[int]
     if not known:
         raise DataError(f"{model.path}: none of the images is among those that judged this file")
     return list(known), np.stack([grad_cam(stored.cam[index]) for index in known.values()])
+
+
+@study("map_parity")
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--data", required=True, type=FILE, help="Data set of FILES.")
+@click.option(
+    "--keras", "keras_model", type=FILE, help="The .keras file.  [default: its answers beside FILES]"
+)
+@click.option("--images", type=click.IntRange(1), help="Take so many test images.  [default: all]")
+def main(files: tuple[Path, ...], data: Path, keras_model: Path | None, images: int | None) -> None:
+    """Compare the Grad-CAM of FILES, all exported from one Keras model, with that model's.
+
+    With --keras, by tf.GradientTape on that model; without, by its answers, which xray-export wrote beside
+    FILES.
+    """
+    models = [find_model(path) for path in files]
+    chosen = draw(read_dataset(data), "test", count=images or sys.maxsize, seed=0).images
+    rows = list(compare_files(models, chosen, keras_model=keras_model, report=say))
+    click.echo("\n\n".join(part for part in (parity_table(rows), low_table(rows)) if part))
+    click.echo(f"\nMaps over their maxima, all classes. {describe_machine()} {RESEARCH_NOTICE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,19 +6,25 @@ import statistics
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.studies.study_command import FILE, folder_argument, rounds_option, study
+from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import decode
 from xray_infer.images.header import read_header
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import INPUT_SIDE, to_input
-from xray_infer.model.runtimes import Session
+from xray_infer.model.runtimes import Session, find_model
+from xray_infer.model.shipped import shipped_model
 from xray_infer.run.sources import Item
-from xray_infer.terminal import Report
+from xray_infer.run.sources.folder import local_source
+from xray_infer.terminal import Report, say
 
 # `decode` keeps twice the side that it is given: at least so many of the model's sides stay.
 KEPT: Final = {"2 sides (as it ships)": INPUT_SIDE, "1 side": INPUT_SIDE // 2}
@@ -117,3 +123,23 @@ def reductions_table(found: Sequence[Reduction]) -> str:
         times = f"{one.full_ms:.1f} | {one.reduced_ms:.1f} | {one.full_ms / one.reduced_ms:.2f}"
         lines.append(f"| {one.kept} | {one.reduced} of {one.jpegs} | {answers} | {times} |")
     return "\n".join(lines)
+
+
+@study("reduced")
+@folder_argument
+@click.option("--model", type=FILE, help="Model file.  [default: the one that ships]")
+@rounds_option(5, help="Of both ways in turn.")
+def main(folder: Path, model: Path | None, rounds: int) -> None:
+    """Measure what decoding JPEGs at a smaller scale costs in answers and gives in time, on FOLDER's."""
+    session = (find_model(model) if model else shipped_model("onnx")).open()
+    jpegs = read_jpegs(local_source(folder), report=say)
+    click.echo(reductions_table(compare_reductions(jpegs, session, rounds=rounds)))
+    ran = f"{session.manifest.method}, {session.manifest.recipe}, {session.runtime}"
+    click.echo(
+        f"\n{ran}; {rounds} interleaved rounds, the shortest of each, medians over the files. "
+        f"Times are from bytes to the model's input. {describe_machine()}"
+    )
+
+
+if __name__ == "__main__":
+    main()

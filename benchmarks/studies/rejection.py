@@ -1,7 +1,7 @@
-"""Whom a file's `ood_score` rejects: X-rays of its data, of sources that it was not fitted on, and strangers.
+"""Which images a file's `ood_score` rejects: its own data, sources it was not fitted on, other pictures.
 
-Strangers are drawn, made of the test images, or found in folders; every set has a row of its own, because a
-mean over such sets would say how they were mixed.
+Out-of-distribution images are drawn, altered test images, or found in folders; every set has a row of its
+own, because a mean over such sets would say how they were mixed.
 """
 
 from __future__ import annotations
@@ -13,24 +13,28 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.studies.strange.altered import ALTERED
-from benchmarks.studies.strange.drawn import DRAWN
-from xray_infer.classes import CLASS_NAMES
+from benchmarks.studies.ood_images.altered import ALTERED
+from benchmarks.studies.ood_images.drawn import DRAWN
+from benchmarks.studies.study_command import FILE, study
+from xray_infer.benchmarks.machine import describe_machine
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import DataError, ImageError, ModelError
+from xray_infer.export.calibration import check_same_data
 from xray_infer.export.familiarity import fit_familiarity, set_limit
 from xray_infer.export.rejection import collect_features
 from xray_infer.export.scoring import open_scorer
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.processors import default_workers
-from xray_infer.model.runtimes import Model, Session
+from xray_infer.model.runtimes import Model, Session, find_model
 from xray_infer.run.sources.folder import local_source
-from xray_infer.study.datasets import Dataset, LabelledImage, read_input
+from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input
 from xray_infer.study.metrics import auroc, wilson_interval
-from xray_infer.terminal import Report
+from xray_infer.terminal import Report, say
 
 Input = NDArray[np.uint8]
 EVALUATED: Final = ("val", "test")
@@ -38,11 +42,11 @@ EVALUATED: Final = ("val", "test")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """A set of images and their scores, float32 [N]; `strange` ones should be rejected."""
+    """A set of images and their scores, float32 [N]; those out of distribution (`ood`) should be rejected."""
 
     name: str
     scores: NDArray[np.float32]
-    strange: bool
+    ood: bool
 
 
 class Scorers:
@@ -54,8 +58,10 @@ class Scorers:
         for session in model.open_many(self._workers, runtime=runtime):
             self._idle.put(session)
         self.manifest, self.runtime = session.manifest, session.runtime
-        if self.manifest.ood_threshold is None:
+        limit = self.manifest.ood_threshold
+        if limit is None:
             raise ModelError(f"{model.path}: has no ood_score; xray-export reject adds it")
+        self.limit = limit
 
     def scores(self, makers: Iterable[Callable[[], Input]]) -> NDArray[np.float32]:
         """Return the scores of the images that `makers` make, uint8 [224, 224, 1] each, in their order."""
@@ -85,21 +91,21 @@ def measure(
             raise DataError(f"the data has no images in the split {split!r}")
         found = scorers.scores([lambda image=image: read_input(image) for image in images])
         of_split[split] = images, found
-        yield Scored(f"{split} images", found, strange=False)
+        yield Scored(f"{split} images", found, ood=False)
     columns = zip(*(_columns(*one) for one in of_split.values()), strict=True)
     yield from _parts(*map(np.concatenate, columns))
     for name, draw in DRAWN.items():
         rng = np.random.default_rng(seed)
         pictures = [to_input(draw(rng)) for _ in range(count)]
-        yield Scored(name, scorers.scores([lambda one=one: one for one in pictures]), strange=True)
+        yield Scored(name, scorers.scores([lambda one=one: one for one in pictures]), ood=True)
     pictures = [decode(image.path.read_bytes()) for image in dataset.split("test")]
     for name, alter in ALTERED.items():
         rng = np.random.default_rng(seed)
         altered = [to_input(alter(pictures, index, rng)) for index in range(len(pictures))]
         found = scorers.scores([lambda one=one: one for one in altered])
-        yield Scored(f"X-rays {name}", found, strange=True)
+        yield Scored(f"X-rays {name}", found, ood=True)
     for name, folder in folders.items():
-        yield Scored(name, scorers.scores([lambda one=one: one for one in _read(folder)]), strange=True)
+        yield Scored(name, scorers.scores([lambda one=one: one for one in _read(folder)]), ood=True)
 
 
 def _columns(images: Sequence[LabelledImage], found: NDArray[np.float32]) -> tuple[NDArray, ...]:
@@ -111,7 +117,7 @@ def _parts(labels: NDArray, sources: NDArray, found: NDArray[np.float32]) -> Ite
     """Yield validation and test images by class and by source."""
     for column in (labels, sources):
         for name in dict.fromkeys(sorted(column)):
-            yield Scored(f"of both, {name}", found[column == name], strange=False)
+            yield Scored(f"of both, {name}", found[column == name], ood=False)
 
 
 def named_folders(given: Iterable[str]) -> dict[str, Path]:
@@ -119,7 +125,7 @@ def named_folders(given: Iterable[str]) -> dict[str, Path]:
     parts = [one.partition("=") for one in given]
     wrong = next((name for name, _, folder in parts if not name or not folder), None)
     if wrong is not None:
-        raise DataError(f"--strange {wrong}: expected NAME=FOLDER")
+        raise DataError(f"--ood {wrong}: expected NAME=FOLDER")
     return {name: Path(folder) for name, _, folder in parts}
 
 
@@ -137,15 +143,15 @@ def _read(folder: Path) -> list[Input]:
 
 
 def table(sets: Sequence[Scored], limit: float) -> str:
-    """Return Markdown; AUROC of each strange set against the test images."""
+    """Return Markdown; AUROC of each out-of-distribution set against the test images."""
     test = sets[EVALUATED.index("test")].scores
     lines = ["| images | n | rejected (95 % interval) | AUROC | median score |", "|---" * 5 + "|"]
     for one in sets:
         count, rejected = len(one.scores), int(np.sum(one.scores > limit))
         area = ""
-        if one.strange:
-            strangers = np.repeat([False, True], [len(test), count])
-            area = f"{auroc(strangers, np.concatenate([test, one.scores])):.4f}"
+        if one.ood:
+            outside = np.repeat([False, True], [len(test), count])
+            area = f"{auroc(outside, np.concatenate([test, one.scores])):.4f}"
         median = f"{np.median(one.scores):.2f}"
         lines.append(f"| {one.name} | {count} | {_share(rejected, count)} | {area} | {median} |")
     return "\n".join(lines)
@@ -186,3 +192,49 @@ def leave_out(
 def _share(rejected: int, count: int) -> str:
     low, high = wilson_interval(rejected, count)
     return f"{rejected} = {rejected / count:.1%} ({max(low, 0):.1%}-{high:.1%})"
+
+
+@study("rejection")
+@click.argument("model", type=FILE)
+@click.option("--data", required=True, type=FILE, help="Data set of MODEL.")
+@click.option("--runtime", help="By name.  [default: the format's first]")
+@click.option("--ood", multiple=True, metavar="NAME=FOLDER", help="Images that are no frontal chest X-rays.")
+@click.option(
+    "--without", multiple=True, metavar="SOURCE,...", help="Fit again without these sources, and try them."
+)
+@click.option("--count", type=click.IntRange(1), default=200, show_default=True, help="Of each drawn kind.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn or altered.")
+def main(  # noqa: PLR0913 - a command line
+    model: Path,
+    data: Path,
+    runtime: str | None,
+    ood: tuple[str, ...],
+    without: tuple[str, ...],
+    count: int,
+    seed: int,
+) -> None:
+    """Measure which images MODEL's ood_score rejects: DATA's, drawn and altered pictures, your folders.
+
+    Noise, blanks, text, screens, CT slices, hands and lateral chests are drawn; test images are rotated, cut
+    and so on. --without may be given several times.
+    """
+    file, dataset, folders = find_model(model), read_dataset(data), named_folders(ood)
+    scorers = Scorers(file, runtime=runtime)
+    check_same_data(dataset, scorers.manifest.training, data=data, model=model)
+    sets = []
+    for one in measure(scorers, dataset, folders, count=count, seed=seed):
+        say(f"{one.name}: {len(one.scores)} images")
+        sets.append(one)
+    click.echo(table(sets, scorers.limit))
+    asked = scorers.manifest.rejection["false_rejection"]
+    groups = [frozenset(one.split(",")) for one in without]
+    if groups:
+        click.echo("\n" + leave_out(file, dataset, groups, false_rejection=asked, report=say))
+    click.echo(
+        f"\nThreshold {scorers.limit:.3f}, set on validation images for {asked:.3g}; in "
+        f"{scorers.runtime}. {describe_machine()} {RESEARCH_NOTICE}"
+    )
+
+
+if __name__ == "__main__":
+    main()

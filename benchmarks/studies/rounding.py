@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+import click
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from benchmarks.studies.study_command import FILE, study
+from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, check_same_data, draw
 from xray_infer.export.densenet import DenseNet
+from xray_infer.export.edge_graph import load_classifier, take_apart
+from xray_infer.export.exporter import read_training_record
 from xray_infer.export.int8_network import Int8Network, correct, equalise, for_int8, round_stem
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.ranges import METHODS, collect_ranges, collect_statistics
 from xray_infer.export.to_onnx import to_onnx
+from xray_infer.export.toolchain import load_toolchain
 from xray_infer.model.manifest import INPUT_NAME
-from xray_infer.terminal import Report
+from xray_infer.study.datasets import read_dataset
+from xray_infer.terminal import Report, say
 
 Images = Iterable[NDArray[np.uint8]]
 CALIBRATIONS: Final = tuple(METHODS)
@@ -87,3 +96,29 @@ def steps_table(found: Sequence[Closeness]) -> str:
         for one in found
     ]
     return "\n".join(lines)
+
+
+@study("rounding")
+@click.argument("model", type=FILE)
+@click.option("--data", required=True, type=FILE, help="Data set that MODEL was trained on.")
+@click.option("--images", type=click.IntRange(1), default=400, show_default=True, help="To measure on.")
+@click.option("--calibration-images", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Draws the images.")
+def main(model: Path, data: Path, images: int, calibration_images: int, seed: int) -> None:
+    """Measure what each step before int8 keeps: MODEL, a .keras file, on DATA's validation images."""
+    load_toolchain()
+    training, dataset = read_training_record(model), read_dataset(data)
+    check_same_data(dataset, training, data=data, model=model)
+    calibration = draw(dataset, CALIBRATION_SPLIT, count=calibration_images, seed=seed)
+    measured = draw(dataset, CHOICE_SPLIT, count=images, seed=seed)
+    temperature = training.get("temperature", 1.0)
+    network = take_apart(load_classifier(model), path=model, temperature=temperature).network
+    click.echo(steps_table(compare_steps(network, calibration, measured, report=say)))
+    click.echo(
+        f"\n{len(measured)} validation images; ranges by {len(calibration)} training images. "
+        f"{RESEARCH_NOTICE}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -11,15 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
+
+from benchmarks.studies.study_command import FILE, rounds_option, study
 from xray_infer.benchmarks.commands import CommandRun, run_command, spread
+from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.model.manifest import METHODS
-from xray_infer.study.datasets import SPLITS, Dataset
-from xray_infer.terminal import Report
+from xray_infer.study.datasets import SPLITS, Dataset, read_dataset
+from xray_infer.terminal import Report, say
 from xray_infer.train.data.splits import write_manifest
 
 FAST: Final = "xray-train"
 PLAIN: Final = "plain Keras fit"
 WITHOUT_XLA: Final = "plain Keras fit without XLA"
+PLAIN_FIT: Final = "import sys; from benchmarks.studies.training import plain_fit; plain_fit(*sys.argv[1:])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,55 @@ def _run(name: str, manifest: Path, weights: str, seed: int, out: Path) -> Train
         records = [json.loads((out / f"{method}.json").read_text()) for method in METHODS]
         return TrainingRun(run, {one["method"]: one["test"]["accuracy"] for one in records})
     options = ["--no-xla"] if name == WITHOUT_XLA else []
-    script = [sys.executable, "-m", "benchmarks.studies.plain_training"]
+    script = [sys.executable, "-c", PLAIN_FIT]
     run = run_command([*script, str(manifest), weights, str(seed), str(out), *options])
     return TrainingRun(run, json.loads(out.read_text()))
+
+
+def plain_fit(manifest: str, weights: str, seed: str, out: str, jit: str = "auto") -> None:
+    """Train both methods as a Keras user writes it, and write their test accuracies to the JSON file `out`.
+
+    All images are decoded into memory once; then `model.fit` with the base frozen, and again with the top
+    layers unfrozen, every image through the whole network in every epoch, the best epoch kept each time.
+    """
+    import keras
+    import numpy as np
+
+    from xray_infer.study.datasets import read_input
+    from xray_infer.train.network import build_classifier, freeze
+    from xray_infer.train.schedule import SCHEDULES
+
+    schedule = SCHEDULES["study"]
+    dataset = read_dataset(Path(manifest))
+    inputs = {split: np.stack([read_input(image) for image in dataset.split(split)]) for split in SPLITS}
+    labels = {split: np.array([image.label for image in dataset.split(split)]) for split in SPLITS}
+    keras.utils.set_random_seed(int(seed))
+    model = build_classifier(weights, seed=int(seed))
+    accuracies: dict[str, float] = {}
+    for method in METHODS:
+        stage = schedule.stage(method)
+        freeze(model, unfrozen=stage.unfrozen)
+        model.compile(
+            optimizer=keras.optimizers.Adam(stage.learning_rate),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            jit_compile=False if jit == "--no-xla" else "auto",
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            best = Path(folder, "best.keras")
+            model.fit(
+                inputs["train"],
+                labels["train"],
+                batch_size=schedule.batch_size,
+                epochs=stage.epochs,
+                validation_data=(inputs["val"], labels["val"]),
+                callbacks=[keras.callbacks.ModelCheckpoint(best, save_best_only=True)],
+                verbose=0,
+            )
+            model = keras.saving.load_model(best)
+        probabilities = model.predict(inputs["test"], verbose=0)
+        accuracies[method] = float(np.mean(probabilities.argmax(axis=1) == labels["test"]))
+    Path(out).write_text(json.dumps(accuracies))
 
 
 def training_table(runs: Mapping[str, Sequence[TrainingRun]]) -> str:
@@ -95,3 +146,22 @@ def part_of(dataset: Dataset, count: int | None) -> Dataset:
         images = sorted(dataset.split(split), key=lambda image: image.digest)
         chosen += [images[int(index * step)] for index in range(int(len(images) / step))]
     return Dataset(tuple(chosen))
+
+
+@study("training")
+@click.argument("data", type=FILE)
+@click.option("--weights", default="imagenet", show_default=True, help="Backbone, as for xray-train.")
+@click.option("--images", type=click.IntRange(30), help="Take so many images of DATA.  [default: all]")
+@rounds_option(1, help="Of all ways in turn.")
+@click.option("--xla-only", is_flag=True, help="Leave out plain Keras without XLA.")
+def main(data: Path, weights: str, images: int | None, rounds: int, xla_only: bool) -> None:
+    """Time xray-train beside plain Keras on DATA, which has a split: the study's schedule, both methods."""
+    dataset = part_of(read_dataset(data), images)
+    runs = compare_training(dataset, weights, rounds=rounds, xla_only=xla_only, report=say)
+    click.echo(training_table(runs))
+    sizes = " / ".join(str(len(dataset.split(split))) for split in ("train", "val", "test"))
+    click.echo(f"\n{sizes} images, {rounds} interleaved rounds. {describe_machine()}")
+
+
+if __name__ == "__main__":
+    main()

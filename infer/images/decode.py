@@ -38,7 +38,7 @@ def decode(data: bytes, *, side: int = INPUT_SIDE, limits: Limits = DEFAULT_LIMI
 
     A JPEG is decoded at the smallest DCT scale that keeps twice `side` on its shorter edge; `side=0` always
     decodes at full size. Of 28 real JPEGs that this makes smaller each kept its class; probabilities moved by
-    0.006, 0.04 at most, and decoding took a third less time (`xray-bench reduced FOLDER`).
+    0.006, 0.04 at most, and decoding took a third less time (the study `reduced`).
     Raises ImageError, with the reason, for anything that cannot be decoded in full, RejectedError for what
     can but is not one picture, or no frontal chest radiograph by its own account.
     """

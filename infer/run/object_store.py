@@ -24,7 +24,7 @@ _SIGNATURE: Final = re.compile(
 HIDDEN: Final = "***"
 
 # Of a processor, where images come from a store: others work while one waits for its object. With 50 ms to
-# wait, one worker reaches 29 % of what the processor could, four 79 % (`xray-bench growth`).
+# wait, one worker reaches 29 % of what the processor could, four 79 % (the study `shards.growth`).
 WORKERS_THAT_WAIT: Final = 4
 # What stores call a mark of the content, and of its last change, in the order of trust.
 _CONTENT_KEYS: Final = ("ETag", "etag", "md5Hash", "generation", "content_settings.content_md5")

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from places import SAMPLES
 
-from benchmarks.studies.strange import drawn
+from benchmarks.studies.ood_images import drawn
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.export.verify import verify

@@ -13,10 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.studies.shards.planted import command, good_and_bad, merge_command, on_ray
+import click
+
+from benchmarks.studies.shards.fixtures import command, good_and_bad, merge_command, on_ray
+from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from xray_infer.benchmarks.commands import run_command, spread
+from xray_infer.benchmarks.machine import describe_machine
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
-from xray_infer.terminal import Report
+from xray_infer.terminal import Report, say
 
 # Name, options, and the row that it is compared with: as many workers, without Ray.
 LOCAL_1, LOCAL_2 = "one file, 1 worker", "one file, 2 workers"
@@ -88,3 +93,23 @@ def engines_table(times: Mapping[str, Times], *, images: int) -> str:
             f"| {statistics.median(one.one_s):.1f} | {spread(more, 2)} |"
         )
     return "\n".join(lines)
+
+
+@study("engines")
+@folder_argument
+@click.option("--images", type=click.IntRange(2), default=2000, show_default=True, help="One in ten is bad.")
+@click.option("--shard-size", type=click.IntRange(1), default=100, show_default=True)
+@rounds_option(3, help="Of all engines in turn.")
+def main(folder: Path, images: int, shard_size: int, rounds: int) -> None:
+    """Classify good and bad inputs by the local engine and by Ray: identical rows, throughput, overhead."""
+    times = compare_engines(folder, images=images, shard_size=shard_size, rounds=rounds, report=say)
+    click.echo(engines_table(times, images=images))
+    click.echo(
+        f"\nThe same {images:,} rows from all, byte for byte, after `xray-infer merge`. Inputs are "
+        f"FOLDER's images, one in ten bad; shards of {shard_size}; {rounds} interleaved rounds, medians "
+        f"(min-max). {describe_machine()} {RESEARCH_NOTICE}"
+    )
+
+
+if __name__ == "__main__":
+    main()

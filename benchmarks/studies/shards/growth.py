@@ -1,4 +1,4 @@
-"""`xray-bench growth`: the parts of a run measured here, and what follows from them for many workers."""
+"""Millions of images on many workers: the costs of a run measured here, and a simulation of the rest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.studies.shards.parts import (
+import click
+
+from benchmarks.studies.shards.costs import (
     line_bytes,
     measure_actors,
     measure_planning,
@@ -23,10 +25,13 @@ from benchmarks.studies.shards.simulation import (
     sizes_table,
     waiting_table,
 )
+from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from xray_infer.benchmarks.commands import spread
+from xray_infer.benchmarks.machine import describe_machine
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.run.object_store import WORKERS_THAT_WAIT
 from xray_infer.run.sources.folder import FileItem, local_source
-from xray_infer.terminal import Report
+from xray_infer.terminal import Report, say
 
 THREADS: Final = (1, 2, 3, 4, 6)
 PLANNED: Final = (100_000, 1_000_000)
@@ -84,7 +89,7 @@ def measure_and_simulate(
 
 
 def _checked_here(folder: Path, *, rounds: int, report: Report) -> str:
-    """Say what the simulation makes of one actor's time for two, and what two really take."""
+    """Compare the time of two actors, simulated from that of one, with what two really take."""
     images, size = CHECKED
     found = measure_actors(folder, images=images, shard_size=size, rounds=rounds, report=report)
     simulated = []
@@ -97,3 +102,24 @@ def _checked_here(folder: Path, *, rounds: int, report: Report) -> str:
         f"{images} inputs in shards of {size} on Ray here: one actor {spread(alone_s, 1)} s; two simulated "
         f"from that {spread(simulated, 1)} s, measured {spread(really, 1)} s."
     )
+
+
+@study("growth")
+@folder_argument
+@rounds_option(3, help="Of each measurement.")
+@click.option("--images", type=click.IntRange(1), default=10_000_000, show_default=True)
+@click.option("--latency-ms", type=click.FloatRange(0), default=50.0, show_default=True, help="Of the store.")
+@click.option(
+    "--deaths", type=click.FloatRange(0), default=0.05, show_default=True, help="Of each worker, an hour."
+)
+def main(folder: Path, rounds: int, images: int, latency_ms: float, deaths: float) -> None:
+    """Measure a run's parts on FOLDER's images, and simulate millions of such images on many workers."""
+    for part in measure_and_simulate(
+        folder, rounds=rounds, images=images, latency_ms=latency_ms, deaths=deaths, report=say
+    ):
+        click.echo(f"{part}\n")
+    click.echo(f"{rounds} rounds. {describe_machine()} {RESEARCH_NOTICE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.studies.shards.planted import command, good_and_bad, merge_command, on_ray
+import click
+
+from benchmarks.studies.shards.fixtures import command, good_and_bad, merge_command, on_ray
+from benchmarks.studies.study_command import folder_argument, study
 from xray_infer.benchmarks.commands import run_command
 from xray_infer.errors import DataError
-from xray_infer.terminal import Report
+from xray_infer.terminal import Report, say
 
 DRIVER, ACTOR = "driver", "actor"
 MOST_KILLS: Final = 3
@@ -146,3 +149,20 @@ def kills_table(runs: Sequence[Survived]) -> str:
         f"| {sum(one.doubled for one in runs)} | {sum(one.other for one in runs)} |"
     )
     return "\n".join(lines)
+
+
+@study("kills")
+@folder_argument
+@click.option("--images", type=click.IntRange(2), default=600, show_default=True, help="One in ten is bad.")
+@click.option("--shard-size", type=click.IntRange(1), default=25, show_default=True)
+@click.option("--runs", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Chooses whom to kill and when.")
+def main(folder: Path, images: int, shard_size: int, runs: int, seed: int) -> None:
+    """Kill actors and drivers at random, give the command again, and count rows lost, doubled and changed."""
+    found = survive_kills(folder, images=images, shard_size=shard_size, runs=runs, seed=seed, report=say)
+    click.echo(kills_table(found))
+    click.echo(f"\n{images:,} inputs in shards of about {shard_size}, two actors, seed {seed}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
+
+from benchmarks.studies.shards.fixtures import command, merge_command, on_ray
 from benchmarks.studies.shards.loopback import loopback
-from benchmarks.studies.shards.planted import command, merge_command, on_ray
+from benchmarks.studies.study_command import FILE, study
 from xray_infer.benchmarks.commands import run_command
+from xray_infer.benchmarks.machine import describe_machine
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.run.shards.store import Store
-from xray_infer.terminal import Report
+from xray_infer.terminal import Report, say
 
 ENGINES: Final[Mapping[str, Sequence[str | int]]] = {"local": ("--workers", 2), "ray": on_ray(2)}
 
@@ -100,3 +105,35 @@ def objects_table(runs: Sequence[Listed]) -> str:
         for one in runs
     ]
     return "\n".join(lines)
+
+
+@study("objects")
+@click.option(
+    "--objects",
+    "counts",
+    type=click.IntRange(1),
+    multiple=True,
+    default=(1000, 10_000, 100_000),
+    show_default=True,
+)
+@click.option(
+    "--engine",
+    "engines",
+    type=click.Choice(list(ENGINES)),
+    multiple=True,
+    default=("ray",),
+    show_default=True,
+)
+@click.option("--model", type=FILE, help="Model file.  [default: the one that ships]")
+def main(counts: tuple[int, ...], engines: tuple[str, ...], model: Path | None) -> None:
+    """List and classify small objects of an S3 on the loopback interface; the driver's peak memory."""
+    runs = []
+    for one in measure_objects(counts, engines, model=model, report=say):
+        runs.append(one)
+        say(f"  {one}")
+    click.echo(objects_table(runs))
+    click.echo(f"\nmoto's server, one flat prefix. {describe_machine()} {RESEARCH_NOTICE}")
+
+
+if __name__ == "__main__":
+    main()

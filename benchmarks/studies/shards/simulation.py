@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-ISOLATED: Final = 1.16  # times as long: `xray-bench pipeline`, --isolate
+ISOLATED: Final = 1.16  # times as long: measured by the study pipeline, --isolate
 WORKERS: Final = (16, 64, 256, 1024, 4096)
 
 
@@ -42,7 +42,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class SimulatedRun:
     """How a run went: hours to the end, hours of all workers, share of these at images.
 
     Workers are counted from the end of planning on: no actor starts before.
@@ -54,8 +54,8 @@ class Course:
     deaths: int
 
 
-def simulate(cluster: Cluster, seed: int = 0) -> Course:
-    """Return the course of one run."""
+def simulate(cluster: Cluster, seed: int = 0) -> SimulatedRun:
+    """Simulate one run."""
     chance = random.Random(seed)
     shards = math.ceil(cluster.images / cluster.shard_size)
     waiting = deque((number, False) for number in range(shards))
@@ -84,7 +84,7 @@ def simulate(cluster: Cluster, seed: int = 0) -> Course:
         last = max(last, begun + seconds)
         heapq.heappush(free, begun + seconds)
     all_s = len(free) * (last - cluster.plan_s)
-    return Course(last / 3600, all_s / 3600, busy_s / all_s, deaths)
+    return SimulatedRun(last / 3600, all_s / 3600, busy_s / all_s, deaths)
 
 
 def growth_table(cluster: Cluster, workers: Sequence[int] = WORKERS) -> str:
@@ -94,11 +94,11 @@ def growth_table(cluster: Cluster, workers: Sequence[int] = WORKERS) -> str:
         "|---" * 6 + "|",
     ]
     for count in workers:
-        course = simulate(replace(cluster, workers=count))
-        reading_s = course.hours * 3600 - cluster.plan_s
+        run = simulate(replace(cluster, workers=count))
+        reading_s = run.hours * 3600 - cluster.plan_s
         lines.append(
-            f"| {count:,} | {course.hours:.2f} | {course.worker_hours:,.0f} | {100 * course.useful:.0f} "
-            f"| {cluster.images / reading_s:,.0f} | {course.deaths} |"
+            f"| {count:,} | {run.hours:.2f} | {run.worker_hours:,.0f} | {100 * run.useful:.0f} "
+            f"| {cluster.images / reading_s:,.0f} | {run.deaths} |"
         )
     return "\n".join(lines)
 
@@ -108,9 +108,9 @@ def sizes_table(cluster: Cluster, sizes: Sequence[int]) -> str:
     lines = ["| images a shard | shards | hours | processor-hours | workers lost |", "|---" * 5 + "|"]
     images = cluster.images
     for size in sizes:
-        course = simulate(replace(cluster, shard_size=size))
-        hours = f"{course.hours:.2f} | {course.worker_hours:,.0f}"
-        lines.append(f"| {size:,} | {math.ceil(images / size):,} | {hours} | {course.deaths} |")
+        run = simulate(replace(cluster, shard_size=size))
+        hours = f"{run.hours:.2f} | {run.worker_hours:,.0f}"
+        lines.append(f"| {size:,} | {math.ceil(images / size):,} | {hours} | {run.deaths} |")
     return "\n".join(lines)
 
 

@@ -13,8 +13,8 @@ pytest.importorskip("ai_edge_quantizer")
 import onnxruntime
 from click.testing import CliRunner
 
-from benchmarks.studies.graphs import macs, variants
-from xray_infer.benchmarks.cli import main
+from benchmarks.studies import rounding
+from benchmarks.studies.graphs import macs, main, variants
 
 pytestmark = pytest.mark.tensorflow
 
@@ -44,7 +44,7 @@ def test_averaging_first_saves_three_quarters_of_a_transition(graphs):
 
 def test_the_command_prints_every_step_in_every_runtime(tiny_keras, graphs, monkeypatch):
     monkeypatch.setattr("xray_infer.benchmarks.speed.limits.SECONDS", 0.01)
-    result = CliRunner().invoke(main, ["graphs", str(tiny_keras), "--rounds", "2"])
+    result = CliRunner().invoke(main, [str(tiny_keras), "--rounds", "2"])
     assert result.exit_code == 0, result.output
     rows = [line.split(" | ")[0].strip("| ") for line in result.stdout.splitlines() if line.startswith("|")]
     assert list(dict.fromkeys(rows[2:])) == list(graphs)
@@ -53,8 +53,8 @@ def test_the_command_prints_every_step_in_every_runtime(tiny_keras, graphs, monk
 
 def test_the_command_measures_what_each_step_keeps(tiny_keras):
     """The last step but one is what the export quantises; all rows differ, as each step changes something."""
-    arguments = ["rounding", str(tiny_keras), "--data", str(tiny_keras.parent / "data")]
-    result = CliRunner().invoke(main, [*arguments, "--images", "6", "--calibration-images", "12"])
+    arguments = [str(tiny_keras), "--data", str(tiny_keras.parent / "data")]
+    result = CliRunner().invoke(rounding.main, [*arguments, "--images", "6", "--calibration-images", "12"])
     assert result.exit_code == 0, result.output
     rows = [line.strip("| ").split(" | ") for line in result.stdout.splitlines() if line.startswith("|")][2:]
     assert len(rows) == 5 * 3
@@ -71,7 +71,7 @@ def test_other_data_is_refused(tiny_keras, tmp_path):
     model = tmp_path / "other.keras"
     shutil.copy(tiny_keras, model)
     model.with_suffix(".json").write_text(json.dumps({"data_sha256": "0" * 64}))
-    arguments = ["rounding", str(model), "--data", str(tiny_keras.parent / "data")]
-    result = CliRunner().invoke(main, arguments)
+    arguments = [str(model), "--data", str(tiny_keras.parent / "data")]
+    result = CliRunner().invoke(rounding.main, arguments)
     assert result.exit_code == 2
     assert f"not the data that {model} was trained on" in result.stderr

@@ -1,4 +1,4 @@
-"""xray-bench heatmap: its parts compare what they say they compare."""
+"""The study of heat maps: its parts compare what they say they compare."""
 
 import re
 
@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.studies import heatmap
+from benchmarks.studies.heatmap import main
 from benchmarks.studies.without_maps import POOLED, pooled_onnx
-from xray_infer.benchmarks.cli import main
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.runtimes import SUFFIXES, find_model
@@ -73,7 +73,7 @@ def test_the_command_prints_its_three_tables(folder, monkeypatch):
     monkeypatch.setattr(heatmap, "CALLS", 1)
     monkeypatch.setattr(heatmap, "SUFFIXES", {".tflite": "tflite"})  # OpenVINO takes seconds to load a file
     monkeypatch.setattr(heatmap, "COMMANDS", dict(list(heatmap.COMMANDS.items())[:2]))
-    result = CliRunner().invoke(main, ["heatmap", str(folder), "--images", "3", "--rounds", "1"])
+    result = CliRunner().invoke(main, [str(folder), "--images", "3", "--rounds", "1"])
     assert result.exit_code == 0, result.stderr
     assert "| fine_tuning-int8-static.tflite | ai-edge-litert " in result.stdout
     assert "| up-sample |" in result.stdout

@@ -11,8 +11,7 @@ pytest.importorskip("ai_edge_quantizer")
 from click.testing import CliRunner
 from tiny_densenet import METHOD
 
-from benchmarks.studies.map_parity import compare_maps, file_maps, low_table, tape_maps
-from xray_infer.benchmarks.cli import main
+from benchmarks.studies.map_parity import compare_maps, file_maps, low_table, main, tape_maps
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.export.calibration import balanced_sample
 from xray_infer.export.recipes import RECIPES
@@ -58,7 +57,7 @@ def test_what_ships_gives_the_maps_of_its_keras_model(shared_data):
 
     files = [str(one.model.path) for one in list_shipped()]
     assert len(files) == 4
-    result = CliRunner().invoke(main, ["maps", *files, "--data", str(shared_data / "cxr3"), "--images", "36"])
+    result = CliRunner().invoke(main, [*files, "--data", str(shared_data / "cxr3"), "--images", "36"])
     assert result.exit_code == 0, result.stderr
     rows = [line.split(" | ") for line in result.stdout.splitlines() if line.count(" | ") == 7][1:]
     assert len(rows) >= 6  # every file in every runtime that reads it
@@ -71,7 +70,7 @@ def test_what_ships_gives_the_maps_of_its_keras_model(shared_data):
 def test_the_command_compares_with_the_tape_too(tiny_exports, tiny_keras):
     file = tiny_exports[0] / f"{METHOD}-fp32.onnx"
     data = tiny_keras.parent / "data"
-    result = CliRunner().invoke(main, ["maps", str(file), "--data", str(data), "--keras", str(tiny_keras)])
+    result = CliRunner().invoke(main, [str(file), "--data", str(data), "--keras", str(tiny_keras)])
     assert result.exit_code == 0, result.stderr
     row = next(line for line in result.stdout.splitlines() if line.startswith(f"| {file.name}"))
     assert float(row.split(" | ")[4]) < 1e-4
@@ -80,7 +79,7 @@ def test_the_command_compares_with_the_tape_too(tiny_exports, tiny_keras):
 
 def test_data_of_another_model_is_one_line(tiny_exports, split_tree):
     file = tiny_exports[0] / f"{METHOD}-fp32.onnx"
-    result = CliRunner().invoke(main, ["maps", str(file), "--data", str(split_tree)])
+    result = CliRunner().invoke(main, [str(file), "--data", str(split_tree)])
     assert result.exit_code == 2
     assert "none of the images is among those that judged this file" in result.stderr
     assert len(result.stderr.splitlines()) == 1

@@ -6,8 +6,7 @@ import pytest
 from click.testing import CliRunner
 from specimens import jpeg, png
 
-from benchmarks.studies.reduced import compare_reductions, reductions_table
-from xray_infer.benchmarks.cli import main
+from benchmarks.studies.reduced import compare_reductions, main, reductions_table
 from xray_infer.errors import DataError
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
@@ -39,7 +38,7 @@ def test_every_figure_is_of_the_files_that_become_smaller(films, tiny_onnx):
 
 
 def test_the_command(films, tiny_onnx):
-    given = ["reduced", str(films), "--model", str(tiny_onnx), "--rounds", "1"]
+    given = [str(films), "--model", str(tiny_onnx), "--rounds", "1"]
     result = CliRunner().invoke(main, given)
     assert result.exit_code == 0, result.output
     assert "| 1 of 2 |" in result.stdout
@@ -49,7 +48,7 @@ def test_the_command(films, tiny_onnx):
 
 def test_nothing_to_reduce_is_said(tmp_path, xray, tiny_onnx):
     (tmp_path / "film.png").write_bytes(png(xray))
-    result = CliRunner().invoke(main, ["reduced", str(tmp_path), "--model", str(tiny_onnx)])
+    result = CliRunner().invoke(main, [str(tmp_path), "--model", str(tiny_onnx)])
     assert result.exit_code == 2
     assert "there is no JPEG" in result.stderr
     with pytest.raises(DataError, match="large enough"):

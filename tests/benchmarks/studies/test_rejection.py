@@ -1,13 +1,13 @@
-"""xray-bench rejection, on a tiny model whose score is easily worked out, and the pictures that it makes."""
+"""The study of rejection, on a tiny model whose score is easily worked out, and its pictures."""
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from specimens import example_manifest, png
 
-from benchmarks.studies.strange.altered import ALTERED
-from benchmarks.studies.strange.drawn import DRAWN
-from xray_infer.benchmarks.cli import main
+from benchmarks.studies.ood_images.altered import ALTERED
+from benchmarks.studies.ood_images.drawn import DRAWN
+from benchmarks.studies.rejection import main
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
@@ -57,7 +57,7 @@ def test_rejection_tells_each_set_apart(scoring_onnx, split_tree, tmp_path):
     for name in "ab":
         (white / f"{name}.png").write_bytes(png(np.full((50, 50), 255, np.uint8)))
     (white / "notes.png").write_text("no image")
-    arguments = ["rejection", scoring_onnx, "--data", split_tree, "--count", 4, "--strange", f"white={white}"]
+    arguments = [scoring_onnx, "--data", split_tree, "--count", 4, "--ood", f"white={white}"]
     first, second = (CliRunner().invoke(main, [str(one) for one in arguments]) for _ in range(2))
     assert first.exit_code == 0, first.stderr
     assert first.stdout == second.stdout  # what is drawn is drawn by a seed
@@ -80,14 +80,14 @@ def test_rejection_tells_each_set_apart(scoring_onnx, split_tree, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--strange", "photos"], "--strange photos: expected NAME=FOLDER"),
-        (["--strange", "photos=nowhere"], "nowhere"),
+        (["--ood", "photos"], "--ood photos: expected NAME=FOLDER"),
+        (["--ood", "photos=nowhere"], "nowhere"),
         (["--runtime", "litert"], "litert does not read this file"),
     ],
 )
 def test_rejection_refuses_in_one_line(scoring_onnx, split_tree, options, message):
     result = CliRunner().invoke(
-        main, ["rejection", str(scoring_onnx), "--data", str(split_tree), "--count", "1", *options]
+        main, [str(scoring_onnx), "--data", str(split_tree), "--count", "1", *options]
     )
     assert result.exit_code == 2
     assert message in result.stderr.splitlines()[-1]
@@ -95,9 +95,9 @@ def test_rejection_refuses_in_one_line(scoring_onnx, split_tree, options, messag
 
 
 def test_rejection_needs_a_score(tiny_onnx, split_tree):
-    result = CliRunner().invoke(main, ["rejection", str(tiny_onnx), "--data", str(split_tree)])
+    result = CliRunner().invoke(main, [str(tiny_onnx), "--data", str(split_tree)])
     assert result.exit_code == 2
-    assert result.stderr == f"xray-bench: {tiny_onnx}: has no ood_score; xray-export reject adds it\n"
+    assert result.stderr == f"rejection: {tiny_onnx}: has no ood_score; xray-export reject adds it\n"
 
 
 @pytest.mark.parametrize("kind", DRAWN)

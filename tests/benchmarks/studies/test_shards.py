@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.studies.shards.costs import plan, synthetic_objects
 from benchmarks.studies.shards.engines import ENGINES, LOCAL_1, Times, engines_table
+from benchmarks.studies.shards.fixtures import good_and_bad
 from benchmarks.studies.shards.kills import Survived, _compared, kills_table
-from benchmarks.studies.shards.parts import made_up, plan
-from benchmarks.studies.shards.planted import good_and_bad
+from benchmarks.studies.shards.objects import main
 from benchmarks.studies.shards.simulation import ISOLATED, Cluster, growth_table, simulate
-from xray_infer.benchmarks.cli import main
 from xray_infer.run.shards.inputs import to_line
 
 EVEN = Cluster(images=8000, shard_size=1000, workers=4, image_s=0.036, spread=0.0)
@@ -93,14 +93,14 @@ def test_planning_a_made_up_listing_deals_all_of_it(tmp_path):
     lines = [
         line for path in (tmp_path / "s" / "inputs").iterdir() for line in path.read_bytes().splitlines()
     ]
-    expected = [to_line(number, item).strip() for number, item in enumerate(made_up(2500))]
+    expected = [to_line(number, item).strip() for number, item in enumerate(synthetic_objects(2500))]
     assert sorted(lines) == sorted(expected)
     assert len(list((tmp_path / "s" / "inputs").iterdir())) == 3
 
 
 def test_objects_on_the_loopback_interface_get_a_row_each(tiny_onnx):
     pytest.importorskip("moto.server")
-    given = ["objects", "--objects", "30", "--engine", "local", "--model", str(tiny_onnx), "--debug"]
+    given = ["--objects", "30", "--engine", "local", "--model", str(tiny_onnx), "--debug"]
     result = CliRunner().invoke(main, given)
     assert result.exit_code == 0, result.stderr
     assert "| 30 | local | 30 | 30 | 3 | " in result.stdout

@@ -1,25 +1,25 @@
-"""`xray-bench viewer`: a session of the window, and what is made of it."""
+"""The study of the window: a session of the window, and what is made of it."""
 
 import pytest
 from click.testing import CliRunner
 from places import REPOSITORY
 
-from benchmarks.studies.pipeline import Speeds
-from benchmarks.studies.viewer.measuring import (
+from benchmarks.studies.folder_runs import Speeds
+from benchmarks.studies.viewer.__main__ import main
+from benchmarks.studies.viewer.session import FILLING, LEAFING, STILL, USED, Session
+from benchmarks.studies.viewer.sessions import (
     Fill,
     memory_table,
     run_session,
     smoothness_table,
     start_table,
 )
-from benchmarks.studies.viewer.session import FILLING, LEAFING, STILL, USED, Session
-from xray_infer.benchmarks.cli import main
 from xray_infer.errors import DataError
 
 
 def test_the_command_starts_fills_and_closes_windows(folder):
     done = CliRunner().invoke(
-        main, ["viewer", str(folder), "--images", "12", "--images", "24", "--rounds", "1", "--starts", "1"]
+        main, [str(folder), "--images", "12", "--images", "24", "--rounds", "1", "--starts", "1"]
     )
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()

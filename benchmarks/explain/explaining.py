@@ -22,7 +22,7 @@ from xray_infer.terminal import Report
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ExplainRequest:
     """What the command line asks for; `images` None is all of the split, `methods` None all in METHODS."""
 
     model: Model
@@ -58,7 +58,7 @@ class Request:
         }
 
 
-def explain(request: Request, *, report: Report) -> str:
+def explain(request: ExplainRequest, *, report: Report) -> str:
     """Measure what the folder does not hold yet, and return the tables of the images asked for."""
     dataset = read_dataset(request.data)
     manifest = READERS[request.model.format](request.model.path)

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.studies.shards.planted import command, good_and_bad, on_ray
+from benchmarks.studies.shards.fixtures import command, good_and_bad, on_ray
 from xray_infer.benchmarks.commands import CommandRun, run_command
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.model.shipped import shipped_model
@@ -137,7 +137,7 @@ def planning_table(found: dict[int, CommandRun], *, input_bytes: float) -> str:
     return "\n".join([*lines, "", f"A line of the listing takes {input_bytes:.0f} bytes."])
 
 
-def made_up(count: int) -> Iterator[RemoteItem]:
+def synthetic_objects(count: int) -> Iterator[RemoteItem]:
     """Yield objects as a listing of S3 gives them, in its order."""
     digits = np.random.default_rng(0)
     for number in range(count):
@@ -147,7 +147,7 @@ def made_up(count: int) -> Iterator[RemoteItem]:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeUpSource:
+class SyntheticSource:
     """A `Source` of them."""
 
     objects: int
@@ -155,7 +155,7 @@ class MadeUpSource:
     skipped: int = 0
 
     def __iter__(self) -> Iterator[RemoteItem]:
-        return made_up(self.objects)
+        return synthetic_objects(self.objects)
 
     def count(self) -> int:
         """Return their number."""
@@ -170,7 +170,7 @@ def plan(count: int, out: Path) -> None:
     from xray_infer.run.shards.shard_options import ShardOptions, worker_settings
     from xray_infer.run.shards.store import Store
 
-    source, model = MadeUpSource(count), shipped_model("onnx")
+    source, model = SyntheticSource(count), shipped_model("onnx")
     wanted = ShardOptions(f"{out}/", source.location, 1000, "parquet")
     settings = worker_settings(wanted, model, None, EngineOptions(workers=1), source)
     job = ShardJob(
@@ -191,7 +191,7 @@ def line_bytes() -> float:
     """Return the mean length of a line of such a listing."""
     from xray_infer.run.shards.inputs import to_line
 
-    lines = [len(to_line(number, item)) for number, item in enumerate(made_up(1000))]
+    lines = [len(to_line(number, item)) for number, item in enumerate(synthetic_objects(1000))]
     return sum(lines) / len(lines)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.studies.pipeline import Speeds, command_for, note, planted
+from benchmarks.studies.folder_runs import Speeds, command_for, linked_images, note
 from benchmarks.studies.viewer.session import FILLING, LEAFING, USED, Session
 from xray_infer.benchmarks.commands import run_command, spread
 from xray_infer.errors import DataError
@@ -59,7 +59,7 @@ def measure_fills(folder: Path, counts: Sequence[int], *, rounds: int, report: R
     for number in range(rounds):
         for count, fill in fills.items():
             report(f"round {number + 1} of {rounds}: {count:,} images")
-            with planted(folder, count) as many, tempfile.TemporaryDirectory() as scratch:
+            with linked_images(folder, count) as many, tempfile.TemporaryDirectory() as scratch:
                 fill.sessions.append(run_session(many, "fill"))
                 out = Path(scratch, "results.csv")
                 note(fill.command, run_command(command_for(many, out, ["--isolate"]), accepted=(0, 1)), out)
