@@ -8,7 +8,7 @@ import click
 
 from xray_infer import __version__
 from xray_infer.benchmarks import run_commands
-from xray_infer.benchmarks.comparison.command import compare_command
+from xray_infer.benchmarks.comparison.cli import compare_command
 from xray_infer.benchmarks.explain.cli import explain_command
 from xray_infer.benchmarks.peers.command import peers_command
 from xray_infer.benchmarks.report.command import report_command

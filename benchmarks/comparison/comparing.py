@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from xray_infer.benchmarks.comparison.accuracy import CHANGED, OTHER_IMAGES, ROUNDED, compare_answers
-from xray_infer.benchmarks.comparison.deciding import (
+from xray_infer.benchmarks.comparison.answer_changes import CHANGED, OTHER_IMAGES, ROUNDED, compare_answers
+from xray_infer.benchmarks.comparison.findings import (
     LARGER_FILE,
     LESS_ACCURATE,
     MORE_ACCURATE,
@@ -16,15 +16,14 @@ from xray_infer.benchmarks.comparison.deciding import (
     NOT_TESTED,
     SMALLER_FILE,
     AnswerFinding,
+    Criteria,
     FileFinding,
     Finding,
-    Rules,
     compare_files,
     decide,
 )
-from xray_infer.benchmarks.comparison.speeds import candidates
-from xray_infer.benchmarks.comparison.surroundings import differences, only_in_one, warnings
-from xray_infer.benchmarks.comparison.yardsticks import Speed, machine_speeds
+from xray_infer.benchmarks.comparison.run_differences import differences, only_in_one, warnings
+from xray_infer.benchmarks.comparison.speed_changes import MachineSpeed, machine_speeds, speed_changes
 from xray_infer.benchmarks.records.schema import Results
 from xray_infer.classes import RESEARCH_NOTICE
 
@@ -56,12 +55,11 @@ class Comparison:
     second: str
     verdict: str
     regressions: int
-    rules: Rules
-    share: float
+    criteria: Criteria
     differences: list[str]
     only_in_one: list[str]
     warnings: list[str]
-    machine: list[Speed]
+    machine: list[MachineSpeed]
     machine_verdict: str
     answers: list[AnswerFinding]
     files: list[FileFinding]
@@ -70,38 +68,36 @@ class Comparison:
 
 
 def compare(
-    first: Results, second: Results, rules: Rules, *, names: tuple[str, str] = ("A", "B")
+    first: Results, second: Results, criteria: Criteria, *, names: tuple[str, str] = ("A", "B")
 ) -> Comparison:
     """Compare two runs; `names` are what they are called, their files."""
-    speeds = machine_speeds((first, second))
-    decided = decide(candidates((first, second)), compare_answers(first, second), rules)
-    files = compare_files(first, second, rules)
-    regressions = sum(one.regression for found in (decided.findings, decided.answers, files) for one in found)
-    told = machine_verdict(speeds, rules)
+    machine = machine_speeds(first, second)
+    findings, answers = decide(speed_changes(first, second), compare_answers(first, second), criteria)
+    files = compare_files(first, second, criteria)
+    told = machine_verdict(machine, criteria)
     return Comparison(
         first=names[0],
         second=names[1],
-        verdict=f"{_verdict(decided.findings, decided.answers, files)}; {told}.",
-        regressions=regressions,
-        rules=rules,
-        share=decided.share,
+        verdict=f"{_verdict(findings, answers, files)}; {told}.",
+        regressions=sum(one.regression for found in (findings, answers, files) for one in found),
+        criteria=criteria,
         differences=differences(first, second),
         only_in_one=only_in_one(first, second),
         warnings=warnings(first, second),
-        machine=speeds,
+        machine=machine,
         machine_verdict=told,
-        answers=decided.answers,
+        answers=answers,
         files=files,
-        findings=decided.findings,
+        findings=findings,
     )
 
 
-def machine_verdict(speeds: Iterable[Speed], rules: Rules) -> str:
+def machine_verdict(speeds: Iterable[MachineSpeed], criteria: Criteria) -> str:
     """Say whether the machine itself was faster or slower."""
     change = next((one.change for one in speeds if one.change is not None), None)
     if change is None:
         return "the machine's own speed cannot be compared"
-    if change.p_value >= MACHINE_ERROR or abs(change.log) <= math.log1p(rules.smallest):
+    if change.p_value >= MACHINE_ERROR or abs(change.log) <= math.log1p(criteria.smallest):
         return "no difference found in the machine's own speed"
     return f"the machine {math.exp(abs(change.log)):.2f} times {'slower' if change.log > 0 else 'faster'}"
 
@@ -136,5 +132,5 @@ def _verdict(
     if rounded:
         line += f", equal but for rounding in {len(rounded)}"
     if any(one.change.answers == OTHER_IMAGES for one in answers):
-        line += "; other images, so answers are compared as shares"
+        line += "; other images, so accuracy is not tested"
     return line

@@ -164,13 +164,17 @@ def baseline_ratio(
     mine = [one for one in processes if one.row == key]
     if mine and all(one.baseline for one in mine):
         return Estimate(1.0, None, len(mine)) if figure(mine[0]) is not None else None
-    logs = [ratio for one in mine if (ratio := _log_ratio(one, processes, figure)) is not None]
+    logs = [ratio for one in mine if (ratio := log_over_baselines(one, processes, figure)) is not None]
     return geometric(logs) if logs else None
 
 
-def _log_ratio(
+def log_over_baselines(
     run: ProcessRun, processes: Sequence[ProcessRun], figure: Callable[[ProcessRun], float | None]
 ) -> float | None:
+    """Return the logarithm of a process's figure over the baselines next before and after it in its round.
+
+    Of two it is their geometric mean; None where the process or both of them lack the figure.
+    """
     beside = [
         one
         for one in processes

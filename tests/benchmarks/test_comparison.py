@@ -13,18 +13,18 @@ pytest.importorskip("scipy")
 from click.testing import CliRunner
 from comparison_results import BASELINE, ROWS, World, answers, image_set, make_results
 
-from xray_infer.benchmarks.comparison.command import compare_command
+from xray_infer.benchmarks.comparison.cli import compare_command
 from xray_infer.benchmarks.comparison.comparing import compare
-from xray_infer.benchmarks.comparison.deciding import (
+from xray_infer.benchmarks.comparison.comparison_page import page
+from xray_infer.benchmarks.comparison.findings import (
     LARGER_FILE,
     LESS_ACCURATE,
     MORE_ACCURATE,
     NO_DIFFERENCE,
     NOT_TESTED,
-    Rules,
+    Criteria,
 )
-from xray_infer.benchmarks.comparison.surroundings import differences, warnings
-from xray_infer.benchmarks.comparison.tables import page
+from xray_infer.benchmarks.comparison.run_differences import differences, warnings
 from xray_infer.benchmarks.records.schema import Peer
 from xray_infer.benchmarks.records.store import write_results
 from xray_infer.classes import RESEARCH_NOTICE
@@ -117,7 +117,7 @@ def test_an_unreadable_file_is_one_line(tmp_path, content):
 
 def test_the_command_loads_nothing_heavy():
     code = (
-        "import sys, xray_infer.benchmarks.comparison.command\n"
+        "import sys, xray_infer.benchmarks.comparison.cli\n"
         "print({'scipy', 'msgspec', 'tensorflow', 'onnxruntime'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -126,18 +126,18 @@ def test_the_command_loads_nothing_heavy():
 
 def test_fewer_right_on_the_same_images_is_less_accurate():
     found = compare(
-        with_answers(answers(IMAGES, right=180)), with_answers(answers(IMAGES, right=160)), Rules()
+        with_answers(answers(IMAGES, right=180)), with_answers(answers(IMAGES, right=160)), Criteria()
     )
     (one,) = found.answers
     assert one.verdict == LESS_ACCURATE
-    assert (one.change.only_first, one.change.only_second) == (20, 0)
+    assert (one.change.paired.only_first, one.change.paired.only_second) == (20, 0)
     assert one.change.difference == pytest.approx(-0.1)
     assert one.change.p_value == pytest.approx(2 / 2**20)
     assert found.regressions == 1
     assert "1 less accurate" in found.verdict
     assert "answers changed in 1" in found.verdict
     other_way = compare(
-        with_answers(answers(IMAGES, right=160)), with_answers(answers(IMAGES, right=180)), Rules()
+        with_answers(answers(IMAGES, right=160)), with_answers(answers(IMAGES, right=180)), Criteria()
     )
     assert other_way.answers[0].verdict == MORE_ACCURATE
     assert other_way.regressions == 0
@@ -145,7 +145,7 @@ def test_fewer_right_on_the_same_images_is_less_accurate():
 
 def test_a_few_labels_are_changed_answers_but_no_difference_in_accuracy():
     found = compare(
-        with_answers(answers(IMAGES, right=180)), with_answers(answers(IMAGES, right=177)), Rules()
+        with_answers(answers(IMAGES, right=180)), with_answers(answers(IMAGES, right=177)), Criteria()
     )
     assert found.answers[0].verdict == NO_DIFFERENCE
     assert "answers changed in 1" in found.verdict
@@ -158,7 +158,7 @@ def test_one_patient_with_many_images_is_no_evidence():
     before, after = (
         with_answers(answers(one_patient, right=right), sets=[one_patient]) for right in (200, 160)
     )
-    (one,) = compare(before, after, Rules()).answers
+    (one,) = compare(before, after, Criteria()).answers
     assert one.change.p_value < 1e-9
     assert not one.change.certain
     assert one.verdict == NO_DIFFERENCE
@@ -166,18 +166,19 @@ def test_one_patient_with_many_images_is_no_evidence():
 
 def test_control_regions_are_shown_and_not_tested():
     before, after = (with_answers(answers(IMAGES, right=right, region="border")) for right in (180, 100))
-    (one,) = compare(before, after, Rules()).answers
+    (one,) = compare(before, after, Criteria()).answers
     assert (one.verdict, one.change.p_value, one.corrected) == (NOT_TESTED, None, None)
 
 
-def test_other_images_are_compared_as_shares():
+def test_accuracies_on_other_images_are_shown_and_not_tested():
     other = image_set(300, seed=1)
     before = with_answers(answers(IMAGES, right=190))
     after = with_answers(answers(other, right=200), sets=[other])
-    found = compare(before, after, Rules())
+    found = compare(before, after, Criteria())
     (one,) = found.answers
-    assert (one.change.max_dp, one.change.only_first, one.change.agreement) == (None, None, None)
-    assert one.verdict == LESS_ACCURATE
+    assert (one.change.paired, one.change.p_value, one.corrected) == (None, None, None)
+    assert one.change.accuracy == (0.95, pytest.approx(2 / 3))
+    assert one.verdict == NOT_TESTED
     assert "other images" in found.verdict
     assert found.differences == ["image set test: not the same images, 200 and 300"]
 
@@ -185,7 +186,7 @@ def test_other_images_are_compared_as_shares():
 def test_another_file_with_equal_answers_is_said():
     before = with_answers(answers(IMAGES, right=190))
     models = [replace(one, sha256="11", size_bytes=2 * one.size_bytes) for one in before.models]
-    found = compare(before, replace(before, models=models), Rules())
+    found = compare(before, replace(before, models=models), Criteria())
     assert found.answers[0].change.same_file is False
     assert found.answers[0].change.answers == "equal"
     assert "| equal | another |" in page(found)
@@ -196,9 +197,9 @@ def test_another_file_with_equal_answers_is_said():
 def test_rounding_is_told_from_changed_answers():
     before = with_answers(answers(IMAGES, right=190))
     nearly = [[one + 1e-7, two - 1e-7, three] for one, two, three in before.answers[0].probabilities]
-    found = compare(before, with_answers(replace(before.answers[0], probabilities=nearly)), Rules())
+    found = compare(before, with_answers(replace(before.answers[0], probabilities=nearly)), Criteria())
     assert "answers changed in 0, equal but for rounding in 1" in found.verdict
-    assert found.answers[0].change.max_dp == pytest.approx(1e-7)
+    assert found.answers[0].change.paired.max_dp == pytest.approx(1e-7)
 
 
 def test_what_differs_around_the_measurement_is_said_first():
@@ -214,7 +215,7 @@ def test_what_differs_around_the_measurement_is_said_first():
         "xray-infer: 0, then 1",
         "option rounds: 5, then 9",
     ]
-    text = page(compare(before, after, Rules()))
+    text = page(compare(before, after, Criteria()))
     assert text.index("## Not the same") < text.index("## Latency")
 
 
@@ -222,7 +223,7 @@ def test_what_only_one_run_has_is_listed():
     before = make_results(SMALL)
     left = [run for run in before.processes if run.row != ROWS[2]]
     skipped = [Peer("timm", "PyTorch", "", "not installed")]
-    found = compare(before, replace(before, processes=left, peer_runs=[], peers=skipped), Rules())
+    found = compare(before, replace(before, processes=left, peer_runs=[], peers=skipped), Criteria())
     assert f"only in A: processes {ROWS[2].name}" in found.only_in_one
     assert "only in A: peer xray-infer, plain Keras" in found.only_in_one
     assert "peer timm was skipped: not installed" in found.only_in_one
@@ -241,21 +242,21 @@ def test_a_busy_or_restless_machine_is_warned_of():
 
 def test_a_baseline_that_became_faster_makes_no_row_slower():
     after = make_results(replace(SMALL, seed=1, times={BASELINE: 0.7}))
-    found = compare(make_results(SMALL), after, Rules())
+    found = compare(make_results(SMALL), after, Criteria())
     assert not found.regressions
     assert verdicts(found)[BASELINE.name, "p50"] == "faster"
 
 
 def test_a_baseline_that_became_slower_is_found_beside_the_products():
     after = make_results(replace(SMALL, seed=1, times={BASELINE: 1.4}))
-    found = compare(make_results(SMALL), after, Rules())
+    found = compare(make_results(SMALL), after, Criteria())
     assert verdicts(found)[BASELINE.name, "p50"] == "slower"
     assert verdicts(found)[ROWS[0].name, "p50"] == NO_DIFFERENCE
 
 
 def test_a_sleep_in_decode_is_found_on_a_slower_machine_and_nothing_else_is():
     after = replace(SMALL, seed=1, machine=1.5, extra_ms={"decode": 5.0})
-    found = compare(make_results(SMALL), make_results(after), Rules())
+    found = compare(make_results(SMALL), make_results(after), Criteria())
     assert {one.measure for one in found.findings if one.regression} == {"decode"}
     assert "the machine 1." in found.verdict
 
@@ -265,7 +266,7 @@ def test_without_products_times_are_compared_as_they_are():
         results = make_results(replace(SMALL, seed=seed, machine=factor))
         return replace(results, processes=[], limits=[])
 
-    found = compare(bare(0, 1.0), bare(1, 1.5), Rules())
+    found = compare(bare(0, 1.0), bare(1, 1.5), Criteria())
     assert "the machine's own speed cannot be compared" in found.verdict
     assert verdicts(found)[BASELINE.name, "infer"] == "slower"
     assert {one.against for one in found.findings} == {"nothing"}
@@ -276,7 +277,7 @@ def test_limits_stand_in_for_products():
         replace(make_results(replace(SMALL, seed=seed, machine=factor, drift=0.0)), processes=[])
         for seed, factor in ((0, 1.0), (1, 1.5))
     )
-    found = compare(first, second, Rules())
+    found = compare(first, second, Criteria())
     assert not found.regressions
     assert found.machine_verdict.endswith("times slower")
 
@@ -287,7 +288,7 @@ def test_a_weak_quantile_and_another_folder_are_not_tested():
     stages = [
         replace(one, stages={name: times[:7] for name, times in one.stages.items()}) for one in before.stages
     ]
-    found = compare(before, replace(before, commands=commands, stages=stages), Rules())
+    found = compare(before, replace(before, commands=commands, stages=stages), Criteria())
     notes = {(one.measure, one.note) for one in found.findings if one.verdict == NOT_TESTED}
     assert ("p99", "weak: 25 queries a process, 0.25 beyond it") in notes
     assert ("images/s", "other folders: 100 and 50 images") in notes
@@ -296,7 +297,7 @@ def test_a_weak_quantile_and_another_folder_are_not_tested():
 
 def test_one_round_is_no_test():
     once = make_results(replace(SMALL, rounds=1, queries=2000))
-    found = compare(once, once, Rules())
+    found = compare(once, once, Criteria())
     assert {one.verdict for one in found.findings} == {NOT_TESTED}
     assert "0 without a difference found" in found.verdict
 
@@ -308,8 +309,8 @@ def test_more_memory_is_found_and_a_peers_time_fails_nothing():
         replace(run, seconds=2 * run.seconds) if run.peer == "plain Keras" else run
         for run in before.peer_runs
     ]
-    found = compare(before, replace(before, peer_runs=slower), Rules())
+    found = compare(before, replace(before, peer_runs=slower), Criteria())
     assert verdicts(found)["plain Keras", "images/s"] == "slower"
     assert found.regressions == 0
-    found = compare(before, replace(before, processes=hungry), Rules())
+    found = compare(before, replace(before, processes=hungry), Criteria())
     assert {one.verdict for one in found.findings if one.regression} == {"larger"}

@@ -15,7 +15,7 @@ from comparison_results import BASELINE, image_set, make_results  # noqa: E402
 
 import xray_infer.images.prepare  # noqa: E402
 from xray_infer.benchmarks.comparison.comparing import compare  # noqa: E402
-from xray_infer.benchmarks.comparison.deciding import LESS_ACCURATE, NO_DIFFERENCE, Rules  # noqa: E402
+from xray_infer.benchmarks.comparison.findings import LESS_ACCURATE, NO_DIFFERENCE, Criteria  # noqa: E402
 from xray_infer.benchmarks.records.schema import Answers, ModelFile, StageRun  # noqa: E402
 from xray_infer.classes import CLASS_NAMES  # noqa: E402
 from xray_infer.model.runtimes import find_model  # noqa: E402
@@ -56,11 +56,11 @@ def results_of(path: Path):
 def test_a_weight_that_moves_no_label_is_found(tiny_onnx, tmp_path):
     before = results_of(tiny_onnx)
     after = results_of(perturbed(tiny_onnx, tmp_path / "a.onnx", 0, 1e-4))
-    found = compare(before, after, Rules())
+    found = compare(before, after, Criteria())
     (one,) = found.answers
     assert "answers changed in 1" in found.verdict
-    assert one.change.agreement == 1.0
-    assert one.change.max_dp > 1e-5
+    assert one.change.paired.agreement == 1.0
+    assert one.change.paired.max_dp > 1e-5
     assert one.verdict == NO_DIFFERENCE
     assert one.change.same_file is False
 
@@ -68,13 +68,13 @@ def test_a_weight_that_moves_no_label_is_found(tiny_onnx, tmp_path):
 def test_a_weight_that_moves_labels_is_less_accurate(tiny_onnx, tmp_path):
     before = results_of(tiny_onnx)
     after = results_of(perturbed(tiny_onnx, tmp_path / "a.onnx", 2, 2 / 64))
-    found = compare(before, after, Rules())
+    found = compare(before, after, Criteria())
     assert found.answers[0].verdict == LESS_ACCURATE
     assert found.regressions == 1
 
 
 def test_the_same_model_answers_the_same(tiny_onnx):
-    found = compare(results_of(tiny_onnx), results_of(tiny_onnx), Rules())
+    found = compare(results_of(tiny_onnx), results_of(tiny_onnx), Criteria())
     assert "0 slower, 0 less accurate" in found.verdict
     assert "answers changed in 0" in found.verdict
     assert found.answers[0].change.same_file is True
@@ -108,6 +108,6 @@ def test_a_sleep_in_decoding_is_found(tiny_onnx, monkeypatch):
                 patch.setattr(xray_infer.images.prepare, "decode", sleepy)
                 after.append(stage_run(engine, number))
     first, second = (make_results(**{**NOTHING, "stages": stages}) for stages in (before, after))
-    found = {one.measure: one for one in compare(first, second, Rules()).findings}
+    found = {one.measure: one for one in compare(first, second, Criteria()).findings}
     assert found["decode"].verdict == "slower"
     assert found["decode"].regression

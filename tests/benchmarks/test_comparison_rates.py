@@ -13,7 +13,7 @@ pytest.importorskip("scipy")
 from comparison_results import BASELINE, ROWS, World, make_results
 
 from xray_infer.benchmarks.comparison.comparing import Comparison, compare
-from xray_infer.benchmarks.comparison.deciding import NO_DIFFERENCE, NOT_TESTED, Rules
+from xray_infer.benchmarks.comparison.findings import NO_DIFFERENCE, NOT_TESTED, Criteria
 
 SEEDS = 30
 # More come in one of 6,000 such tests, if the true rate is 5 %.
@@ -27,7 +27,7 @@ def comparisons(world: World, **changes) -> list[Comparison]:
         compare(
             make_results(replace(world, seed=2 * seed)),
             make_results(replace(world, seed=2 * seed + 1, **changes)),
-            Rules(),
+            Criteria(),
         )
         for seed in range(SEEDS)
     ]

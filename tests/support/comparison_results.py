@@ -63,9 +63,9 @@ class World:
 
 
 def make_results(world: World = World(), **changes: Any) -> Results:  # noqa: B008  frozen
-    """Measure a made-up world; `changes` are of the Results. A baseline runs before every third row."""
+    """Measure a made-up world; `changes` are of the Results. Every row runs between two baselines."""
     rng = np.random.default_rng(world.seed)
-    total = world.rounds * len(world.rows)
+    total = world.rounds * (2 * len(world.rows) + 1)
     slope = world.drift * rng.normal()
     usual = rng.normal(0, world.round, world.rounds)
     processes, stages, commands, limits, peers = [], [], [], [], []
@@ -101,11 +101,11 @@ def make_results(world: World = World(), **changes: Any) -> Results:  # noqa: B0
         )
 
     for number in range(world.rounds):
-        for place, row in enumerate(world.rows):
-            if place % 3 == 0:
-                processes.append(process(BASELINE, number, baseline=True))
+        for row in (None, *world.rows):
+            if row is not None:
+                processes.append(process(row, number, baseline=False))
                 turn += 1
-            processes.append(process(row, number, baseline=False))
+            processes.append(process(BASELINE, number, baseline=True))
             turn += 1
         fate = now(number)
         times = {

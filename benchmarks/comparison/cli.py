@@ -55,16 +55,16 @@ def compare_command(
     with one_line_errors("xray-bench", debug=debug):
         with extra_for("xray-bench compare", "bench"):
             import msgspec
-            import scipy  # type: ignore[import-untyped]  # noqa: F401
+            import scipy  # noqa: F401
 
         from xray_infer.atomic import write_text
         from xray_infer.benchmarks.comparison.comparing import compare
-        from xray_infer.benchmarks.comparison.deciding import Rules
-        from xray_infer.benchmarks.comparison.tables import page
+        from xray_infer.benchmarks.comparison.comparison_page import page
+        from xray_infer.benchmarks.comparison.findings import Criteria
         from xray_infer.benchmarks.records.store import read_results
 
         runs = read_results(first), read_results(second)
-        found = compare(*runs, Rules(smallest, family_error), names=(str(first), str(second)))
+        found = compare(*runs, Criteria(smallest, family_error), names=(str(first), str(second)))
         if out is not None:
             write_text(out, msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n")
         click.echo(page(found))

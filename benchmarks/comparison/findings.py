@@ -1,30 +1,27 @@
 """What counts as a change among everything that was compared.
 
 The family error, 5 %, is for the whole comparison: the chance that two runs of the same program are said to
-differ anywhere, and a gate that fails for nothing is soon switched off. It is shared out equally among the
-kinds that have a test (accuracy, latency, throughput, ...), and within a kind Holm's procedure (Scandinavian
-Journal of Statistics 6:65, 1979) corrects for all rows and measures. Its bound holds however tests depend,
-and p50 and p90 of one process surely do.
+differ anywhere, and a gate that fails for nothing is soon switched off. Holm's procedure (Scandinavian
+Journal of Statistics 6:65, 1979) corrects for all rows and measures together. Its bound holds however tests
+depend, and p50 and p90 of one process surely do.
 
-A change of time or memory is called when its corrected p-value is below the share, and it is larger than
-`smallest` against its yardstick and beside the second, in the same direction. The file's size has no noise.
+A change of time or memory is called when its corrected p-value is below the family error, and it is larger
+than `smallest` by both views. The file's size has no noise.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-from xray_infer.benchmarks.comparison.accuracy import AnswerChange
-from xray_infer.benchmarks.comparison.estimate import Change, holm
-from xray_infer.benchmarks.comparison.judging import Candidate
-from xray_infer.benchmarks.comparison.samples import PEERS
+from xray_infer.benchmarks.comparison.answer_changes import AnswerChange
+from xray_infer.benchmarks.comparison.speed_changes import SpeedChange
+from xray_infer.benchmarks.comparison.speed_samples import PEERS
+from xray_infer.benchmarks.comparison.welch import Change, holm
 from xray_infer.benchmarks.records.schema import Results
 
-ACCURACY: Final = "accuracy"
 NO_DIFFERENCE: Final = "no difference found"
 NOT_TESTED: Final = "not tested"
 LESS_ACCURATE: Final = "less accurate"
@@ -32,11 +29,10 @@ MORE_ACCURATE: Final = "more accurate"
 LARGER_FILE: Final = "larger file"
 SMALLER_FILE: Final = "smaller file"
 OURS: Final = "xray-infer"  # what peers of this name do is this program's doing
-Place: TypeAlias = tuple[int, int]  # of a test: its list, its index there
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class Criteria:
     """`smallest` is the smallest relative change of a time, a rate or a size that counts, 0.03 for 3 %;
     `family_error` the chance of any false alarm in the whole comparison."""
 
@@ -57,7 +53,7 @@ class Ratio:
 class Finding:
     """A measure of a row in two runs, decided on.
 
-    `against` names the yardstick that `judged` is measured with, `beside` is the ratio by the second one.
+    `against` names what `judged` is measured against, `beside` is the ratio by the second one.
     `findable` is the smallest change that would have been found four times in five, 0.1 for 10 %, None where
     nothing would or nothing was tested.
     """
@@ -83,7 +79,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class AnswerFinding:
-    """A change of answers with McNemar's or Fisher's p-value corrected, decided on."""
+    """A change of answers with McNemar's p-value corrected, decided on."""
 
     change: AnswerChange
     corrected: float | None
@@ -103,41 +99,23 @@ class FileFinding:
     regression: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """Everything that was compared; `share` is each kind's part of the family error."""
-
-    findings: list[Finding]
-    answers: list[AnswerFinding]
-    share: float
-
-
-def decide(candidates: Sequence[Candidate], answers: Sequence[AnswerChange], rules: Rules) -> Decided:
+def decide(
+    speeds: Sequence[SpeedChange], answers: Sequence[AnswerChange], criteria: Criteria
+) -> tuple[list[Finding], list[AnswerFinding]]:
     """Correct all p-values together and say what changed."""
-    tests: dict[str, dict[Place, float]] = defaultdict(dict)
-    for index, one in enumerate(candidates):
-        if one.judged is not None:
-            tests[one.measure.kind][0, index] = one.judged.p_value
-    for index, answer in enumerate(answers):
-        if answer.p_value is not None:
-            tests[ACCURACY][1, index] = answer.p_value
-    share = rules.family_error / max(1, len(tests))
-    corrected: dict[Place, float] = {}
-    for family in tests.values():
-        corrected.update(zip(family, holm(list(family.values())), strict=True))
-    return Decided(
-        findings=[
-            _finding(
-                one, corrected.get((0, index)), share / max(1, len(tests[one.measure.kind])), rules, share
-            )
-            for index, one in enumerate(candidates)
-        ],
-        answers=[_answers(one, corrected.get((1, index)), share) for index, one in enumerate(answers)],
-        share=share,
-    )
+    tested = [one.judged.p_value for one in speeds if one.judged is not None]
+    tested += [one.p_value for one in answers if one.p_value is not None]
+    corrected = iter(holm(tested))
+    first_step = criteria.family_error / max(1, len(tested))  # what Holm asks of the smallest p-value
+    findings = [
+        _finding(one, None if one.judged is None else next(corrected), first_step, criteria) for one in speeds
+    ]
+    return findings, [
+        _answers(one, None if one.p_value is None else next(corrected), criteria) for one in answers
+    ]
 
 
-def compare_files(first: Results, second: Results, rules: Rules) -> list[FileFinding]:
+def compare_files(first: Results, second: Results, criteria: Criteria) -> list[FileFinding]:
     """Compare the sizes of the rows' files."""
     later = {one.row: one for one in second.models}
     found = []
@@ -147,7 +125,7 @@ def compare_files(first: Results, second: Results, rules: Rules) -> list[FileFin
             continue
         growth = math.log(other.size_bytes / one.size_bytes) if one.size_bytes and other.size_bytes else 0.0
         verdict = NO_DIFFERENCE
-        if abs(growth) > math.log1p(rules.smallest):
+        if abs(growth) > math.log1p(criteria.smallest):
             verdict = LARGER_FILE if growth > 0 else SMALLER_FILE
         found.append(
             FileFinding(
@@ -162,21 +140,19 @@ def compare_files(first: Results, second: Results, rules: Rules) -> list[FileFin
     return found
 
 
-def _finding(
-    one: Candidate, corrected: float | None, first_step: float, rules: Rules, share: float
-) -> Finding:
+def _finding(one: SpeedChange, corrected: float | None, first_step: float, criteria: Criteria) -> Finding:
     measure, judged = one.measure, one.judged
     verdict, findable = NOT_TESTED, None
     if judged is not None and corrected is not None:
-        least = math.log1p(rules.smallest)
+        least = math.log1p(criteria.smallest)
         views = [judged.log] if one.beside is None else [judged.log, one.beside]
         verdict = NO_DIFFERENCE
-        if corrected < share and all(view > least for view in views):
+        if corrected < criteria.family_error and all(view > least for view in views):
             verdict = measure.worse
-        elif corrected < share and all(view < -least for view in views):
+        elif corrected < criteria.family_error and all(view < -least for view in views):
             verdict = measure.better
         reach = judged.findable(first_step)
-        findable = None if reach is None else max(math.expm1(reach), rules.smallest)
+        findable = None if reach is None else max(math.expm1(reach), criteria.smallest)
     return Finding(
         kind=measure.kind,
         subject=one.subject,
@@ -198,11 +174,11 @@ def _finding(
     )
 
 
-def _answers(one: AnswerChange, corrected: float | None, share: float) -> AnswerFinding:
+def _answers(one: AnswerChange, corrected: float | None, criteria: Criteria) -> AnswerFinding:
     verdict = NOT_TESTED
     if corrected is not None:
         verdict = NO_DIFFERENCE
-        if corrected < share and one.certain:
+        if corrected < criteria.family_error and one.certain:
             verdict = LESS_ACCURATE if one.difference < 0 else MORE_ACCURATE
     return AnswerFinding(one, corrected, verdict, verdict == LESS_ACCURATE)
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from xray_infer.benchmarks.comparison.accuracy import CHANGED, AnswerChange
+from xray_infer.benchmarks.comparison.answer_changes import CHANGED, AnswerChange
 from xray_infer.benchmarks.comparison.comparing import Comparison
-from xray_infer.benchmarks.comparison.deciding import (
+from xray_infer.benchmarks.comparison.findings import (
     NO_DIFFERENCE,
     NOT_TESTED,
     AnswerFinding,
@@ -16,8 +16,8 @@ from xray_infer.benchmarks.comparison.deciding import (
     Finding,
     Ratio,
 )
-from xray_infer.benchmarks.comparison.estimate import Change
-from xray_infer.benchmarks.comparison.samples import KINDS
+from xray_infer.benchmarks.comparison.speed_samples import KINDS
+from xray_infer.benchmarks.comparison.welch import Change
 
 NOTHING: Final = "-"
 
@@ -55,9 +55,9 @@ def _found(one: Comparison) -> Iterable[str]:
         where = f"{change.row} on {change.set_name}, {change.region}"
         if answer.verdict not in unremarkable:
             yield f"{where}: {answer.verdict}, {change.accuracy[0]:.2%}, then {change.accuracy[1]:.2%}"
-        if change.answers == CHANGED and change.agreement is not None:
-            labels = f"{round((1 - change.agreement) * change.images[0])} of {change.images[0]} labels"
-            yield f"{where}: answers changed, {labels}, max dp {change.max_dp:.2g}"
+        if change.answers == CHANGED and (pair := change.paired) is not None:
+            labels = f"{round((1 - pair.agreement) * change.images[0])} of {change.images[0]} labels"
+            yield f"{where}: answers changed, {labels}, max dp {pair.max_dp:.2g}"
     for file in one.files:
         if file.verdict not in unremarkable:
             yield f"{file.row}: {file.verdict}, {file.first} bytes, then {file.second}"
@@ -83,23 +83,28 @@ def _answers_table(found: Sequence[AnswerFinding]) -> str:
 
 
 def _answers_cells(one: AnswerFinding, change: AnswerChange) -> Sequence[str]:
-    low, high = change.interval
-    pair = change.images[0] == change.images[1]
-    counts = str(change.images[0]) if pair else f"{change.images[0]} / {change.images[1]}"
-    file = {None: "unknown", True: "the same", False: "another"}[change.same_file]
-    paired = change.max_dp is not None
+    before, after = change.images
+    pair = change.paired
+    cells = (NOTHING, NOTHING, NOTHING)
+    difference = f"{change.difference:+.2%}"
+    if pair is not None:
+        difference += " [{:+.2%}, {:+.2%}]".format(*pair.interval)
+        cells = (
+            f"{pair.only_first} / {pair.only_second}",
+            f"{pair.agreement:.2%}",
+            f"{pair.max_dp:.2g} / {pair.mean_dp:.2g}",
+        )
     return (
         change.row,
-        f"{change.set_name}, {change.region}: {counts}",
+        f"{change.set_name}, {change.region}: {before if pair else f'{before} / {after}'}",
         *(f"{share:.2%}" for share in change.accuracy),
-        f"{change.difference:+.2%} [{low:+.2%}, {high:+.2%}]",
-        f"{change.only_first} / {change.only_second}" if paired else NOTHING,
+        difference,
+        cells[0],
         _p(change.p_value),
         _p(one.corrected),
-        f"{change.agreement:.2%}" if paired else NOTHING,
-        f"{change.max_dp:.2g} / {change.mean_dp:.2g}" if paired else NOTHING,
+        *cells[1:],
         change.answers,
-        file,
+        {None: "unknown", True: "the same", False: "another"}[change.same_file],
         one.verdict,
     )
 
@@ -169,10 +174,12 @@ def _machine_table(one: Comparison) -> str:
 
 
 def _explanation(one: Comparison) -> str:
+    criteria = one.criteria
     return (
-        "A change is called where its p-value, corrected by Holm's procedure within its table, is below "
-        f"{one.share:.2g} (the family error of {one.rules.family_error:g} shared out among the tables that "
-        f"test something) and it is larger than {one.rules.smallest:.1%} by every view shown. Intervals are "
+        "A change is called where its p-value (Welch's t-test of logarithms; McNemar's exact test of "
+        "answers), corrected by Holm's procedure for all tests together, is below "
+        f"{criteria.family_error:g} and it is larger than {criteria.smallest:.1%} by every view shown. "
+        "Intervals are "
         'of 95 % each, not corrected. "Could have found" is the smallest change that these rounds would have '
         "shown four times in five; smaller ones may be there. A peer's change fails nothing."
     )

@@ -1,25 +1,21 @@
-"""Answers against answers: the same images in pairs, other images apart.
+"""Answers of two runs to the same images, pair by pair.
 
-Answers are not noisy: on the same images any changed probability is a change of the program, and is told even
-where no label moved. Whether accuracy changed is another question, one about images that were not drawn. On
-the same images it takes both: McNemar's exact test (McNemar 1947; corrected with everything else), and an
-interval of the difference that resamples groups in pairs (Field and Welsh 2007) and leaves out 0, because
-McNemar's takes images of one patient for independent. On other images: Fisher's exact test and Newcombe's
-interval of a difference of proportions (Statistics in Medicine 17:873, 1998, method 10); neither knows
-groups.
+Answers are not noisy: on the same images any changed probability is a change of the program, and is reported
+even where no label moved. Whether accuracy changed is another question, one about images that were not drawn.
+It takes both: McNemar's exact test (McNemar 1947; corrected with everything else), and an interval of the
+difference that resamples groups in pairs (Field and Welsh 2007) and leaves out 0, because McNemar's takes
+images of one patient for independent. Accuracies on other images are shown and not tested.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
 
 from xray_infer.benchmarks.records.schema import Answers, ImageSet, Results
-from xray_infer.study.metrics import Interval, bootstrap_mean, mcnemar, wilson_interval
+from xray_infer.study.metrics import Interval, bootstrap_mean, mcnemar
 
 WHOLE: Final = "all"  # the region that accuracy is judged on; the others are controls
 # Runs of one file differ by this much where threads add up in another order: float32 has seven digits.
@@ -31,12 +27,27 @@ OTHER_IMAGES: Final = "other images"
 
 
 @dataclass(frozen=True, slots=True)
+class PairedAnswers:
+    """Answers of two runs to the same images.
+
+    `interval` of the difference of accuracy is of 95 %; `agreement` is that of the labels; `only_first` and
+    `only_second` are images that only one has right; `max_dp` and `mean_dp` differences of probabilities.
+    """
+
+    interval: Interval
+    agreement: float
+    only_first: int
+    only_second: int
+    max_dp: float
+    mean_dp: float
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerChange:
     """What a row answers in two runs. `images` are the numbers of them, `difference` of accuracy is B - A.
 
-    `only_first` and `only_second` are images that only one has right; they, `agreement` (of the labels) and
-    the differences of probabilities are None on other images. `interval` is of 95 %. `p_value` is None for
-    control regions, which are not tested. `same_file` is None where a digest is not recorded.
+    `paired` is None on other images, which are not tested, and `p_value` for control regions, too.
+    `same_file` is None where a digest is not recorded.
     """
 
     row: str
@@ -47,18 +58,13 @@ class AnswerChange:
     same_file: bool | None
     accuracy: tuple[float, float]
     difference: float
-    interval: Interval
-    agreement: float | None
-    only_first: int | None
-    only_second: int | None
-    max_dp: float | None
-    mean_dp: float | None
+    paired: PairedAnswers | None
     p_value: float | None
 
     @property
     def certain(self) -> bool:
         """Whether the interval of the difference of accuracy leaves out 0."""
-        return not self.interval[0] <= 0 <= self.interval[1]
+        return self.paired is not None and not self.paired.interval[0] <= 0 <= self.paired.interval[1]
 
 
 def compare_answers(first: Results, second: Results) -> list[AnswerChange]:
@@ -83,30 +89,16 @@ def same_images(first: ImageSet, second: ImageSet) -> bool:
     return (first.digest, first.images, first.labels) == (second.digest, second.images, second.labels)
 
 
-def newcombe(first: tuple[int, int], second: tuple[int, int]) -> Interval:
-    """Return the 95 % interval of the difference second - first of two proportions, each (hits, trials)."""
-    (one, other), (low_1, high_1), (low_2, high_2) = (
-        (first[0] / first[1], second[0] / second[1]),
-        wilson_interval(*first),
-        wilson_interval(*second),
-    )
-    difference = other - one
-    return (
-        difference - math.hypot(other - low_2, high_1 - one),
-        difference + math.hypot(high_2 - other, one - low_1),
-    )
-
-
 def _paired(
     answers: tuple[Answers, Answers], sets: tuple[ImageSet, ImageSet], same_file: bool | None
 ) -> AnswerChange:
     labels = np.array(sets[0].labels)
     first, second = (np.array(one.probabilities, dtype=np.float64) for one in answers)
     moved = np.abs(second - first)
-    told = [one.argmax(axis=1) for one in (first, second)]
-    hits = [one == labels for one in told]
+    labels_of = [one.argmax(axis=1) for one in (first, second)]
+    hits = [one == labels for one in labels_of]
     test = mcnemar(*hits)
-    agreement = float((told[0] == told[1]).mean())
+    agreement = float((labels_of[0] == labels_of[1]).mean())
     gained = hits[1].astype(np.float64) - hits[0]
     state = CHANGED
     if agreement == 1 and moved.max() <= ROUNDING:
@@ -120,12 +112,14 @@ def _paired(
         same_file=same_file,
         accuracy=(float(hits[0].mean()), float(hits[1].mean())),
         difference=float(gained.mean()),
-        interval=bootstrap_mean(gained, sets[0].groups),
-        agreement=agreement,
-        only_first=test.only_first_right,
-        only_second=test.only_second_right,
-        max_dp=float(moved.max()),
-        mean_dp=float(moved.mean()),
+        paired=PairedAnswers(
+            interval=bootstrap_mean(gained, sets[0].groups),
+            agreement=agreement,
+            only_first=test.only_first_right,
+            only_second=test.only_second_right,
+            max_dp=float(moved.max()),
+            mean_dp=float(moved.mean()),
+        ),
         p_value=test.p_value if answers[0].region == WHOLE else None,
     )
 
@@ -133,27 +127,20 @@ def _paired(
 def _apart(
     answers: tuple[Answers, Answers], sets: tuple[ImageSet, ImageSet], same_file: bool | None
 ) -> AnswerChange:
-    hits = [
-        int((np.array(one.probabilities).argmax(axis=1) == np.array(images.labels)).sum())
+    """Put two shares beside each other; they are not tested, for no such test here knows groups."""
+    shares = [
+        float((np.array(one.probabilities).argmax(axis=1) == np.array(images.labels)).mean())
         for one, images in zip(answers, sets, strict=True)
     ]
-    counts = [len(images.labels) for images in sets]
-    shares = [hit / count for hit, count in zip(hits, counts, strict=True)]
-    table = [[hit, count - hit] for hit, count in zip(hits, counts, strict=True)]
     return AnswerChange(
         row=answers[0].row.name,
         set_name=answers[0].images,
         region=answers[0].region,
-        images=(counts[0], counts[1]),
+        images=(len(sets[0].labels), len(sets[1].labels)),
         answers=OTHER_IMAGES,
         same_file=same_file,
         accuracy=(shares[0], shares[1]),
         difference=shares[1] - shares[0],
-        interval=newcombe((hits[0], counts[0]), (hits[1], counts[1])),
-        agreement=None,
-        only_first=None,
-        only_second=None,
-        max_dp=None,
-        mean_dp=None,
-        p_value=float(stats.fisher_exact(table).pvalue) if answers[0].region == WHOLE else None,
+        paired=None,
+        p_value=None,
     )
