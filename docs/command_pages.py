@@ -1,0 +1,75 @@
+"""The pages of the commands, from click's own help: whatever sections a command divides its options into."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import click
+from page_parts import HEAD, paragraphs, table
+
+from xray_infer.classes import RESEARCH_NOTICE
+
+PROGRAMS: Final[Mapping[str, str]] = {
+    "xray-infer": "xray_infer.cli",
+    "xray-view": "xray_infer.viewer.cli",
+    "xray-train": "xray_infer.train.cli",
+    "xray-export": "xray_infer.export.cli",
+    "xray-bench": "xray_infer.benchmarks.cli",
+}
+WIDTH: Final = 100_000  # nothing is wrapped
+
+
+class Recorder(click.HelpFormatter):
+    """Keeps a command's help by section: (option, text) pairs."""
+
+    def __init__(self) -> None:
+        super().__init__(width=WIDTH, max_width=WIDTH)
+        self.sections: dict[str, list[tuple[str, str]]] = {}
+        self._section = ""
+
+    @contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        """Click's hook."""
+        self._section = name
+        yield
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Click's hook."""
+        self.sections.setdefault(self._section, []).extend(rows)
+
+
+def command_page(program: str) -> str:
+    """Return the page of a program with all its sub-commands."""
+    main = importlib.import_module(PROGRAMS[program]).main
+    parts = [f"{HEAD}# {program}\n", *_command(main, program, None, level=1)]
+    if program == "xray-infer" and not isinstance(main, click.Group):
+        from xray_infer.run.shards.command import merge_command
+
+        parts += _command(merge_command, "xray-infer merge", None, level=2)
+    prefix = (main.context_settings or {}).get("auto_envvar_prefix", "")
+    if prefix:
+        parts.append(f"Every option can be given as an environment variable: `{prefix}_NAME` for `--name`.\n")
+    return "\n".join([*parts, f"{RESEARCH_NOTICE}\n"])
+
+
+def _command(command: click.Command, name: str, parent: click.Context | None, level: int) -> Iterator[str]:
+    with click.Context(command, info_name=name, parent=parent, **command.context_settings) as context:
+        if level > 1:
+            yield f"{'#' * level} {context.command_path}\n"
+        usage = " ".join(command.collect_usage_pieces(context))
+        yield f"    {context.command_path} {usage}\n"
+        yield paragraphs(command.help or "") + "\n"
+        recorder = Recorder()
+        command.format_options(context, recorder)
+        recorder.sections.pop("Commands", None)
+        for section, rows in recorder.sections.items():
+            yield f"{'#' * (level + 1)} {section}\n" if len(recorder.sections) > 1 else ""
+            yield table(("option", "meaning"), [(f"`{option}`", text) for option, text in rows]) + "\n"
+        if isinstance(command, click.Group):
+            for sub in command.list_commands(context):
+                found = command.get_command(context, sub)
+                if found is not None and not found.hidden:
+                    yield from _command(found, sub, context, level + 1)

@@ -1,0 +1,113 @@
+"""What each column of a row, field of a manifest and key of a run record means: for the reference.
+
+`docs/generate.py` refuses to write a table in which a name is missing or left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "path": r"Path relative to the source. Bytes that are not UTF-8 are written as `\xNN`.",
+    "status": (
+        "`ok` (classified), `rejected` (readable, but not a picture that the model may judge) or `error` "
+        "(not readable)."
+    ),
+    "label": "The most probable class, or `uncertain` below `--min-confidence`. Empty unless `ok`.",
+    "prob_covid": "Probability of covid, 0 to 1; the three add up to 1. Empty unless `ok`.",
+    "prob_pneumonia": "Probability of pneumonia.",
+    "prob_normal": "Probability of normal.",
+    "confidence": "The largest of the probabilities.",
+    "raw_label": "The most probable class, however improbable.",
+    "ood_score": (
+        "Out-of-distribution score: distance from the training images, 1 for an average one. Above the "
+        "model's threshold the image is rejected."
+    ),
+    "reason": "Why there is no label, or why it is `uncertain`. At most 300 characters.",
+    "model": "Name of the model.",
+    "model_sha256": "SHA-256 of the model file.",
+    "preprocessing_version": "Version of the steps from decoded pixels to the model's input.",
+    "runtime": "Package that ran the model, with its version.",
+    "row_schema": "Version of these columns.",
+}
+
+MANIFEST: Final[Mapping[str, str]] = {
+    "name": "Name of the model, as in the column `model`.",
+    "version": "Version of the program that exported the file.",
+    "method": "How the network was trained: `feature_extraction` or `fine_tuning`.",
+    "format": "`onnx` or `tflite`.",
+    "recipe": "Quantisation recipe: `fp32`, `fp16`, `int8-dynamic`, `int8-static` or `int8x16`.",
+    "temperature": (
+        "The graph divides its logits by this number before the softmax. Fitted on validation images."
+    ),
+    "training": (
+        "Record of the training: data, schedule, seed, metrics on the validation and test splits. For "
+        "people and reports; it changes no answer."
+    ),
+    "parity": "Certificate: how closely the file follows its Keras model on test images, in each runtime.",
+    "tool_versions": "Packages that made the file, with their versions.",
+    "intended_use": "One sentence that every output repeats.",
+    "quantization": "What calibrated an int8 file, and what was tried.",
+    "rejection": "How the rejection score was fitted, and what it rejects.",
+    "thresholds": "Named limits. `ood_score` is the limit above which an image is rejected.",
+    "class_names": "Classes in the order of the output.",
+    "input_name": "Name of the graph's input.",
+    "input_shape": "Height, width and channels of the input, uint8.",
+    "output_names": (
+        "`probabilities` [N, 3], `cam` [N, 7, 7, 3] (class activation maps) and, in files that have it, "
+        "`ood_score` [N]."
+    ),
+    "preprocessing_version": "As in the row. A file of another version is refused.",
+    "schema_version": "Version of this manifest. A file of another version is refused.",
+}
+
+RECORD: Final[Mapping[str, str]] = {
+    "record_schema": "Version of this record.",
+    "row_schema": "Version of the rows' columns.",
+    "notice": "Research use only.",
+    "xray_infer": "Version of the program.",
+    "finished": "Whether every input has its row.",
+    "results": "Name of the file, or location of the shards.",
+    "what_rows_depend_on": (
+        "The fingerprint: source, model, runtime, versions, limits, rules and outputs. A run continues "
+        "only if all of it is the same."
+    ),
+    "workers": "Number of workers.",
+    "model": "Name, version, method, recipe, format, SHA-256 and intended use of the model.",
+    "counts.images": "Number of rows.",
+    "counts.by_status": "Rows by status.",
+    "counts.by_label": "Rows by label.",
+    "counts.by_reason": "Rejected and unreadable rows by reason; numbers inside a reason are left out.",
+    "counts.reused_from_an_earlier_run": "Rows that were taken from the journal.",
+    "counts.skipped_other_files": "Files that are no images.",
+    "beside_the_rows": "What the outputs report, such as DICOM files for which no object could be written.",
+    "time.started": "Start of the run, UTC.",
+    "time.ended": "End of the run, UTC.",
+    "time.seconds": "Seconds between them.",
+    "time.images_per_s": "New rows a second.",
+    "time.seconds_by_stage_over_all_workers": (
+        "Seconds spent reading, decoding, inferring, drawing and writing; all workers together."
+    ),
+    "peak_memory_mb": (
+        "Peak resident memory of the process in MiB; null where the system does not report it."
+    ),
+    "machine": (
+        "Processor, number of processors, how many of them are allowed, the container's quota, the system."
+    ),
+    "versions": "Python and the packages that matter, with their versions.",
+}
+# Keys of the record whose own keys differ from run to run, or are listed in one sentence.
+RECORD_LEAVES: Final = frozenset(
+    (
+        "what_rows_depend_on",
+        "model",
+        "beside_the_rows",
+        "machine",
+        "versions",
+        "counts.by_status",
+        "counts.by_label",
+        "counts.by_reason",
+        "time.seconds_by_stage_over_all_workers",
+    )
+)
