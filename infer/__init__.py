@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xray_infer.classifier import Classifier, Prediction
 
 __all__ = ["Classifier", "Prediction", "__version__"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:
