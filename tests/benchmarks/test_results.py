@@ -1,4 +1,4 @@
-"""What was measured for the README: the committed results, and that the README says what they say."""
+"""The committed results, and that docs/evidence says what they say."""
 
 import json
 import re
@@ -23,10 +23,10 @@ def found() -> Results:
     return read_results(RESULTS / "full")
 
 
-def test_the_readme_and_the_tables_are_made_from_the_committed_results(found):
+def test_the_document_and_the_tables_are_made_from_the_committed_results(found):
     figures = gather(found)
-    readme = REPOSITORY / "README.md"
-    _, between, _ = between_marks(readme.read_text(encoding="utf-8"), readme)
+    document = REPOSITORY / "docs" / "evidence" / "benchmark.md"
+    _, between, _ = between_marks(document.read_text(encoding="utf-8"), document)
     assert between.strip() == short_tables(figures).strip()
     assert (RESULTS / "full" / "results.md").read_text(encoding="utf-8") == full_tables(figures)
 
