@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "scans").mkdir()
     pixels = cv2.imread(str(tmp_path / "samples" / "phantom_normal_2.jpg"), cv2.IMREAD_GRAYSCALE)
     for number in range(1, 4):
-        uids = {name: f"1.2.3.{number}" for name in ("SOPInstanceUID", "SeriesInstanceUID")}
+        uids = dict.fromkeys(("SOPInstanceUID", "SeriesInstanceUID"), f"1.2.3.{number}")
         data = dicom(pixels, StudyInstanceUID="1.2.3", **uids)
         (tmp_path / "scans" / f"film{number}").write_bytes(data)
     return tmp_path
