@@ -1,0 +1,14 @@
+"""Hypothesis, bounded and the same at each run; HYPOTHESIS_PROFILE=explore looks further, and elsewhere each time."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+UNTIMED = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+}
+
+settings.register_profile("gate", derandomize=True, database=None, max_examples=100, **UNTIMED)
+settings.register_profile("explore", max_examples=2_000, **UNTIMED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
