@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -12,13 +13,15 @@ from xray_infer.atomic import refusal, write_atomically
 _UNSAFE: Final = frozenset('%\\:*?"<>|')  # Windows takes none of them
 _MOST_NAME_BYTES: Final = 240  # the usual file systems take 255; a file is written under a longer name first
 
+_CUT: Final = re.compile(r"~[0-9a-f]{16}\Z")
+
 
 def file_for(folder: Path, name: str, suffix: str) -> Path:
     """Return the path inside `folder` for an item, with the sub-folders and the suffix of its name.
 
     A list may hold absolute paths, URIs and `..`. What a file name must not hold, and the percent sign
     itself, is percent-encoded (RFC 3986, section 2.1); a part that is too long is cut, and its digest put in
-    place.
+    place. A part that ends like a cut one gets a digest, too.
     """
     *folders, last = name.split("/")
     return Path(folder, *map(_file_name, folders), _file_name(last, suffix=suffix))
@@ -30,7 +33,7 @@ def _file_name(part: str, *, suffix: str = "") -> str:
         return part.replace(".", "%2E") + suffix or "%2F"
     safe = "".join(f"%{ord(one):02X}" if one in _UNSAFE or one < " " else one for one in part)
     encoded = os.fsencode(safe)
-    if len(encoded) + len(suffix) <= _MOST_NAME_BYTES:
+    if len(encoded) + len(suffix) <= _MOST_NAME_BYTES and not _CUT.search(part):
         return safe + suffix
     digest = hashlib.sha256(os.fsencode(part)).hexdigest()[:16]
     kept = encoded[: _MOST_NAME_BYTES - len(digest) - 1 - len(suffix)].decode("utf-8", "ignore")

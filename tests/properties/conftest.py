@@ -1,4 +1,4 @@
-"""Hypothesis, bounded and the same at each run; HYPOTHESIS_PROFILE=explore looks further, and elsewhere each time."""
+"""Hypothesis: bounded, and the same at each run. HYPOTHESIS_PROFILE=explore looks further, anew each time."""
 
 import os
 

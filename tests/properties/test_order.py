@@ -1,4 +1,6 @@
-"""Batching: any mixture of tasks gives one row a task, in order, and each row the answer of its own picture."""
+"""Batching: any mixture of tasks gives one row a task, in order, each with its own picture's answer."""
+
+from itertools import pairwise
 
 from fake_model import SHADES, Shade, answer_to, fake_model
 from hypothesis import given, settings
@@ -7,12 +9,13 @@ from hypothesis import strategies as st
 from xray_infer.run.engine import MOST_KNOWN, Engine, EngineOptions, Task, _grouped
 from xray_infer.run.results import RowMaker, Rules
 
+FEWER = settings(max_examples=settings.default.max_examples // 2)  # each example starts threads
 MAKER = RowMaker("tiny", "ab" * 32, "fake 1", Rules())
 KINDS = ("new", "known", "none", "broken")
 
 
 def tasks_of(kinds: list[str]) -> list[Task | None]:
-    """One task each: a picture of a gray value of its own, a known row, a file that is no picture; or None."""
+    """One task each: a picture of its own gray value, a known row, a file that is no picture; or None."""
     made: list[Task | None] = []
     for number, kind in enumerate(kinds):
         name, shade = f"{number}.png", number * 7 % SHADES
@@ -38,13 +41,13 @@ def test_groups_hold_every_task_once_in_order(tasks, batch_size):
         assert len(known) <= 1  # one kind each
         assert len(group) <= (MOST_KNOWN if True in known else batch_size)
     # As few as there can be: a smaller one than allowed stands before another kind, a None, or the end.
-    for group, following in zip(groups, groups[1:], strict=False):
+    for group, following in pairwise(groups):
         if group and following and (group[0].known is None) == (following[0].known is None):
             assert len(group) == (batch_size if group[0].known is None else MOST_KNOWN)
     assert sum(not group for group in groups) == tasks.count(None)
 
 
-@settings(max_examples=60)
+@FEWER
 @given(SEQUENCES, st.integers(1, 7), st.integers(1, 4))
 def test_each_task_gets_its_row_in_order(tasks, batch_size, workers):
     options = EngineOptions(workers=workers, batch_size=batch_size)
@@ -73,7 +76,7 @@ def check_answer(task: Task, row) -> None:
     assert row.values()[f"prob_{row.label}"] == row.values()["confidence"] == round(max(expected), 6)
 
 
-@settings(max_examples=30)
+@FEWER
 @given(st.lists(st.sampled_from(("new", "known", "broken")), min_size=1, max_size=20), st.integers(1, 5))
 def test_a_pause_brings_out_all_rows_before_it(kinds, batch_size):
     """None says that the next task may take a while: nothing waits behind it."""

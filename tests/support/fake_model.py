@@ -29,7 +29,7 @@ def answer_to(shade: int) -> tuple[float, ...]:
 
 
 class FakeSession:
-    """A session; see `xray_infer.model.runtimes.Session`. Refuses a batch of another size than it was made for."""
+    """A session; see `xray_infer.model.runtimes.Session`. Takes batches of one size alone."""
 
     def __init__(self, batch_size: int) -> None:
         self.manifest: ModelManifest = example_manifest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from xray_infer.run.results import Tabular
 from xray_infer.run.writers import Writer
@@ -10,8 +11,12 @@ from xray_infer.run.writers import Writer
 
 def to_line(row: Tabular) -> str:
     """Return one row as a line of JSON, without its newline. A score that is no finite number is null."""
-    values = {key: None if value != value else value for key, value in row.values().items()}
+    values = {key: None if _has_no_number(value) else value for key, value in row.values().items()}
     return json.dumps(values, ensure_ascii=False, allow_nan=False)
+
+
+def _has_no_number(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 class JsonlWriter(Writer):
