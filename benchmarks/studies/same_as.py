@@ -1,9 +1,9 @@
 """Does this tree answer as another commit does, byte for byte?
 
-`python -m benchmarks.studies.same_as COMMIT FOLDER ...` installs both, the tree as it stands and the commit, each
-in a folder of its own and under one version number, runs the same commands of both over each FOLDER (and over the
-tests' hostile files with `--specimens`), and compares all that they write: rows in every format, heat maps, pages,
-DICOM objects, standard error. `--keras MODEL DATA` compares the files that `xray-export` makes.
+`python -m benchmarks.studies.same_as COMMIT FOLDER ...` installs both, the tree as it stands and the commit,
+each in a folder of its own and under one version number. It runs the same commands of both over each FOLDER
+(with `--specimens` also over the tests' files), and compares all that they write: rows in every format, heat
+maps, pages, DICOM objects, standard error. `--keras MODEL DATA` compares the files that `xray-export` makes.
 
 What must differ between two runs of one program is masked first: times, durations, rates, memory, process
 numbers, the dates in DICOM objects and the moment in the page. Nothing else is.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Final
 
 import click
+import cv2
+import numpy as np
 
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
@@ -52,6 +55,7 @@ WORKERS: Final = "2"
 # What tells the moment or the machine's mood: keys of a record, and words in text; each becomes `#`.
 MOODY_KEYS: Final = frozenset(("time", "peak_memory_mb"))
 MOODS: Final = (
+    re.compile(r"[^\n]*\d images, [^\n]*images/s[^\n]*\n"),  # how far it is
     re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+(?:[+-]\d\d:\d\d|Z)?(?: UTC)?"),
     re.compile(r"\b[\d.,]+(?: |&nbsp;)?(?:s|ms|min|h|images/s|images a second|MB|MiB)\b"),
 )
@@ -191,12 +195,24 @@ def compare(name: str, folder: str, old: Path, new: Path) -> Comparison:
 
 
 def make_specimens(place: Path) -> Path:
-    """Make the tests' hostile files, but for those that cannot be compared twice (devices, closed folders)."""
+    """Make the tests' hostile files, but for devices and closed folders, and films in DICOM's pixel forms."""
     sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
+    from dicom_files import LOSSLESS, NATIVE, dicom
     from hostile_files import samples
 
     for number, one in enumerate(samples()):
         (place / f"{number:04}{one.suffix}").write_bytes(one.data)
+    phantom = cv2.imread(str(REPOSITORY / "samples" / "phantom_focal_1.png"), cv2.IMREAD_GRAYSCALE)
+    forms = itertools.product((*NATIVE, *LOSSLESS), ("MONOCHROME1", "MONOCHROME2"), (8, 12, 16))
+    for number, (syntax, photometric, bits) in enumerate(forms):
+        pixels = phantom if bits == 8 else phantom.astype(np.uint16) << bits - 8
+        uids = {
+            "StudyInstanceUID": "1.2.3.1",
+            "SeriesInstanceUID": "1.2.3.2",
+            "SOPInstanceUID": f"1.2.3.{number + 3}",
+        }
+        data = dicom(pixels, syntax=syntax, bits=bits, PhotometricInterpretation=photometric, **uids)
+        (place / f"film {number:03}.dcm").write_bytes(data)
     return place
 
 
