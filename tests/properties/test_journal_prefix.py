@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xray_infer.run.engine import Engine, EngineOptions
-from xray_infer.run.job import Job
+from xray_infer.run.file_job import FileJob
+from xray_infer.run.job import Stop
 from xray_infer.run.progress import Progress
-from xray_infer.run.stopping import Stop
 
 FEWER = settings(max_examples=settings.default.max_examples // 5)  # each example is several runs
 
@@ -52,13 +52,16 @@ class Inputs:
 
 def classify(
     out: Path, inputs: list, *, stop_after: int | None = None, batch_size: int = 1
-) -> tuple[Job, list]:
+) -> tuple[FileJob, list]:
     """Run into `out`, and return the job and the names that were read."""
     read: list[str] = []
     source = Inputs([Shade(name, shade, stamp, read) for name, shade, stamp in inputs], stop_after=stop_after)
     with Engine(fake_model(batch_size), EngineOptions(workers=2, batch_size=batch_size)) as engine:
-        job = Job(engine, source, source, source.stop, Progress(source.count, quiet=True))
-        job.to_file(out, restart=False)
+        progress = Progress(source.count, quiet=True)
+        job = FileJob(
+            source=source, items=source, stop=source.stop, progress=progress, engine=engine, out=out
+        )
+        job.to_file(restart=False)
     return job, read
 
 
