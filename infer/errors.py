@@ -58,6 +58,15 @@ class ParityError(XrayError):
     """An exported file does not compute what its Keras model computes."""
 
 
+def one_line(text: str, *, longest: int) -> str:
+    """Return text without line breaks and control characters, cut to `longest` characters.
+
+    What a damaged file brings of its own goes into rows and onto terminals by way of errors.
+    """
+    shown = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
+
+
 class ImageError(XrayError):
     """One image cannot be used; it becomes an `error` row with this reason."""
 

@@ -22,9 +22,8 @@ from xray_infer.benchmarks.commands import run_command, spread
 from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError, ImageError
-from xray_infer.images.decode import full_size
+from xray_infer.images.decode import full_size, prepare
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.images.prepare import prepare
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, Session, find_model
 from xray_infer.model.shipped import shipped_model

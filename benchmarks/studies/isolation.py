@@ -20,9 +20,9 @@ from benchmarks.studies.study_command import folder_argument, rounds_option, stu
 from xray_infer.benchmarks.commands import spread
 from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.errors import DataError, ImageError
+from xray_infer.images.decode import Prepare, Prepared, prepare
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.prepare import Prepare, Prepared, prepare
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.run.sources.folder import local_source
 from xray_infer.terminal import Report, say

@@ -17,7 +17,7 @@ from benchmarks.studies.study_command import FILE, folder_argument, rounds_optio
 from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import decode
-from xray_infer.images.header import read_header
+from xray_infer.images.formats import read_header
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import INPUT_SIDE, to_input
 from xray_infer.model.runtimes import Session, find_model

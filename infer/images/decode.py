@@ -1,4 +1,4 @@
-"""Image bytes to gray pixels.
+"""Image bytes to gray pixels, and on to the model's input: `prepare` is what runs for each file of a run.
 
 Every decoder ends in `uint8 [H, W]` with black at 0 (MONOCHROME2). Colour is turned to luma (ITU-R
 BT.601), transparency is laid over black, EXIF rotation is applied; see `xray_infer.images.gray`. DICOM
@@ -8,8 +8,9 @@ says more of its pixels than that: see `xray_infer.images.dicom`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import cv2
@@ -17,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ImageError, MissingExtraError, extra_for
-from xray_infer.images.formats import Header
+from xray_infer.images.formats import Header, read_header
 from xray_infer.images.gray import Picture, full_scale, to_gray, upright
-from xray_infer.images.header import read_header
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.preprocess import INPUT_SIDE
+from xray_infer.images.preprocess import INPUT_SIDE, to_input
 
 # Factor by which libjpeg can shrink while decoding (a smaller inverse DCT), with OpenCV's flag.
 _REDUCED: Final = (
@@ -31,6 +31,32 @@ _REDUCED: Final = (
 )
 
 _importing: Final = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """`input` is uint8 [224, 224, 1]; `pixels`, for drawing only, the gray picture at full size."""
+
+    input: NDArray[np.uint8]
+    pixels: NDArray[np.uint8] | None = None
+
+
+# Bytes to what the model and the drawing need; raises ImageError.
+Prepare = Callable[[bytes], Prepared]
+
+
+def prepare(data: bytes, *, limits: Limits, keep_pixels: bool = False) -> Prepared:
+    """Decode one image and make the model's input of it. Raises ImageError."""
+    try:
+        pixels = decode(data, limits=limits)
+        return Prepared(to_input(pixels), full_size(pixels, data, limits=limits) if keep_pixels else None)
+    except MemoryError as error:
+        raise out_of_memory() from error
+
+
+def out_of_memory() -> ImageError:
+    """Return the error of an image that there is no memory for."""
+    return ImageError("there is not enough memory to decode it")
 
 
 def decode(data: bytes, *, side: int = INPUT_SIDE, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:

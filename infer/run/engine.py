@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from xray_infer.closing import Closing
 from xray_infer.errors import ImageError, ReadError, RejectedError
+from xray_infer.images.decode import Prepare, Prepared, prepare
 from xray_infer.images.isolation import IsolatedPrepare
-from xray_infer.images.prepare import Prepare, Prepared, prepare
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, ModelOutput, Session
 from xray_infer.run.artifact import Artifact

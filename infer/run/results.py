@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.errors import one_line
 from xray_infer.images.preprocess import PREPROCESSING_VERSION
-from xray_infer.printable import one_line, printable_name
 
 ROW_SCHEMA: Final = 2
 
@@ -172,6 +172,19 @@ class RowMaker:
             ood_score=score,
             reason=reason,
         )
+
+
+def printable_name(name: str) -> str:
+    """Return a path as valid Unicode: bytes of a file name that are not UTF-8 become \\xNN.
+
+    So do halves of a surrogate pair, which Windows takes in names, in the bytes that UTF-8 would have for
+    them.
+    """
+    try:
+        data = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = name.encode("utf-8", "surrogatepass")
+    return data.decode("utf-8", "backslashreplace")
 
 
 def probability_table(row: Row) -> str:

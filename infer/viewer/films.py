@@ -12,8 +12,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from PySide6.QtGui import QPixmap
 
 from xray_infer.classifier import Prediction
-from xray_infer.printable import printable_name
-from xray_infer.run.results import Row
+from xray_infer.run.results import Row, printable_name
 from xray_infer.run.sources import Item
 from xray_infer.viewer.words import detail_of, label_of
 

@@ -16,10 +16,10 @@ from typing import Final
 from PySide6.QtCore import QObject, Signal
 
 from xray_infer.errors import RejectedError, XrayError
+from xray_infer.images.decode import out_of_memory
 from xray_infer.images.gray import Picture
 from xray_infer.images.isolation import IsolatedPicture
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.images.prepare import out_of_memory
 from xray_infer.outputs.shrinking import shrunk
 from xray_infer.run.results import ERROR, REJECTED
 from xray_infer.run.sources import Item

@@ -9,8 +9,8 @@ from specimens import jpeg, png
 
 from xray_infer.errors import ImageError
 from xray_infer.images.decode import decode
+from xray_infer.images.formats import read_header
 from xray_infer.images.gray import to_eight_bits
-from xray_infer.images.header import read_header
 from xray_infer.images.preprocess import to_input
 
 

@@ -27,7 +27,7 @@ from xray_infer.images.dicom.attributes import read_attributes
 from xray_infer.images.dicom.container import open_container
 from xray_infer.images.dicom.display import to_display
 from xray_infer.images.dicom.pixels import stored_pixels
-from xray_infer.images.formats.dicom import is_dicom
+from xray_infer.images.formats import is_dicom
 from xray_infer.images.limits import DEFAULT_LIMITS
 
 # What pydicom warns of is hidden from users, not from pytest.

@@ -23,8 +23,7 @@ from pydicom.uid import (
 from xray_infer.errors import ImageError, RejectedError
 from xray_infer.images.decode import decode
 from xray_infer.images.dicom.pixels import unpacked_length
-from xray_infer.images.formats.dicom import is_dicom
-from xray_infer.images.header import read_header
+from xray_infer.images.formats import is_dicom, read_header
 from xray_infer.images.limits import Limits
 
 # What pydicom warns of is hidden from users, not from pytest.

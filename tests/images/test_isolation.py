@@ -18,9 +18,9 @@ from places import SUPPORT
 from specimens import jpeg, png
 
 from xray_infer.errors import ImageError, ReadError, RejectedError, XrayError
+from xray_infer.images.decode import prepare
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.prepare import prepare
 
 OBEY = "hostile_decoders:obey"
 HEAVY = ("xray_infer.cli", "xray_infer.model.runtimes", "onnxruntime", "tensorflow", "keras", "click")

@@ -125,12 +125,12 @@ def test_both_thread_pools_of_onnxruntime_are_set(tiny_onnx, monkeypatch):
 
 
 def test_an_image_without_memory_for_it_is_an_error(items, tiny_onnx, monkeypatch):
-    from xray_infer.images import prepare
+    from xray_infer.images import decode
 
     def starve(data, **options):
         raise MemoryError
 
-    monkeypatch.setattr(prepare, "decode", starve)
+    monkeypatch.setattr(decode, "decode", starve)
     with Engine(find_model(tiny_onnx), EngineOptions(workers=1)) as engine:
         (outcome,) = engine.run([Task(items[0])])
     assert (outcome.row.status, outcome.row.reason) == ("error", "there is not enough memory to decode it")

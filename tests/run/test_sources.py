@@ -13,8 +13,8 @@ from source_rows import DICOM, JPEG, PNG, content, names, rows
 from specimens import ordinary_user
 
 from xray_infer.errors import SourceError
+from xray_infer.images.formats import HEAD_BYTES, image_format
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.magic import HEAD_BYTES, image_format
 from xray_infer.run.sources import folder
 from xray_infer.run.sources.folder import FileItem, FolderSource, local_source
 from xray_infer.run.sources.opening import open_source

@@ -8,8 +8,8 @@ import pytest
 from source_rows import DICOM, JPEG, PNG, content, names, rows
 
 from xray_infer.errors import MissingExtraError, SourceError
+from xray_infer.images.formats import HEAD_BYTES
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.magic import HEAD_BYTES
 from xray_infer.run.sources.opening import open_source
 from xray_infer.run.sources.remote import RemoteItem
 

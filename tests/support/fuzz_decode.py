@@ -28,7 +28,7 @@ def one_input(data: bytes) -> None:
     """Decode one input, DICOM also past what rejects it. Raises what a user would see as a crash."""
     from xray_infer.errors import ImageError
     from xray_infer.images.decode import decode
-    from xray_infer.images.formats.dicom import is_dicom
+    from xray_infer.images.formats import is_dicom
     from xray_infer.images.limits import Limits
 
     limits = Limits(max_pixels=MAX_PIXELS, max_file_bytes=MAX_FILE_BYTES)

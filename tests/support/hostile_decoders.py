@@ -15,11 +15,10 @@ import time
 import numpy as np
 
 from xray_infer.errors import ImageError, ReadError, RejectedError
-from xray_infer.images.decode import read_picture
+from xray_infer.images.decode import Prepared, prepare, read_picture
 from xray_infer.images.gray import Picture
 from xray_infer.images.isolation.protocol import ANSWER, BUG, PICTURE, PREPARED, SCALE
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.prepare import Prepared, prepare
 
 KINDS = {depth.itemsize: kind for kind, depth in PICTURE.items()}  # by bytes a value
 

@@ -16,10 +16,9 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from xray_infer.errors import ImageError
+from xray_infer.errors import ImageError, one_line
 from xray_infer.images.dicom.container import Container
 from xray_infer.images.dicom.guard import guarded
-from xray_infer.printable import one_line
 
 _UNDEFINED: Final = 0xFFFFFFFF
 _LAST_GROUP: Final = 0xFFFF

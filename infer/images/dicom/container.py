@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from xray_infer.errors import ImageError
-from xray_infer.images.formats.dicom import PREFIX, PREFIX_AT
+from xray_infer.images.formats import DICOM_PREFIX, DICOM_PREFIX_AT
 from xray_infer.images.limits import Limits
 
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
@@ -56,7 +56,7 @@ def open_container(data: bytes, limits: Limits) -> Container:
     Without a transfer syntax in the file it is guessed from the first element. Raises ImageError for a file
     that ends before its data set, or whose data set inflates to more than the limits allow.
     """
-    start = PREFIX_AT + len(PREFIX) if data[PREFIX_AT:].startswith(PREFIX) else 0
+    start = DICOM_PREFIX_AT + len(DICOM_PREFIX) if data[DICOM_PREFIX_AT:].startswith(DICOM_PREFIX) else 0
     try:
         start, uids = _read_meta(data, start)
     except struct.error as error:

@@ -6,8 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from xray_infer.errors import ImageError
-from xray_infer.printable import one_line
+from xray_infer.errors import ImageError, one_line
 
 # pydicom warns of every value that is not by the book; a person who classifies a folder cannot mend them.
 # Of its own modules only, and once: changing the filters around each call is not safe between threads.

@@ -6,23 +6,22 @@ import struct
 from typing import Final
 
 from xray_infer.errors import ImageError, RejectedError
-from xray_infer.images.formats import Header, check_size
+from xray_infer.images.formats import PNG_SIGNATURE, Header, check_size
 from xray_infer.images.formats.exif import orientation_of
 from xray_infer.images.limits import Limits
 
-SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _GRAY: Final = 0
 MAX_CHUNKS: Final = 1_000_000  # of a few KB each: far more than the largest picture needs
 
 
 def read_png(data: bytes, limits: Limits) -> Header:
     """Return the header of a whole, still PNG. Raises ImageError, RejectedError for an animated one."""
-    length, kind = struct.unpack_from(">I4s", data, len(SIGNATURE))
+    length, kind = struct.unpack_from(">I4s", data, len(PNG_SIGNATURE))
     if kind != b"IHDR" or length != 13:
         raise ImageError("damaged PNG: it does not begin with its header")
-    width, height, depth, colour = struct.unpack_from(">IIBB", data, len(SIGNATURE) + 8)
+    width, height, depth, colour = struct.unpack_from(">IIBB", data, len(PNG_SIGNATURE) + 8)
     check_size(width, height, limits)
-    position = len(SIGNATURE)
+    position = len(PNG_SIGNATURE)
     orientation, transparent = 1, None
     for _ in range(MAX_CHUNKS):
         if position + 12 > len(data):

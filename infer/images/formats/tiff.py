@@ -21,7 +21,6 @@ from xray_infer.images.formats import Header, check_size
 from xray_infer.images.formats.directory import Entries, read_directory
 from xray_infer.images.limits import Limits
 
-SIGNATURES: Final = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _BIG: Final = 43
 _NEW_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _SAMPLES, _ROWS_PER_STRIP, _PLANES, _EXTRA, _SAMPLE_FORMAT = 277, 278, 284, 338, 339

@@ -17,14 +17,14 @@ import numpy as np
 
 from xray_infer.closing import Closing
 from xray_infer.errors import ImageError, XrayError
+from xray_infer.images.decode import Prepared
 from xray_infer.images.gray import Picture
 from xray_infer.images.isolation.parent import Answer, Child, Read
 from xray_infer.images.isolation.protocol import PICTURE, PREPARED, SCALE, read_exactly
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
-from xray_infer.images.prepare import Prepared
 from xray_infer.images.preprocess import INPUT_SHAPE
 
-_PREPARE: Final = "xray_infer.images.prepare:prepare"
+_PREPARE: Final = "xray_infer.images.decode:prepare"
 _READ_PICTURE: Final = "xray_infer.images.decode:read_picture"
 
 
@@ -113,7 +113,7 @@ def _stopped() -> ImageError:
 
 
 class IsolatedPrepare(_Isolated):
-    """`xray_infer.images.prepare.prepare` in a child process, see `_Isolated` and `Prepare`.
+    """`xray_infer.images.decode.prepare` in a child process, see `_Isolated` and `Prepare`.
 
     `prepare` names the function that the child calls, "module:function".
     """

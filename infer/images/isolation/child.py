@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ImageError
+from xray_infer.images.decode import Prepared, out_of_memory
 from xray_infer.images.gray import Picture
 from xray_infer.images.isolation.protocol import (
     ANSWER,
@@ -45,7 +46,6 @@ from xray_infer.images.isolation.protocol import (
     write_all,
 )
 from xray_infer.images.limits import Limits
-from xray_infer.images.prepare import Prepared, out_of_memory
 
 # The dearest kind, 16-bit RGBA, holds 8 bytes a pixel as decoded and 4 as reduced, beside smaller ones: 18 in
 # all at 200 megapixels, its file with it. Gray of 16 bits at full depth takes 4 (PNG) to 8 (DICOM).

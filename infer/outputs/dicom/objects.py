@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset
 
 from xray_infer.errors import ImageError
 from xray_infer.images.dicom.guard import guarded
+from xray_infer.images.formats import HEAD_BYTES, image_format
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.magic import HEAD_BYTES, image_format
 from xray_infer.outputs.dicom.made import Maker, to_bytes
 from xray_infer.outputs.dicom.secondary_capture import LONGEST_SIDE, heatmap_image
 from xray_infer.outputs.dicom.source import read_source
@@ -30,9 +30,9 @@ from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmap
 from xray_infer.outputs.heatmaps.overlay import draw_overlay
 from xray_infer.outputs.naming import file_for, write_file
 from xray_infer.outputs.shrinking import shrunk
-from xray_infer.printable import printable_name
 from xray_infer.run.artifact import OVERLAY_DICOM_SUFFIX, REPORT_DICOM_SUFFIX, Artifact
 from xray_infer.run.engine import Classified
+from xray_infer.run.results import printable_name
 from xray_infer.run.sources.selection import PICTURES
 
 MOST_NAMED: Final = 5

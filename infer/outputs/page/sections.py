@@ -10,6 +10,7 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.outputs.page.text import escaped
 from xray_infer.run.progress import duration
 from xray_infer.run.results import ERROR, OK, REJECTED, UNCERTAIN
+from xray_infer.run.sources import STANDARD_INPUT
 
 Record = Mapping[str, Any]  # see `xray_infer.run.record`
 
@@ -24,7 +25,6 @@ _EXPLAINED: Final[Mapping[str, str]] = {
     ERROR: "could not be read",
 }
 MOST_REASONS: Final = 50
-STANDARD_INPUT: Final = "-"
 
 
 def source_of(record: Record) -> str:

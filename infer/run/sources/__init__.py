@@ -1,17 +1,22 @@
 """Where images come from: one kind of source each, all behind `Source`; every source yields `Item`s.
 
 A source lists lazily and in a stable order, the same at each call for the same content: a run over a
-million images holds no list of them, and a resumed run meets its items again. `opening` finds the kind.
+million images holds no list of them, and a resumed run meets its items again.
+
+`opening.open_source` finds the kind of what was typed: `folder` (also patterns and single files, by
+`pattern`), `zip_archive` (with `zip_directory`) and `tar_archive` (with `tar_stream`), which share `archive`
+and `unpack`; `remote` for URIs, `path_list` for --from-list, `several` for the viewer's. `listing` and
+`selection` say which files of a source are images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from xray_infer.images.limits import Limits
+
+STANDARD_INPUT: Final = "-"
 
 
 class Item(Protocol):
@@ -43,7 +48,7 @@ class Source(Protocol):
 
     @property
     def location(self) -> str:
-        """Where it is, as an absolute path or URI: what tells two sources apart; `-` is standard input."""
+        """Where it is, as an absolute path or URI: what tells two sources apart; STANDARD_INPUT for that."""
         ...
 
     @property
@@ -64,18 +69,3 @@ class Source(Protocol):
     def count(self) -> int | None:
         """Count the items without reading them; None when that cannot be done, or only by reading."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a user asked for: the source as typed, and `head`, its first 512 bytes where it is a file."""
-
-    text: str
-    recursive: bool
-    limits: Limits
-    head: bytes = b""
-
-    @property
-    def path(self) -> Path:
-        """The text as a path on this machine."""
-        return Path(self.text)

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from xray_infer.errors import ImageError
+from xray_infer.images.formats import image_format
 from xray_infer.images.limits import Limits
-from xray_infer.images.magic import image_format
 
 HEAD_FOR_ARCHIVES: Final = tarfile.BLOCKSIZE
-
-# Less is never a bomb, and a small blank picture packs well beyond any limit.
 
 _SIGNATURES: Final = {
     b"PK\x03\x04": "zip",

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import ImageError, ReadError, SourceError
+from xray_infer.images.formats import HEAD_BYTES
 from xray_infer.images.limits import Limits
-from xray_infer.images.magic import HEAD_BYTES
-from xray_infer.run.sources import Request
 from xray_infer.run.sources.listing import Listing, Tally
-from xray_infer.run.sources.pattern import Pattern, States, below, everything, has_wildcard, split_wild
+from xray_infer.run.sources.opening import SourceSpec
+from xray_infer.run.sources.pattern import Pattern, States, below, everything, split_wild
 from xray_infer.run.sources.selection import IMAGE_SUFFIXES, is_input
 
 # A FIFO would block the run for ever, a terminal could take it over.
@@ -188,33 +188,29 @@ def local_source(path: Path) -> FolderSource | FileSource:
     return FolderSource(path) if os.path.isdir(path) else FileSource(path)
 
 
-def open_folder(request: Request) -> FolderSource | None:
-    """Return the source if a folder was asked for."""
-    if not os.path.isdir(request.path):  # Path.is_dir raises behind a closed door
-        return None
-    return FolderSource(request.path, everything(recursive=request.recursive))
+def open_folder(spec: SourceSpec) -> FolderSource:
+    """Return the source of a folder."""
+    return FolderSource(spec.path, everything(recursive=spec.recursive))
 
 
-def open_glob(request: Request) -> FolderSource | None:
-    """Return the source if a pattern was asked for: wildcards, in a path that does not exist as it stands.
+def open_pattern(spec: SourceSpec) -> FolderSource:
+    """Return the source of a pattern: wildcards, in a path that does not exist as it stands.
 
-    A folder that matches stands for all that it holds, unless the request is not recursive.
+    A folder that matches stands for all that it holds, unless `recursive` is false.
     """
-    if os.path.lexists(request.path) or not has_wildcard(request.text):
-        return None
-    base, parts = split_wild(request.path.parts)
-    return FolderSource(Path(*base), below(parts, recursive=request.recursive), asked=request.text)
+    base, parts = split_wild(spec.path.parts)
+    return FolderSource(Path(*base), below(parts, recursive=spec.recursive), asked=spec.text)
 
 
-def open_file(request: Request) -> FileSource:
+def open_file(spec: SourceSpec) -> FileSource:
     """Return the source of a file of any sort. Raises SourceError when there is none."""
     try:
-        os.lstat(request.path)
+        os.lstat(spec.path)
     except OSError as error:
-        raise SourceError(f"{request.text}: {error.strerror}") from error
+        raise SourceError(f"{spec.text}: {error.strerror}") from error
     except ValueError as error:
-        raise SourceError(f"{request.text!r}: not a possible name") from error
-    return FileSource(request.path)
+        raise SourceError(f"{spec.text!r}: not a possible name") from error
+    return FileSource(spec.path)
 
 
 def _open(path: Path) -> FileIO:

@@ -1,43 +1,49 @@
-"""From what a user typed to a source: the kinds of source, in the order in which they are tried.
+"""From what a user typed to a source: which kind of source it is.
 
-A new kind is one new file and one line in KINDS.
+A new kind is one new file, a test in `_kind_of` and a line in KINDS.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import SourceError
 from xray_infer.images.limits import Limits
-from xray_infer.run.object_store import local_path
-from xray_infer.run.sources import Request, Source
+from xray_infer.run.object_store import is_uri, local_path
+from xray_infer.run.sources import STANDARD_INPUT, Source
 from xray_infer.run.sources.archive import HEAD_FOR_ARCHIVES, archive_format
-from xray_infer.run.sources.folder import open_file, open_folder, open_glob
-from xray_infer.run.sources.path_list import STANDARD_INPUT, ListSource
-from xray_infer.run.sources.remote import open_uri
-from xray_infer.run.sources.tar_archive import open_tar
-from xray_infer.run.sources.zip_archive import open_zip
 
 
-def _refuse_archive(request: Request) -> None:
-    """Raise SourceError for an archive that nothing here can open."""
-    kind = archive_format(request.head)
-    if kind:
-        raise SourceError(f"{request.text}: a {kind} archive, which is not supported; unpack it first")
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """What a user asked for: the source as typed, and `head`, its first 512 bytes where it is a file."""
+
+    text: str
+    recursive: bool
+    limits: Limits
+    head: bytes = b""
+
+    @property
+    def path(self) -> Path:
+        """The text as a path on this machine."""
+        return Path(self.text)
 
 
-# Each returns a source if the request is for its kind, else None; raises SourceError if it is and cannot be.
-KINDS: Final[dict[str, Callable[[Request], Source | None]]] = {
-    "URI": open_uri,
-    "folder": open_folder,
-    "glob": open_glob,
-    "zip archive": open_zip,
-    "tar archive": open_tar,
-    "other archive": _refuse_archive,
-    "file": open_file,
+_TAR: Final = ("tar_archive", "open_tar")
+# Module and function, loaded when they are wanted. Each raises SourceError for what it cannot open.
+KINDS: Final = {
+    "URI": ("remote", "open_uri"),
+    "folder": ("folder", "open_folder"),
+    "pattern": ("folder", "open_pattern"),
+    "zip": ("zip_archive", "open_zip"),
+    **dict.fromkeys(("tar", "gzip", "bzip2", "xz"), _TAR),
+    "file": ("folder", "open_file"),
 }
 
 
@@ -53,6 +59,8 @@ def open_source(
     if source is not None and from_list is not None:
         raise SourceError("two sources; give either a path, glob or URI, or --from-list FILE")
     if from_list is not None:
+        from xray_infer.run.sources.path_list import ListSource
+
         return ListSource(from_list)
     if not source:
         raise SourceError("no source; give a folder, a file, a glob, an archive, a URI, or --from-list FILE")
@@ -60,9 +68,29 @@ def open_source(
         raise SourceError("standard input holds no images; for a list of paths there, give --from-list -")
     on_disk = local_path(source)
     text = source if on_disk is None else on_disk
-    request = Request(text, recursive, limits, _head(text))
-    answers = (open_kind(request) for open_kind in KINDS.values())
-    return next(opened for opened in answers if opened is not None)  # the last kind always answers
+    spec = SourceSpec(text, recursive, limits, _head(text))
+    kind = _kind_of(spec)
+    if kind not in KINDS:
+        raise SourceError(f"{text}: a {kind} archive, which is not supported; unpack it first")
+    module, function = KINDS[kind]
+    open_kind: Callable[[SourceSpec], Source] = getattr(
+        importlib.import_module(f"xray_infer.run.sources.{module}"), function
+    )
+    return open_kind(spec)
+
+
+def _kind_of(spec: SourceSpec) -> str:
+    """Return one of KINDS, or the format of an archive that nothing here can open."""
+    if is_uri(spec.text):
+        return "URI"
+    if os.path.isdir(spec.path):  # Path.is_dir raises behind a closed door
+        return "folder"
+    if not os.path.lexists(spec.path):
+        from xray_infer.run.sources.pattern import has_wildcard
+
+        if has_wildcard(spec.text):
+            return "pattern"
+    return archive_format(spec.head) or "file"
 
 
 def _head(text: str) -> bytes:

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Final, Protocol, cast
 
 from xray_infer.errors import SourceError
-from xray_infer.images.magic import image_format
+from xray_infer.images.formats import image_format
 from xray_infer.run.object_store import connect, is_uri, local_path, store_errors, without_secrets
-from xray_infer.run.sources import Item
+from xray_infer.run.sources import STANDARD_INPUT, Item
 from xray_infer.run.sources.folder import FileItem
 from xray_infer.run.sources.remote import UriItem
-
-STANDARD_INPUT: Final = "-"
 
 _CHUNK: Final = 1 << 16
 _LONGEST: Final = 1 << 16  # bytes; no system's paths are as long

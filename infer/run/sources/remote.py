@@ -1,6 +1,6 @@
 """Objects in a store that fsspec reaches by URI: s3://, gs://, memory:// and others. Needs `[remote]`.
 
-A store is walked as a folder is, and each object is read by one bounded request. S3 is listed in pages; of
+A store is walked as a folder is, and each object is read by one bounded spec. S3 is listed in pages; of
 other stores memory holds the names of one folder, at each level.
 """
 
@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xray_infer.errors import ImageError, ReadError, SourceError, XrayError
+from xray_infer.images.formats import HEAD_BYTES
 from xray_infer.images.limits import Limits
-from xray_infer.images.magic import HEAD_BYTES
-from xray_infer.run.object_store import connect, is_uri, list_level, mark, store_errors, without_secrets
-from xray_infer.run.sources import Item, Request
+from xray_infer.run.object_store import connect, list_level, mark, store_errors, without_secrets
+from xray_infer.run.sources import Item
 from xray_infer.run.sources.archive import HEAD_FOR_ARCHIVES, archive_format
 from xray_infer.run.sources.listing import OUTSIDE, FailedItem, Listing, Tally
+from xray_infer.run.sources.opening import SourceSpec
 from xray_infer.run.sources.pattern import Pattern, States, below, everything, has_wildcard, split_wild
 from xray_infer.run.sources.selection import is_input, leads_outside
 
@@ -174,26 +175,24 @@ class ObjectSource:
         return 1
 
 
-def open_uri(request: Request) -> RemoteSource | ObjectSource | None:
-    """Return the source if a URI was asked for: an object, all below a path, or a pattern.
+def open_uri(spec: SourceSpec) -> RemoteSource | ObjectSource:
+    """Return the source of a URI: an object, all below a path, or a pattern.
 
     Raises SourceError when the store does not answer or has no such path, MissingExtraError without fsspec.
     """
-    if not is_uri(request.text):
-        return None
-    where = without_secrets(request.text)
-    files, path = connect(request.text, SourceError)
+    where = without_secrets(spec.text)
+    files, path = connect(spec.text, SourceError)
     with store_errors(SourceError, f"{where}: cannot be opened"):
         is_glob = has_wildcard(path) and not files.exists(path)
         info = {} if is_glob else files.info(path)
     if is_glob:
         base, parts = split_wild(tuple(path.split("/")))
-        return RemoteSource(request.text, files, "/".join(base), below(parts, recursive=request.recursive))
+        return RemoteSource(spec.text, files, "/".join(base), below(parts, recursive=spec.recursive))
     if info["type"] == "directory":
-        return RemoteSource(request.text, files, path, everything(recursive=request.recursive))
+        return RemoteSource(spec.text, files, path, everything(recursive=spec.recursive))
     name = path.rstrip("/").rsplit("/", 1)[-1]
     item = RemoteItem(files, path, name, info.get("size"), mark(info))
     with store_errors(SourceError, f"{where}: cannot be opened"):
         if archive_format(item.read_start(HEAD_FOR_ARCHIVES)):
             raise SourceError(f"{where}: an archive in a store cannot be read in place; download it first")
-    return ObjectSource(request.text, item)
+    return ObjectSource(spec.text, item)

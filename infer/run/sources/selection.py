@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from xray_infer.errors import ImageError
-from xray_infer.images.magic import image_format
+from xray_infer.images.formats import image_format
 from xray_infer.run.artifact import ARTIFACT_SUFFIXES
 
 PICTURES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp")

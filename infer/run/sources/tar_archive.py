@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import ImageError, ReadError, SourceError
+from xray_infer.images.formats import HEAD_BYTES
 from xray_infer.images.limits import Limits
-from xray_infer.images.magic import HEAD_BYTES
-from xray_infer.run.sources import Item, Request
+from xray_infer.run.sources import Item
 from xray_infer.run.sources.archive import (
     HEAD_FOR_ARCHIVES,
     Budget,
@@ -29,6 +29,7 @@ from xray_infer.run.sources.archive import (
     too_many_members,
 )
 from xray_infer.run.sources.listing import OUTSIDE, FailedItem, Listing, Tally
+from xray_infer.run.sources.opening import SourceSpec
 from xray_infer.run.sources.selection import is_input, judge_name, leads_outside
 from xray_infer.run.sources.tar_stream import PackedTar, PlainTar, TarStream
 from xray_infer.run.sources.unpack import BZIP2, GZIP, XZ, Codec
@@ -204,23 +205,21 @@ def _headers(stream: TarStream) -> Iterator[tarfile.TarInfo]:
         yield member
 
 
-def open_tar(request: Request) -> TarSource | None:
-    """Return the source if a tar archive was asked for, plain or compressed, by its content.
+def open_tar(spec: SourceSpec) -> TarSource:
+    """Return the source of a tar archive, plain or compressed, as its content says.
 
     Raises SourceError for a compressed file that is no tar archive inside.
     """
-    kind = archive_format(request.head)
-    if kind not in _CODECS:
-        return None
+    kind = archive_format(spec.head)
     codec = _CODECS[kind]
     if codec:
         try:
-            with closing(PackedTar(request.path, codec, request.limits)) as stream:
+            with closing(PackedTar(spec.path, codec, spec.limits)) as stream:
                 head = stream.read_data(HEAD_FOR_ARCHIVES)
         except ImageError as error:
-            raise SourceError(f"{request.path}: compressed with {kind}: {error}") from error
+            raise SourceError(f"{spec.path}: compressed with {kind}: {error}") from error
         except OSError as error:
-            raise SourceError(f"{request.path}: {error.strerror}") from error
+            raise SourceError(f"{spec.path}: {error.strerror}") from error
         if not is_tar_header(head):
-            raise SourceError(f"{request.path}: compressed with {kind}, but no tar archive; unpack it first")
-    return TarSource(request.path, codec, request.limits)
+            raise SourceError(f"{spec.path}: compressed with {kind}, but no tar archive; unpack it first")
+    return TarSource(spec.path, codec, spec.limits)

@@ -13,17 +13,17 @@ from typing import IO, Final
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, BadZipFile
 
 from xray_infer.errors import ImageError, ReadError, SourceError
+from xray_infer.images.formats import HEAD_BYTES
 from xray_infer.images.limits import Limits
-from xray_infer.images.magic import HEAD_BYTES
-from xray_infer.run.sources import Item, Request
+from xray_infer.run.sources import Item
 from xray_infer.run.sources.archive import (
     Budget,
-    archive_format,
     check_size,
     plain_name,
     too_many_members,
 )
 from xray_infer.run.sources.listing import OUTSIDE, FailedItem, Listing, Tally
+from xray_infer.run.sources.opening import SourceSpec
 from xray_infer.run.sources.selection import is_input, leads_outside
 from xray_infer.run.sources.unpack import BZIP2, DEFLATE, PackedBytes, unpacked, zip_lzma
 from xray_infer.run.sources.zip_directory import ZipMember, data_start, find_directory, read_members
@@ -166,6 +166,6 @@ class ZipSource(Listing[Item]):
         return f"{self._path}: no images in this archive ({skipped} other files)"
 
 
-def open_zip(request: Request) -> ZipSource | None:
-    """Return the source if a zip archive was asked for, by its content."""
-    return ZipSource(request.path, request.limits) if archive_format(request.head) == "zip" else None
+def open_zip(spec: SourceSpec) -> ZipSource:
+    """Return the source of a zip archive. Raises SourceError for no readable directory."""
+    return ZipSource(spec.path, spec.limits)
