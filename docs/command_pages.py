@@ -46,7 +46,7 @@ def command_page(program: str) -> str:
     main = importlib.import_module(PROGRAMS[program]).main
     parts = [f"{HEAD}# {program}\n", *_command(main, program, None, level=1)]
     if program == "xray-infer" and not isinstance(main, click.Group):
-        from xray_infer.run.shards.command import merge_command
+        from xray_infer.cli import merge_command
 
         parts += _command(merge_command, "xray-infer merge", None, level=2)
     prefix = (main.context_settings or {}).get("auto_envvar_prefix", "")

@@ -53,7 +53,7 @@ def merge_command(shards: str, out: str, debug: bool) -> None:
     """Make one file of the results in SHARDS, a folder or a URI, its rows in the order of the source."""
     with one_line_errors("xray-infer merge", debug=debug):
         from xray_infer.run.shards.merging import merge
-        from xray_infer.run.shards.store import Store
+        from xray_infer.run.shards.shard_store import Store
 
         count = merge(Store(shards), out)
         say(f"results: {count:,} rows in {without_secrets(out)}")
@@ -151,7 +151,7 @@ def _run_into_shards(options: Options, shards: ShardOptions, inputs: RunInputs) 
     from xray_infer.run.progress import Progress
     from xray_infer.run.shards.shard_job import ShardJob
     from xray_infer.run.shards.shard_options import worker_settings
-    from xray_infer.run.shards.store import Store
+    from xray_infer.run.shards.shard_store import Store
 
     settings = worker_settings(shards, inputs.model, inputs.runtime, inputs.engine_options, inputs.source)
     store = Store(settings.out)

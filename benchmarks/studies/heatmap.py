@@ -27,11 +27,10 @@ from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, Session, find_model
 from xray_infer.model.shipped import shipped_model
-from xray_infer.outputs.heatmaps.blend import blend
+from xray_infer.outputs.heatmaps.blend import blend, upsample
 from xray_infer.outputs.heatmaps.caption import Style
 from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for
 from xray_infer.outputs.heatmaps.overlay import ENCODERS, caption, draw_overlay, encode
-from xray_infer.outputs.heatmaps.upsample import upsample
 from xray_infer.outputs.naming import write_file
 from xray_infer.run.engine import Classified
 from xray_infer.run.results import OK, RowMaker, Rules

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from xray_infer.errors import ImageError
 
 Depth = TypeVar("Depth", np.uint8, np.uint16)
-Values = NDArray[np.uint8] | NDArray[np.uint16]
+GrayValues = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class Picture:
     which its window is given in, else the stored ones. `unit` is negative where the smaller are brighter.
     """
 
-    values: Values
+    values: GrayValues
     black: float
     white: float
     zero: float = 0.0

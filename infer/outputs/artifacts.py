@@ -16,7 +16,7 @@ from xray_infer.run.settings import AnswerSettings
 
 if TYPE_CHECKING:
     from xray_infer.outputs.overlays import Overlays
-    from xray_infer.outputs.page.page import Page
+    from xray_infer.outputs.page.run_page import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def open_artifacts(options: ArtifactOptions, out: Path, model: Model, settings: 
         found.append(_dicom_objects(options.dicom_out, options.method, model, settings))
     if options.report is None:
         return Artifacts(found)
-    from xray_infer.outputs.page.page import Page
+    from xray_infer.outputs.page.run_page import Page
 
     page = Page(options.report, out, options.overlays, method=options.method)
     return Artifacts([*found, page.pictures], page)
@@ -61,7 +61,7 @@ def open_artifacts(options: ArtifactOptions, out: Path, model: Model, settings: 
 
 def _dicom_objects(folder: Path, method: str, model: Model, settings: AnswerSettings) -> Artifact:
     with extra_for("--dicom-out", "dicom"):
-        from xray_infer.outputs.dicom.made import Maker
+        from xray_infer.outputs.dicom.instance import Program
         from xray_infer.outputs.dicom.objects import DicomObjects
 
     manifest = READERS[model.format](model.path)
@@ -72,4 +72,4 @@ def _dicom_objects(folder: Path, method: str, model: Model, settings: AnswerSett
         f"min_confidence={rules.min_confidence:g}",
         f"heatmap_method={method}",
     )
-    return DicomObjects(folder, Maker(manifest.version, shown), settings.limits, method)
+    return DicomObjects(folder, Program(manifest.version, shown), settings.limits, method)

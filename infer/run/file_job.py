@@ -28,7 +28,7 @@ from xray_infer.run.writers import STANDARD_OUTPUT, Writer, find_writer
 from xray_infer.run.writers.jsonl_file import to_line
 
 if TYPE_CHECKING:
-    from xray_infer.outputs.page.page import Page
+    from xray_infer.outputs.page.run_page import Page
 
 
 @dataclass(slots=True, kw_only=True)

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.images.gray import Picture
-from xray_infer.outputs.heatmaps.blend import blend
+from xray_infer.outputs.heatmaps.blend import blend, upsample, widen
 from xray_infer.outputs.heatmaps.methods import Heatmap
-from xray_infer.outputs.heatmaps.upsample import upsample, widen
 from xray_infer.viewer.placement import Placement
 
 SMALLEST_LEVEL: Final = 256  # pixels of the shorter side: there is nothing to gain below

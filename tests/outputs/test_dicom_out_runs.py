@@ -30,9 +30,9 @@ from dicom_results import ROOT, classified, film, made, making, objects, run  # 
 
 from xray_infer.errors import ImageError  # noqa: E402
 from xray_infer.images.limits import DEFAULT_LIMITS  # noqa: E402
-from xray_infer.outputs.dicom.made import Maker  # noqa: E402
+from xray_infer.outputs.dicom.instance import Program  # noqa: E402
+from xray_infer.outputs.dicom.original import read_original  # noqa: E402
 from xray_infer.outputs.dicom.secondary_capture import LONGEST_SIDE  # noqa: E402
-from xray_infer.outputs.dicom.source import read_source  # noqa: E402
 from xray_infer.outputs.dicom.structured_report import LABEL, PROBABILITIES  # noqa: E402
 from xray_infer.outputs.shrinking import shrunk  # noqa: E402
 
@@ -130,7 +130,7 @@ def test_damaged_headers_cost_their_objects_only(tmp_path, xray):
 def test_a_deflated_header_is_inflated_under_the_limits(xray):
     data = film(xray, syntax=DeflatedExplicitVRLittleEndian)
     with pytest.raises(ImageError, match="limit"):
-        read_source(data, replace(DEFAULT_LIMITS, max_file_bytes=1000))
+        read_original(data, replace(DEFAULT_LIMITS, max_file_bytes=1000))
 
 
 def test_the_same_run_gives_the_same_uids_and_another_gives_others(tmp_path, xray):
@@ -141,7 +141,7 @@ def test_the_same_run_gives_the_same_uids_and_another_gives_others(tmp_path, xra
     for before, after in zip(first, renamed, strict=True):
         assert before.SOPInstanceUID != after.SOPInstanceUID
         assert before.SeriesInstanceUID == after.SeriesInstanceUID
-    making(tmp_path / "4", maker=Maker("0.2", ())).make(classified(film(xray), xray))
+    making(tmp_path / "4", program=Program("0.2", ())).make(classified(film(xray), xray))
     for name, one in objects(tmp_path / "4").items():
         before = first["report" in name]
         assert before.SeriesInstanceUID != one.SeriesInstanceUID

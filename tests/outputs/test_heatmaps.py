@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.outputs.heatmaps.blend import COLOURS, MAX_OPACITY, blend
+from xray_infer.outputs.heatmaps.blend import COLOURS, MAX_OPACITY, PER_CELL, blend, upsample, widen
 from xray_infer.outputs.heatmaps.caption import BACKGROUND, MIN_LETTER, NO_BREAK, Style, wrap
 from xray_infer.outputs.heatmaps.methods import METHODS, Heatmap, heatmaps_for
 from xray_infer.outputs.heatmaps.overlay import ENCODERS, MOST_SIDE, draw_overlay, encode
-from xray_infer.outputs.heatmaps.upsample import PER_CELL, upsample, widen
 from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
 from xray_infer.run.results import OK, Row
 

@@ -19,8 +19,8 @@ from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.outputs.naming import file_for
 from xray_infer.outputs.overlays import Overlays
 from xray_infer.outputs.page.histogram import Histograms, described
-from xray_infer.outputs.page.page import Page
-from xray_infer.outputs.page.text import data_json, quoted_path, visible
+from xray_infer.outputs.page.page_text import data_json, quoted_path, visible
+from xray_infer.outputs.page.run_page import Page
 from xray_infer.outputs.shrinking import shrunk
 from xray_infer.run.progress import Summary
 from xray_infer.run.results import Row

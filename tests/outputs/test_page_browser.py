@@ -26,7 +26,7 @@ from specimens import png
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
-from xray_infer.outputs.page.text import visible
+from xray_infer.outputs.page.page_text import visible
 
 pytestmark = pytest.mark.skipif(found_browser() is None, reason="no Chromium here")
 WIDTHS = (360, 800, 1600)

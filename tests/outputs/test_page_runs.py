@@ -16,8 +16,8 @@ from report_pages import ReadPage, rows_in, run
 from specimens import jpeg, png
 
 from xray_infer.model.runtimes import find_model
-from xray_infer.outputs.page.page import Page
 from xray_infer.outputs.page.report_pictures import ReportPictures
+from xray_infer.outputs.page.run_page import Page
 from xray_infer.run.engine import Engine
 from xray_infer.run.file_job import FileJob
 from xray_infer.run.job import Stop

@@ -335,7 +335,11 @@ def test_what_cannot_work_is_one_line(films, source, options, message):
 
 
 def test_the_kinds_load_nothing_heavy():
-    code = "import sys, xray_infer.run.sources.opening; print(' '.join(sys.modules))"
+    code = (
+        "import importlib, sys; from xray_infer.run.sources.opening import KINDS; "
+        "[importlib.import_module(f'xray_infer.run.sources.{module}') for module, _ in KINDS.values()]; "
+        "print(' '.join(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "xray_infer.run.sources.remote" in loaded

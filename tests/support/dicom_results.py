@@ -14,7 +14,7 @@ from xray_infer.run.sources.folder import FileItem
 
 hd = pytest.importorskip("highdicom")
 
-from xray_infer.outputs.dicom.made import Maker  # noqa: E402
+from xray_infer.outputs.dicom.instance import Program  # noqa: E402
 from xray_infer.outputs.dicom.objects import DicomObjects  # noqa: E402
 from xray_infer.run.engine import Classified  # noqa: E402
 from xray_infer.run.results import RowMaker, Rules  # noqa: E402
@@ -68,7 +68,7 @@ def classified(data: bytes, pixels: np.ndarray, name: str = "a.dcm") -> Classifi
 
 
 def making(folder: Path, **changes: object) -> DicomObjects:
-    return replace(DicomObjects(folder, Maker("0.1", ("ood_threshold=2", "min_confidence=0.4"))), **changes)
+    return replace(DicomObjects(folder, Program("0.1", ("ood_threshold=2", "min_confidence=0.4"))), **changes)
 
 
 def made(folder: Path, data: bytes, pixels: np.ndarray) -> tuple[pydicom.Dataset, pydicom.Dataset]:

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.cli import main
-from xray_infer.outputs.page.page import Page
-from xray_infer.outputs.page.rows import SHOWN
+from xray_infer.outputs.page.page_rows import SHOWN
+from xray_infer.outputs.page.run_page import Page
 from xray_infer.run.progress import Summary
 from xray_infer.run.results import OK, Row
 

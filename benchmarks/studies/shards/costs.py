@@ -168,7 +168,7 @@ def plan(count: int, out: Path) -> None:
     from xray_infer.run.progress import Progress
     from xray_infer.run.shards.shard_job import ShardJob
     from xray_infer.run.shards.shard_options import ShardOptions, worker_settings
-    from xray_infer.run.shards.store import Store
+    from xray_infer.run.shards.shard_store import Store
 
     source, model = SyntheticSource(count), shipped_model("onnx")
     wanted = ShardOptions(f"{out}/", source.location, 1000, "parquet")
@@ -189,7 +189,7 @@ def plan(count: int, out: Path) -> None:
 
 def line_bytes() -> float:
     """Return the mean length of a line of such a listing."""
-    from xray_infer.run.shards.inputs import to_line
+    from xray_infer.run.shards.shard_inputs import to_line
 
     lines = [len(to_line(number, item)) for number, item in enumerate(synthetic_objects(1000))]
     return sum(lines) / len(lines)

@@ -19,7 +19,7 @@ from benchmarks.studies.study_command import FILE, study
 from xray_infer.benchmarks.commands import run_command
 from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.run.shards.store import Store
+from xray_infer.run.shards.shard_store import Store
 from xray_infer.terminal import Report, say
 
 ENGINES: Final[Mapping[str, Sequence[str | int]]] = {"local": ("--workers", 2), "ray": on_ray(2)}

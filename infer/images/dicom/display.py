@@ -34,7 +34,7 @@ _DEEPEST: Final = 65535
 _NARROWEST: Final = 1e-9  # of windows, as a share of where they lie: narrower ones are steps
 _LARGEST: Final = 1e30  # of pixels in any unit; far from where sums overflow
 
-Values = NDArray[np.int64]
+StoredValues = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Scale = tuple[float, float, float, float]  # black, white, zero and unit of a `Picture`
 
@@ -144,13 +144,13 @@ def _straight(display: _Display, attributes: Attributes) -> tuple[Floats, Scale]
     return found, (black, white, first, unit)
 
 
-def _shown(values: Values, attributes: Attributes) -> _Display:
+def _shown(values: StoredValues, attributes: Attributes) -> _Display:
     display = _displayed(_physical(values, attributes), values, attributes)
     _check_numbers(np.append(display.shown, [display.low, display.high]), "window")
     return display
 
 
-def _displayed(physical: Floats, values: Values, attributes: Attributes) -> _Display:
+def _displayed(physical: Floats, values: StoredValues, attributes: Attributes) -> _Display:
     if _has_look_up_table(attributes):
         return _looked_up(physical, attributes)
     if _has_window(attributes):
@@ -182,7 +182,7 @@ def _window_ends(attributes: Attributes) -> tuple[float, float] | None:
     return center - width / 2, center + width / 2
 
 
-def _physical(values: Values, attributes: Attributes) -> Floats:
+def _physical(values: StoredValues, attributes: Attributes) -> Floats:
     with guarded("its modality look-up table"):
         physical = np.asarray(apply_modality_lut(values, attributes.dataset), np.float64)
     _check_numbers(physical, "rescaling")
@@ -227,7 +227,7 @@ def _has_window(attributes: Attributes) -> bool:
     return widths[0] >= 1 if attributes.text("VOILUTFunction") in ("", "LINEAR") else widths[0] > 0
 
 
-def _is_padding(values: Values, attributes: Attributes) -> NDArray[np.bool_]:
+def _is_padding(values: StoredValues, attributes: Attributes) -> NDArray[np.bool_]:
     """Return which values only fill what the picture leaves of its rectangle (C.7.5.1.1.2)."""
     if not attributes.numbers("PixelPaddingValue"):
         return np.zeros(len(values), bool)

@@ -62,7 +62,7 @@ Reader = Callable[[bytes, Limits], Header]
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class ImageFormat:
     """A format's name for people, and whether a file's first HEAD_BYTES bytes are of it."""
 
     title: str
@@ -100,13 +100,13 @@ def _is_bmp(head: bytes) -> bool:
     return head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES
 
 
-FORMATS: Final[Mapping[str, Format]] = {
-    "jpeg": Format("JPEG", lambda head: head.startswith(b"\xff\xd8\xff")),
-    "png": Format("PNG", lambda head: head.startswith(PNG_SIGNATURE)),
-    "webp": Format("WebP", lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP"),
-    "tiff": Format("TIFF", lambda head: head.startswith(TIFF_SIGNATURES)),
-    "bmp": Format("BMP", _is_bmp),
-    "dicom": Format("DICOM", is_dicom),
+FORMATS: Final[Mapping[str, ImageFormat]] = {
+    "jpeg": ImageFormat("JPEG", lambda head: head.startswith(b"\xff\xd8\xff")),
+    "png": ImageFormat("PNG", lambda head: head.startswith(PNG_SIGNATURE)),
+    "webp": ImageFormat("WebP", lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP"),
+    "tiff": ImageFormat("TIFF", lambda head: head.startswith(TIFF_SIGNATURES)),
+    "bmp": ImageFormat("BMP", _is_bmp),
+    "dicom": ImageFormat("DICOM", is_dicom),
 }
 
 

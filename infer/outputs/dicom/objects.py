@@ -22,9 +22,9 @@ from xray_infer.errors import ImageError
 from xray_infer.images.dicom.guard import guarded
 from xray_infer.images.formats import HEAD_BYTES, image_format
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.outputs.dicom.made import Maker, to_bytes
+from xray_infer.outputs.dicom.instance import Program, to_bytes
+from xray_infer.outputs.dicom.original import read_original
 from xray_infer.outputs.dicom.secondary_capture import LONGEST_SIDE, heatmap_image
-from xray_infer.outputs.dicom.source import read_source
 from xray_infer.outputs.dicom.structured_report import classification_report
 from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
 from xray_infer.outputs.heatmaps.overlay import draw_overlay
@@ -65,7 +65,7 @@ class DicomObjects(Artifact):
     """See `Artifact`. `method` is one of METHODS, `limits` are those of reading the images."""
 
     folder: Path
-    maker: Maker
+    program: Program
     limits: Limits = DEFAULT_LIMITS
     method: str = DEFAULT_METHOD
     passed_over: PassedOver = field(default_factory=PassedOver)
@@ -91,7 +91,7 @@ class DicomObjects(Artifact):
 
     def _objects(self, classified: Classified) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
         """Return UID and bytes of heat map and report. Raises ImageError where they cannot be made."""
-        source = read_source(classified.data, self.limits)
+        original = read_original(classified.data, self.limits)
         row, maps = classified.row, maps_by(self.method, classified)
         (heatmap,) = heatmaps_for("predicted", maps, METHODS[self.method], row.raw_label)
         overlay = np.ascontiguousarray(
@@ -99,8 +99,8 @@ class DicomObjects(Artifact):
         )
         # highdicom raises what it likes of values that it does not: that costs this file its objects only.
         with guarded("objects cannot be made of its header"):
-            image = heatmap_image(overlay, source, heatmap=heatmap, row=row, maker=self.maker)
-            report = classification_report(source, image, row=row, maker=self.maker)
+            image = heatmap_image(overlay, original, heatmap=heatmap, row=row, program=self.program)
+            report = classification_report(original, image, row=row, program=self.program)
             return _encoded(image), _encoded(report)
 
     def stands(self, name: str) -> bool:

@@ -25,8 +25,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from xray_infer import __version__
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.images.dicom.acceptance import HEATMAP_TYPE
-from xray_infer.outputs.dicom.made import EQUIPMENT, PROGRAM, Maker, finish
-from xray_infer.outputs.dicom.source import Source
+from xray_infer.outputs.dicom.instance import EQUIPMENT, PROGRAM, Program, finish
+from xray_infer.outputs.dicom.original import Original
 from xray_infer.outputs.heatmaps.methods import Heatmap
 from xray_infer.run.results import Row
 
@@ -35,7 +35,7 @@ SERIES_NUMBER: Final = 9001  # behind the series of the modalities, which count 
 
 
 def heatmap_image(
-    overlay: NDArray[np.uint8], source: Source, *, heatmap: Heatmap, row: Row, maker: Maker
+    overlay: NDArray[np.uint8], original: Original, *, heatmap: Heatmap, row: Row, program: Program
 ) -> Dataset:
     """Return the object of an overlay, RGB uint8 [H, W, 3], of the source image."""
     made: Dataset = highdicom.sc.SCImage(
@@ -44,12 +44,12 @@ def heatmap_image(
         bits_allocated=8,
         coordinate_system="PATIENT",
         patient_orientation=("L", "F"),  # it must be given; what the source says takes its place
-        study_instance_uid=source.study,
-        series_instance_uid=maker.series_uid("heat map", source, row),
+        study_instance_uid=original.study,
+        series_instance_uid=program.series_uid("heat map", original, row),
         series_number=SERIES_NUMBER,
         series_description=f"Heat map ({heatmap.title}), research use only"[:64],
-        sop_instance_uid=source.sop_instance,  # until the object is finished
-        instance_number=source.number,
+        sop_instance_uid=original.sop_instance,  # until the object is finished
+        instance_number=original.number,
         content_qualification="RESEARCH",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **EQUIPMENT,
@@ -59,16 +59,16 @@ def heatmap_image(
     made.BurnedInAnnotation = "YES"
     made.DerivationDescription = (
         f"{heatmap.title} of the class '{heatmap.class_name}' over the source image, "
-        f"by {PROGRAM} {__version__} with the model {row.model} {maker.model_version} "
+        f"by {PROGRAM} {__version__} with the model {row.model} {program.model_version} "
         f"(SHA-256 {row.model_sha256}). {HEATMAP_NOTICE} {RESEARCH_NOTICE}"
     )
     made.PatientOrientation = ""
-    made.update(source.image)
-    reference = source.reference()
+    made.update(original.image)
+    reference = original.reference()
     purpose = codes.DCM.SourceImageForImageProcessingOperation
     reference.PurposeOfReferenceCodeSequence = [highdicom.sr.CodedConcept.from_code(purpose)]
     reference.SpatialLocationsPreserved = "NO"  # another size, with a caption below
     made.SourceImageSequence = [reference]
-    finish(made, source, maker.software(row))
+    finish(made, original, program.software(row))
     made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = made.ContentDate, made.ContentTime
     return made

@@ -32,8 +32,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.images.preprocess import PREPROCESSING_VERSION
-from xray_infer.outputs.dicom.made import EQUIPMENT, PROGRAM, Maker, finish, uid_of
-from xray_infer.outputs.dicom.source import Source
+from xray_infer.outputs.dicom.instance import EQUIPMENT, PROGRAM, Program, finish, uid_of
+from xray_infer.outputs.dicom.original import Original
 from xray_infer.run.results import DECIMALS, UNCERTAIN, Row
 
 SERIES_NUMBER: Final = 9002
@@ -53,25 +53,25 @@ PLAIN_CHEST_XRAY: Final = Code("399208008", "SCT", "Plain chest X-ray")
 CONTAINS: Final = sr.RelationshipTypeValues.CONTAINS
 
 
-def classification_report(source: Source, image: Dataset, *, row: Row, maker: Maker) -> Dataset:
+def classification_report(original: Original, image: Dataset, *, row: Row, program: Program) -> Dataset:
     """Return the report of an answer; `image` is its finished heat map."""
     report = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=_observer(row, maker)),
+        observation_context=sr.ObservationContext(observer_device_context=_observer(row, program)),
         procedure_reported=PLAIN_CHEST_XRAY,
-        imaging_measurements=[_group(source, image, row, maker)],
+        imaging_measurements=[_group(original, image, row, program)],
         title=codes.DCM.ImagingMeasurementReport,
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(ENGLISH),
     )
     notice = sr.TextContentItem(codes.DCM.Comment, RESEARCH_NOTICE, CONTAINS)
     report[0].ContentSequence.insert(len(report[0].ContentSequence) - 1, notice)  # before the figures
     made: Dataset = sr.EnhancedSR(
-        evidence=[image, source.evidence()],  # of the first it takes patient and study
+        evidence=[image, original.evidence()],  # of the first it takes patient and study
         content=report[0],
-        series_instance_uid=maker.series_uid("report", source, row),
+        series_instance_uid=program.series_uid("report", original, row),
         series_number=SERIES_NUMBER,
         series_description="Classification, research use only",
-        sop_instance_uid=source.sop_instance,  # until the object is finished
-        instance_number=source.number,
+        sop_instance_uid=original.sop_instance,  # until the object is finished
+        instance_number=original.number,
         is_complete=True,
         is_final=False,
         is_verified=False,
@@ -84,26 +84,26 @@ def classification_report(source: Source, image: Dataset, *, row: Row, maker: Ma
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **EQUIPMENT,
     )
-    finish(made, source, maker.software(row))
+    finish(made, original, program.software(row))
     return made
 
 
-def _observer(row: Row, maker: Maker) -> sr.ObserverContext:
+def _observer(row: Row, program: Program) -> sr.ObserverContext:
     """TID 1004: the program, its model as the model of the device, the digest as its serial number."""
     return sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=maker.device_uid(row),
+            uid=program.device_uid(row),
             name=f"{PROGRAM} {__version__}",
             manufacturer_name=PROGRAM,
-            model_name=f"{row.model} {maker.model_version}",
+            model_name=f"{row.model} {program.model_version}",
             serial_number=f"sha256:{row.model_sha256}",
         ),
     )
 
 
 def _group(
-    source: Source, image: Dataset, row: Row, maker: Maker
+    original: Original, image: Dataset, row: Row, program: Program
 ) -> sr.MeasurementsAndQualitativeEvaluations:
     """TID 1501, with the heat map, the reason and the notice of heat maps as extensions."""
     figures = {PROBABILITIES[name]: value for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)}
@@ -111,17 +111,17 @@ def _group(
         figures[OOD_SCORE] = row.ood_score
     group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
-            uid=uid_of("group", source.sop_instance, *maker.facts(row)),
+            uid=uid_of("group", original.sop_instance, *program.facts(row)),
             identifier=f"{PROGRAM} {row.model}",
         ),
         algorithm_id=sr.AlgorithmIdentification(
             name=row.model,
-            version=maker.model_version,
+            version=program.model_version,
             parameters=[
                 f"model_sha256={row.model_sha256}",
                 f"preprocessing_version={PREPROCESSING_VERSION}",
                 f"runtime={row.runtime}",
-                *maker.options,
+                *program.options,
             ],
             family=codes.DCM.ArtificialIntelligence,
         ),
@@ -132,7 +132,7 @@ def _group(
         qualitative_evaluations=[sr.QualitativeEvaluation(name=LABEL, value=LABELS[row.label])],
         source_images=[
             sr.SourceImageForMeasurementGroup(
-                referenced_sop_class_uid=source.sop_class, referenced_sop_instance_uid=source.sop_instance
+                referenced_sop_class_uid=original.sop_class, referenced_sop_instance_uid=original.sop_instance
             )
         ],
     )

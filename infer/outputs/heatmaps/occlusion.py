@@ -23,8 +23,8 @@ from xray_infer.outputs.heatmaps.fills import FILLS
 
 AT_ONCE: Final = 32  # covered pictures in memory, 50 KB each
 
-Run = Callable[[NDArray[np.uint8]], ModelOutput]  # uint8 [N, 224, 224, 1], any N >= 1
-Score = Callable[[ModelOutput], NDArray[np.float64]]  # one number an image and class, [N, 3]
+RunModel = Callable[[NDArray[np.uint8]], ModelOutput]  # uint8 [N, 224, 224, 1], any N >= 1
+ClassScore = Callable[[ModelOutput], NDArray[np.float64]]  # one number an image and class, [N, 3]
 
 
 def log_odds(output: ModelOutput) -> NDArray[np.float64]:
@@ -51,7 +51,7 @@ class Occlusion:
     window: int
     stride: int
     fill: str
-    score: Score = log_odds
+    score: ClassScore = log_odds
 
     @property
     def passes(self) -> int:
@@ -62,7 +62,7 @@ class Occlusion:
     def _starts(self) -> int:
         return (INPUT_SIDE - self.window) // self.stride + 1
 
-    def explain(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the maps of all classes, float32 [h, h, 3] >= 0, h = 224 / stride, of uint8 [224, 224, 1].
 
         In units of the score, nats for log-odds. A cell's value is the mean loss of the score over the
@@ -70,7 +70,7 @@ class Occlusion:
         """
         return np.maximum(self.losses(run, image), 0)
 
-    def losses(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def losses(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the same with its sign: below 0 where covering is a gain."""
         cells, wide = INPUT_SIDE // self.stride, self.window // self.stride
         whole = self.score(run(image[None]))[0]

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.outputs.heatmaps.blend import blend
+from xray_infer.outputs.heatmaps.blend import blend, upsample
 from xray_infer.outputs.heatmaps.caption import BACKGROUND, NO_BREAK, Style, draw_caption
 from xray_infer.outputs.heatmaps.methods import Heatmap
-from xray_infer.outputs.heatmaps.upsample import upsample
 from xray_infer.run.results import Row
 
 # Colours at full resolution: with halved ones the bar's edges are off by up to 70 gray levels instead of 31,

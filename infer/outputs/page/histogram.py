@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.outputs.page.text import escaped
+from xray_infer.outputs.page.page_text import escaped
 from xray_infer.run.results import Row
 
 BINS: Final = 20

@@ -2,7 +2,7 @@
 
     plan.json               what the rows depend on (fingerprint), number of shards; never changes
     model/SHA256.onnx       the model file, for every machine
-    inputs/KEY.jsonl        the inputs of a shard, one a line: see `inputs`
+    inputs/KEY.jsonl        the inputs of a shard, one a line: see `shard_inputs`
     rows-KEY.parquet        its rows, in the order of its inputs; or .jsonl
     counts/KEY.json         the mark that it is finished: what it is made of, and what it came to
     attempts/KEY            how often a shard was begun that is not finished

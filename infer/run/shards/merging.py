@@ -20,8 +20,8 @@ from xray_infer.run.object_store import is_uri
 from xray_infer.run.record import SUFFIX, write_record
 from xray_infer.run.results import COLUMNS, ROW_SCHEMA, StoredRow
 from xray_infer.run.shards import FORMATS, PLAN, RECORD, Shard
-from xray_infer.run.shards.inputs import digest, number_of
-from xray_infer.run.shards.store import Store
+from xray_infer.run.shards.shard_inputs import digest, number_of
+from xray_infer.run.shards.shard_store import Store
 from xray_infer.run.writers import Writer, find_writer
 
 LEAST_STRETCH: Final = 20_000

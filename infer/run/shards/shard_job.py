@@ -22,8 +22,8 @@ from xray_infer.run.job import Job
 from xray_infer.run.record import run_record
 from xray_infer.run.settings import Fingerprint, differences
 from xray_infer.run.shards import FOLDERS, OURS, PLAN, RECORD, Shard
-from xray_infer.run.shards.inputs import deal, digest, to_line
-from xray_infer.run.shards.store import Store, each
+from xray_infer.run.shards.shard_inputs import deal, digest, to_line
+from xray_infer.run.shards.shard_store import Store, each
 from xray_infer.run.shards.work import ShardEngine, ShardResult, WorkerSettings
 
 PLAN_VERSION: Final = 1

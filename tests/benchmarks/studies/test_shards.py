@@ -12,7 +12,7 @@ from benchmarks.studies.shards.fixtures import good_and_bad
 from benchmarks.studies.shards.kills import Survived, _compared, kills_table
 from benchmarks.studies.shards.objects import main
 from benchmarks.studies.shards.simulation import ISOLATED, Cluster, growth_table, simulate
-from xray_infer.run.shards.inputs import to_line
+from xray_infer.run.shards.shard_inputs import to_line
 
 EVEN = Cluster(images=8000, shard_size=1000, workers=4, image_s=0.036, spread=0.0)
 

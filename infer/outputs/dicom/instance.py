@@ -1,4 +1,4 @@
-"""What every DICOM object made here has in common: its maker, its series, its UID and its bytes.
+"""What every DICOM object made here has in common: its program, its series, its UID and its bytes.
 
 **Series.** The heat maps that one model makes for a study are one series, the reports another, as an
 archive's users expect of results beside the images. A series UID is the digest of study, model, runtime,
@@ -32,7 +32,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, generate_uid
 
 from xray_infer import __version__
-from xray_infer.outputs.dicom.source import CHARACTER_SET, Source
+from xray_infer.outputs.dicom.original import CHARACTER_SET, Original
 from xray_infer.run.results import Row
 
 # As of pydicom, see `guard`: a person who classifies a folder cannot mend the names in it.
@@ -57,22 +57,22 @@ _TIMES: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
+class Program:
     """This program with one model and the options that change what it says, each as one line of text."""
 
     model_version: str
     options: tuple[str, ...]
 
-    def series_uid(self, kind: str, source: Source, row: Row) -> UID:
+    def series_uid(self, kind: str, original: Original, row: Row) -> UID:
         """Return the UID of the series of a kind of objects in the source's study."""
-        return uid_of(kind, source.study, *self.facts(row))
+        return uid_of(kind, original.study, *self.facts(row))
 
     def device_uid(self, row: Row) -> UID:
         """Return the UID of the program with this model."""
         return uid_of("device", *self.facts(row))
 
     def facts(self, row: Row) -> tuple[str, ...]:
-        """Return what distinguishes it from another maker."""
+        """Return what distinguishes it from another program."""
         return (__version__, row.model, self.model_version, row.model_sha256, row.runtime, *self.options)
 
     def software(self, row: Row) -> list[str]:
@@ -89,14 +89,14 @@ def uid_of(*facts: str) -> UID:
     return generate_uid(entropy_srcs=[f"{len(fact)}:{fact}" for fact in (PROGRAM, *facts)])
 
 
-def finish(made: Dataset, source: Source, software: Sequence[str]) -> None:
-    """Give an object what it has of its source, the time of its making and, at last, its UID."""
+def finish(made: Dataset, original: Original, software: Sequence[str]) -> None:
+    """Give an object what it has of its original, the time of its making and, at last, its UID."""
     made.SoftwareVersions = list(software)
-    made.update(source.copied)
+    made.update(original.copied)
     made.SpecificCharacterSet = CHARACTER_SET
     if "ContributingEquipmentSequence" in made:  # highdicom names itself there, with the time
         del made.ContributingEquipmentSequence
-    now = datetime.now(_zone(source))
+    now = datetime.now(_zone(original))
     made.InstanceCreationDate = made.ContentDate = f"{now:%Y%m%d}"
     made.InstanceCreationTime = made.ContentTime = f"{now:%H%M%S}"
     digest = hashlib.sha512()
@@ -105,9 +105,9 @@ def finish(made: Dataset, source: Source, software: Sequence[str]) -> None:
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
 
 
-def _zone(source: Source) -> timezone | None:
+def _zone(original: Original) -> timezone | None:
     """Return the time zone that all times of the object are in, None for this machine's."""
-    offset = str(source.copied.get("TimezoneOffsetFromUTC", ""))
+    offset = str(original.copied.get("TimezoneOffsetFromUTC", ""))
     if not offset:
         return None
     minutes = 60 * int(offset[1:3]) + int(offset[3:])

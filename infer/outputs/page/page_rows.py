@@ -15,8 +15,8 @@ from typing import Final
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.outputs.overlays import Overlays
+from xray_infer.outputs.page.page_text import data_json, quoted_path, relative_url, visible
 from xray_infer.outputs.page.report_pictures import ReportPictures
-from xray_infer.outputs.page.text import data_json, quoted_path, relative_url, visible
 from xray_infer.run.results import OK, Row
 
 SHOWN: Final = (

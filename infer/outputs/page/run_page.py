@@ -29,10 +29,10 @@ from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS
 from xray_infer.outputs.overlays import Overlays
 from xray_infer.outputs.page import sections
 from xray_infer.outputs.page.histogram import Histograms
+from xray_infer.outputs.page.page_rows import MOST_ROWS, SHOWN, PageRows, linked_overlays, own_pictures
+from xray_infer.outputs.page.page_text import data_json, escaped, relative_url
 from xray_infer.outputs.page.report_pictures import ReportPictures
-from xray_infer.outputs.page.rows import MOST_ROWS, SHOWN, PageRows, linked_overlays, own_pictures
 from xray_infer.outputs.page.sections import Record
-from xray_infer.outputs.page.text import data_json, escaped, relative_url
 from xray_infer.run.results import OK, Row
 from xray_infer.run.writers import PARTIAL
 

@@ -119,7 +119,7 @@ _ENUMERATED: Final[Mapping[str, Callable[[str], bool]]] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class Original:
     """A source image. `copied` and `image` hold what COPIED and OF_THE_IMAGE name, where it has it.
 
     `sop_class`, `sop_instance`, `study` and `series` are its UIDs; `number` places it in its study.
@@ -147,7 +147,7 @@ class Source:
         return item
 
 
-def read_source(data: bytes, limits: Limits) -> Source:
+def read_original(data: bytes, limits: Limits) -> Original:
     """Read a DICOM file's header. Raises ImageError where it is damaged, or nothing can refer to it."""
     container = open_container(data, limits)
     wanted = (*COPIED, *OF_THE_IMAGE, *_NAMING, *_NUMBERS, *_SIZES)
@@ -164,7 +164,7 @@ def read_source(data: bytes, limits: Limits) -> Source:
         image.LossyImageCompression, image.LossyImageCompressionMethod = "01", method
         image.LossyImageCompressionRatio = f"{_ratio(found, len(data)):.4g}"
     sop_class, sop_instance, study, series = uids
-    return Source(sop_class, sop_instance, study, series, _number(found), _copy(found, COPIED), image)
+    return Original(sop_class, sop_instance, study, series, _number(found), _copy(found, COPIED), image)
 
 
 def _text(found: Dataset, keyword: str) -> str:
