@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,7 @@ from xray_infer.images.decode import Prepare, Prepared, prepare
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, ModelOutput, Session
-from xray_infer.run.artifact import Artifact
+from xray_infer.run.artifact import Artifact, Classified
 from xray_infer.run.results import ERROR, OK, REJECTED, Row
 from xray_infer.run.settings import EngineOptions, row_maker
 from xray_infer.run.sources import Item
@@ -56,26 +56,6 @@ class Outcome:
     row: Row
     cam: NDArray[np.float32] | None = None
     final: bool = True
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Classified:
-    """An image with an answer, and all that it was made from, for whatever is made of it in turn.
-
-    `row` is `ok`, or `rejected` by its score: it has no probabilities then.
-    `data`: the file's bytes. `pixels`: the gray picture at its full size, uint8 [H, W]. `input`:
-    uint8 [224, 224, 1]. `cam`: float32 [7, 7, 3]. `run` classifies other inputs, uint8 [N, 224, 224, 1], any
-    N >= 1, with the session of this image's worker; only for as long as the call that was given this lasts.
-    """
-
-    item: Item
-    data: bytes
-    pixels: NDArray[np.uint8]
-    input: NDArray[np.uint8]
-    row: Row
-    cam: NDArray[np.float32]
-    run: Callable[[NDArray[np.uint8]], ModelOutput]
-    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict, init=False)
 
 
 OnClassified = Callable[[Classified], None]  # called in a worker's thread, several at a time

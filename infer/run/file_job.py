@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from xray_infer.errors import OutputError
-from xray_infer.run.artifact import Artifact
+from xray_infer.run.artifact import Artifact, ReportPage
 from xray_infer.run.engine import Engine, Outcome, Task
 from xray_infer.run.job import Job
 from xray_infer.run.journal import Journal
@@ -26,9 +26,6 @@ from xray_infer.run.results import OK, Row
 from xray_infer.run.settings import Fingerprint, fingerprint_of
 from xray_infer.run.writers import STANDARD_OUTPUT, Writer, find_writer
 from xray_infer.run.writers.jsonl_file import to_line
-
-if TYPE_CHECKING:
-    from xray_infer.outputs.page.run_page import Page
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,7 +39,7 @@ class FileJob(Job):
     engine: Engine
     out: Path
     artifacts: Sequence[Artifact] = ()
-    page: Page | None = None
+    page: ReportPage | None = None
     write_s: float = 0.0
     journaled: int = 0
     _all_listed: bool = False

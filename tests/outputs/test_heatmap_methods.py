@@ -12,8 +12,7 @@ from xray_infer.model.runtimes import ModelOutput, find_model
 from xray_infer.outputs.heatmaps.fills import FILLS
 from xray_infer.outputs.heatmaps.methods import METHODS
 from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, Occlusion, log_odds, logits
-from xray_infer.run.artifact import HEATMAP_METHODS
-from xray_infer.run.engine import Classified
+from xray_infer.run.artifact import HEATMAP_METHODS, Classified
 from xray_infer.run.results import RowMaker, Rules
 
 

@@ -6,8 +6,9 @@ from fake_model import SHADES, Shade, answer_to, fake_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xray_infer.run.engine import MOST_KNOWN, Engine, EngineOptions, Task, _grouped
+from xray_infer.run.engine import MOST_KNOWN, Engine, Task, _grouped
 from xray_infer.run.results import RowMaker, Rules
+from xray_infer.run.settings import EngineOptions
 
 FEWER = settings(max_examples=settings.default.max_examples // 2)  # each example starts threads
 MAKER = RowMaker("tiny", "ab" * 32, "fake 1", Rules())

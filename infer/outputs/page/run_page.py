@@ -33,6 +33,7 @@ from xray_infer.outputs.page.page_rows import MOST_ROWS, SHOWN, PageRows, linked
 from xray_infer.outputs.page.page_text import data_json, escaped, relative_url
 from xray_infer.outputs.page.report_pictures import ReportPictures
 from xray_infer.outputs.page.sections import Record
+from xray_infer.run.artifact import ReportPage
 from xray_infer.run.results import OK, Row
 from xray_infer.run.writers import PARTIAL
 
@@ -41,7 +42,7 @@ ROWS_A_PAGE: Final = 100
 _ROWS_HERE: Final = "<!-- rows -->"
 
 
-class Page:
+class Page(ReportPage):
     """The report of one run; a context manager that opens `NAME.partial` and leaves it unless finished.
 
     `results` is the file that has all rows. `pictures` are made while the run goes on; `overlays` are the

@@ -44,6 +44,7 @@ KINDS: Final = {
     "zip": ("zip_archive", "open_zip"),
     **dict.fromkeys(("tar", "gzip", "bzip2", "xz"), _TAR),
     "file": ("folder", "open_file"),
+    "list": ("path_list", "open_list"),
 }
 
 
@@ -59,9 +60,7 @@ def open_source(
     if source is not None and from_list is not None:
         raise SourceError("two sources; give either a path, glob or URI, or --from-list FILE")
     if from_list is not None:
-        from xray_infer.run.sources.path_list import ListSource
-
-        return ListSource(from_list)
+        return _opened("list", SourceSpec(from_list, recursive, limits))
     if not source:
         raise SourceError("no source; give a folder, a file, a glob, an archive, a URI, or --from-list FILE")
     if source == STANDARD_INPUT:
@@ -72,6 +71,10 @@ def open_source(
     kind = _kind_of(spec)
     if kind not in KINDS:
         raise SourceError(f"{text}: a {kind} archive, which is not supported; unpack it first")
+    return _opened(kind, spec)
+
+
+def _opened(kind: str, spec: SourceSpec) -> Source:
     module, function = KINDS[kind]
     open_kind: Callable[[SourceSpec], Source] = getattr(
         importlib.import_module(f"xray_infer.run.sources.{module}"), function

@@ -21,6 +21,7 @@ from xray_infer.images.formats import image_format
 from xray_infer.run.object_store import connect, is_uri, local_path, store_errors, without_secrets
 from xray_infer.run.sources import STANDARD_INPUT, Item
 from xray_infer.run.sources.folder import FileItem
+from xray_infer.run.sources.opening import SourceSpec
 from xray_infer.run.sources.remote import UriItem
 
 _CHUNK: Final = 1 << 16
@@ -117,6 +118,11 @@ class ListSource:
         if sys.stdin is None:
             raise SourceError("--from-list -: there is no standard input")
         return nullcontext(cast(_Bytes, sys.stdin.buffer))
+
+
+def open_list(spec: SourceSpec) -> ListSource:
+    """Return the source of a list's file, its URI, or `-`. Raises SourceError when there is none."""
+    return ListSource(spec.text)
 
 
 def _split(stream: _Bytes, where: str) -> Iterator[bytes]:
