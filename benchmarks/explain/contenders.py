@@ -15,9 +15,9 @@ from xray_infer.benchmarks.explain.shifted import Shifted
 from xray_infer.errors import DataError
 from xray_infer.outputs.heatmaps.fills import FILLS
 from xray_infer.outputs.heatmaps.methods import METHODS, Method
-from xray_infer.outputs.heatmaps.occlusion import Occlusion, Score, log_odds, logits
+from xray_infer.outputs.heatmaps.occlusion import ClassScore, Occlusion, log_odds, logits
 
-SCORES: Final[Mapping[str, Score]] = {"log-odds": log_odds, "logit": logits}
+SCORES: Final[Mapping[str, ClassScore]] = {"log-odds": log_odds, "logit": logits}
 
 
 def _occlusion(window: str, stride: str, fill: str, score: str = "log-odds") -> Occlusion:

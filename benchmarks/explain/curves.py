@@ -22,7 +22,7 @@ from xray_infer.benchmarks.explain.baselines import Map, random_map
 from xray_infer.benchmarks.explain.road import impute
 from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.outputs.heatmaps.fills import FILLS
-from xray_infer.outputs.heatmaps.occlusion import Run, log_odds
+from xray_infer.outputs.heatmaps.occlusion import RunModel, log_odds
 
 CELLS: Final = 28
 CELL: Final = INPUT_SIDE // CELLS
@@ -81,7 +81,7 @@ def removed_pixels(order: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
 
 
 def removal_curves(
-    run: Run, image: Image, heat: Map, label: int, *, rng: np.random.Generator
+    run: RunModel, image: Image, heat: Map, label: int, *, rng: np.random.Generator
 ) -> dict[str, dict[str, Curve]]:
     """Return the curve of class `label` by fill (gray, blur, road) and order (morf, lerf)."""
     most_first = rank(heat, rng)
@@ -100,7 +100,7 @@ def removal_curves(
     return found
 
 
-def answer(run: Run, pictures: Sequence[Image], label: int) -> Curve:
+def answer(run: RunModel, pictures: Sequence[Image], label: int) -> Curve:
     """Return what the model says of pictures, for one class."""
     output = run(np.stack(pictures)[..., None])
     scores = log_odds(output)[:, label]

@@ -26,7 +26,7 @@ from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
 from xray_infer.outputs.heatmaps.fills import FILLS
 from xray_infer.outputs.heatmaps.methods import Method
-from xray_infer.outputs.heatmaps.occlusion import Run
+from xray_infer.outputs.heatmaps.occlusion import RunModel
 from xray_infer.run.artifact import Classified
 from xray_infer.run.engine import Engine, Task
 from xray_infer.run.results import OK
@@ -78,7 +78,7 @@ class Shuffled:
                 idle.put(session)
 
 
-def _one_by_one(session: Session) -> Run:
+def _one_by_one(session: Session) -> RunModel:
     """Return the session's `run` for any number of inputs, in batches of one as the engine's."""
     names = session.manifest.output_names
 

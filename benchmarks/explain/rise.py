@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.outputs.heatmaps.fills import FILLS
-from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, Run, Score, log_odds
+from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, ClassScore, RunModel, log_odds
 
 CELLS = 28  # of the map along each side
 
@@ -28,7 +28,7 @@ class Rise:
     grid: int
     fill: str
     keep: float = 0.5
-    score: Score = log_odds
+    score: ClassScore = log_odds
     seed: int = 0
 
     @property
@@ -36,7 +36,7 @@ class Rise:
         """Forward passes an image."""
         return self.masks
 
-    def explain(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the maps of all classes, float32 [28, 28, 3] >= 0, in nats, of uint8 [224, 224, 1]."""
         scores, masks = [], []
         filled = FILLS[self.fill](image[..., 0]).astype(np.float32)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.outputs.heatmaps.methods import grad_cam
-from xray_infer.outputs.heatmaps.occlusion import Run
+from xray_infer.outputs.heatmaps.occlusion import RunModel
 
 CELLS: Final = 7  # of the model's map along each side
 CELL: Final = INPUT_SIDE // CELLS
@@ -30,7 +30,7 @@ class Shifted:
         """Forward passes an image."""
         return self.steps**2
 
-    def explain(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the maps of all classes, float32 [7 * steps, 7 * steps, 3] >= 0, of uint8 [224, 224, 1].
 
         In units of the class's logit. What a shift lays bare is filled with the edge's pixels.

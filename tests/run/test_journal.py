@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from full_disk import fill_disk
+from places import SUPPORT
 
 from xray_infer.errors import OutputError
 from xray_infer.run.journal import Journal
@@ -131,7 +133,7 @@ def test_two_runs_at_once_are_refused_and_the_first_is_unharmed(out):
         with pytest.raises(OutputError, match="another run is writing it"):
             opened(out, restart=True)
         code = (
-            "import sys; sys.path.insert(0, 'tests')\n"
+            f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(SUPPORT)!r}]\n"
             "from pathlib import Path; import test_journal\n"
             "test_journal.opened(Path(sys.argv[1]))"
         )
