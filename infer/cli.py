@@ -30,7 +30,7 @@ from xray_infer.terminal import (
 
 if TYPE_CHECKING:
     from xray_infer.model.runtimes import Model
-    from xray_infer.outputs.artifacts import ArtifactOptions
+    from xray_infer.outputs.artifacts import Artifacts
     from xray_infer.run.engine import Engine
     from xray_infer.run.job import Job
     from xray_infer.run.settings import EngineOptions
@@ -174,7 +174,6 @@ def _run_into_shards(options: Options, shards: ShardOptions, inputs: RunInputs) 
 
 def _run_into_file(options: Options, inputs: RunInputs) -> int:
     """Make a file of results, print them to standard output, or show one; return the exit status."""
-    from xray_infer.outputs.artifacts import open_artifacts
     from xray_infer.run.engine import Engine, make_all
     from xray_infer.run.file_job import FileJob
     from xray_infer.run.job import stop_on_signals
@@ -184,7 +183,7 @@ def _run_into_file(options: Options, inputs: RunInputs) -> int:
 
     model, engine_options = inputs.model, inputs.engine_options
     out = Path(options.out or "")
-    artifacts = open_artifacts(_artifact_options(options), out, model, engine_options)
+    artifacts = _artifacts(options, out, inputs)
     with (
         Engine(
             model, engine_options, runtime=inputs.runtime, on_classified=make_all(artifacts.all)
@@ -279,10 +278,12 @@ def _shard_options(options: Options) -> ShardOptions:
     return wanted
 
 
-def _artifact_options(options: Options) -> ArtifactOptions:
-    """Return what is to be made beside the rows."""
-    from xray_infer.outputs.artifacts import ArtifactOptions
+def _artifacts(options: Options, out: Path, inputs: RunInputs) -> Artifacts:
+    """Open what is to be made beside the rows, which is often nothing."""
+    from xray_infer.outputs.artifacts import ArtifactOptions, Artifacts, open_artifacts
 
+    if (options.heatmap, options.dicom_out, options.report) == (None,) * 3:
+        return Artifacts(())
     method = options.heatmap_method or HEATMAP_METHODS[0]
     overlays = None
     if options.heatmap is not None:
@@ -295,7 +296,8 @@ def _artifact_options(options: Options) -> ArtifactOptions:
             options.heatmap_raw,
             method,
         )
-    return ArtifactOptions(method, overlays, options.dicom_out, options.report)
+    chosen = ArtifactOptions(method, overlays, options.dicom_out, options.report)
+    return open_artifacts(chosen, out, inputs.model, inputs.engine_options)
 
 
 def entry() -> None:

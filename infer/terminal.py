@@ -73,7 +73,9 @@ class MainCommand(click.Command):
         if place is None or args[place] not in self.commands:
             return super().make_context(info_name, args, parent, **extra)
         named = self.commands[args[place]]
-        own = self.context_class(self, parent, info_name, **{**self.context_settings, **extra})
+        # Of a command without arguments: click shows those of a parent before the name of the command.
+        bare = click.Command(self.name)
+        own = self.context_class(bare, parent, info_name, **{**self.context_settings, **extra})
         return named.make_context(named.name, [*args[:place], *args[place + 1 :]], own)
 
     def invoke(self, ctx: click.Context) -> Any:

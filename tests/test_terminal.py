@@ -1,13 +1,16 @@
-"""Libraries write to descriptor 2; the user reads sys.stderr."""
+"""The edge of the commands: words that name a command, help in sections, and what reaches the user."""
 
 import io
 import os
 import subprocess
 import sys
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from xray_infer.terminal import hide_native_output
+from xray_infer.cli import main
+from xray_infer.terminal import DefaultGroup, first_word, hide_native_output
 
 PROGRAM = """
 import os, sys
@@ -75,3 +78,107 @@ def test_damaged_files_print_nothing(capfd):
     with hide_native_output():
         decode_damaged()
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ("merge shards", "merge"),
+        ("--debug merge shards", "merge"),
+        ("--out merge films", "films"),
+        ("--out=merge films", "films"),
+        ("--no-recursive films merge", "films"),
+        ("--workers 2 --debug - merge", "-"),
+        ("--debug -- merge", None),
+        ("--debug", None),
+        ("--out", None),
+        ("", None),
+    ],
+)
+def test_the_first_word_is_neither_an_option_nor_its_value(arguments, word):
+    given = arguments.split()
+    place = first_word(main, given)
+    assert (None if place is None else given[place]) == word
+
+
+@pytest.mark.parametrize("before", [[], ["--debug"]])
+def test_merge_is_a_command_wherever_its_options_stand(tmp_path, before):
+    given = [*before, "merge", str(tmp_path), "--out", str(tmp_path / "m.csv")]
+    if not before:
+        result = CliRunner().invoke(main, given)
+        assert (result.exit_code, result.stderr) == (
+            2,
+            f"xray-infer merge: {tmp_path}: no shards of xray-infer there\n",
+        )
+        return
+    with pytest.raises(Exception, match="no shards of xray-infer there"):
+        CliRunner().invoke(main, given, catch_exceptions=False)
+
+
+def test_merge_takes_its_options_from_its_own_variables(tmp_path):
+    out = str(tmp_path / "m.xyz")
+    (tmp_path / "plan.json").write_text("{}")
+    given = {"XRAY_INFER_MERGE_OUT": out, "XRAY_INFER_OUT": "other.csv"}
+    result = CliRunner().invoke(main, ["merge", str(tmp_path)], env=given)
+    assert "no shards of xray-infer there" in result.stderr  # and not: Missing option '--out'
+    result = CliRunner().invoke(main, ["merge", str(tmp_path)], prog_name="xray-infer")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: xray-infer merge [OPTIONS] SHARDS\n")
+
+
+def test_a_folder_named_merge_is_given_with_its_place(folder, tiny_onnx, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    folder.rename(folder.parent / "merge")
+    result = CliRunner().invoke(main, ["./merge", "--model", str(tiny_onnx), "--out", "-"])
+    assert result.exit_code == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 6
+
+
+def test_the_help_is_in_sections_and_names_the_other_command():
+    text = CliRunner().invoke(main, ["--help"], prog_name="xray-infer").stdout
+    assert text.startswith("Usage: xray-infer [OPTIONS] [SOURCE]\n")
+    titles = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles == [
+        "Source",
+        "Results",
+        "Model",
+        "Heat maps, page and DICOM objects",
+        "Uncertain and rejected images",
+        "Speed",
+        "Many machines",
+        "Limits and damaged files",
+        "Other options",
+        "Commands",
+    ]
+    for parameter in main.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.opts[0] in text
+            assert parameter.help, parameter.opts
+            assert parameter.help.endswith("."), parameter.opts
+    assert "\n  merge  Make one file of the results in shards.\n" in text
+
+
+def test_a_group_finds_its_command_behind_options_of_the_default():
+    @click.command("fit")
+    @click.argument("data")
+    @click.option("--debug", is_flag=True)
+    @click.option("--out")
+    def fit(**given):
+        click.echo(" ".join(["fit", *(f"{name}={given[name]}" for name in sorted(given))]))
+
+    @click.command("split")
+    @click.argument("data")
+    @click.option("--debug", is_flag=True)
+    def split(**given):
+        click.echo(" ".join(["split", *(f"{name}={given[name]}" for name in sorted(given))]))
+
+    group = DefaultGroup("train", commands=[fit, split], default_command="fit")
+    for arguments, expected in (
+        ("x --out y", "fit data=x debug=False out=y"),
+        ("--out split x", "fit data=x debug=False out=split"),
+        ("--debug split x", "split data=x debug=True"),
+        ("split x", "split data=x debug=False"),
+    ):
+        result = CliRunner().invoke(group, arguments.split())
+        assert result.exit_code == 0, result.output
+        assert result.stdout == f"{expected}\n"

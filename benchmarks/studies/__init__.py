@@ -18,5 +18,6 @@ installed. The answers are in `benchmarks/results/` and in the documents.
     shards.kills    are rows lost when processes are killed?
     shards.objects  what does listing many objects of an S3 cost?
     shards.growth   what would millions of images on many workers take?
+    walks           how many of the program's own files does one image pass through?
     viewer          is the window of `xray-view` smooth under a load?
 """

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.terminal import one_line_errors
+from xray_infer.terminal import debug_option, one_line_errors
 
 FILE: Final = click.Path(path_type=Path)
 folder_argument = click.argument("folder", type=FILE)
@@ -33,8 +33,6 @@ def study(name: str) -> Callable[[Callable[..., None]], click.Command]:
             with one_line_errors(name, debug=debug):
                 run(**options)
 
-        command = click.command(name, epilog=RESEARCH_NOTICE)(callback)
-        command.params.append(click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."))
-        return command
+        return debug_option(click.command(name, epilog=RESEARCH_NOTICE)(callback))
 
     return decorate

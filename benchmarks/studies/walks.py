@@ -20,8 +20,8 @@ from typing import Final
 
 import click
 
+from benchmarks.studies.study_command import study
 from xray_infer.errors import XrayError
-from xray_infer.terminal import debug_option, one_line_errors
 
 # Runs in the Python of the program that is measured, which may be another version of it.
 _NOTE_CALLS: Final = """
@@ -94,7 +94,7 @@ WALKS: Final = {
 }
 
 
-@click.command()
+@study("walks")
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--python",
@@ -103,17 +103,15 @@ WALKS: Final = {
     help="Python of the program to measure. Default: the one that runs this.",
 )
 @click.option("--list", "list_files", is_flag=True, help="Name the files.")
-@debug_option
-def walks(image: Path, python: Path, list_files: bool, debug: bool) -> None:
+def main(image: Path, python: Path, list_files: bool) -> None:
     """Count the program's own files that IMAGE passes through, in the worker and in the process."""
-    with one_line_errors("walks", debug=debug):
-        for what, options in WALKS.items():
-            walk = measure(python, image, *options)
-            click.echo(f"{what}: {len(walk.worker)} files in the worker, {len(walk.process)} in the process")
-            if list_files:
-                for name in walk.process:
-                    click.echo(f"  {'worker ' if name in walk.worker else '       '}{name}")
+    for what, options in WALKS.items():
+        walk = measure(python, image, *options)
+        click.echo(f"{what}: {len(walk.worker)} files in the worker, {len(walk.process)} in the process")
+        if list_files:
+            for name in walk.process:
+                click.echo(f"  {'worker ' if name in walk.worker else '       '}{name}")
 
 
 if __name__ == "__main__":
-    walks()
+    main()

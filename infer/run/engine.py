@@ -254,7 +254,7 @@ class _Worker:
             inputs = np.concatenate([inputs, np.repeat(inputs[-1:], missing, axis=0)])
         parts = [self._session.run(inputs[start : start + size]) for start in range(0, len(inputs), size)]
         if len(parts) == 1:
-            return parts[0].first(count)
+            return parts[0].first(count) if missing else parts[0]
         names = self._session.manifest.output_names
         return ModelOutput.join(names, [[getattr(part, one) for one in names] for part in parts]).first(count)
 

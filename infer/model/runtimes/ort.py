@@ -85,8 +85,11 @@ class OrtSession:
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
         """See `xray_infer.model.runtimes.Session.run`."""
-        batches = np.split(images, len(images)) if self._one_by_one else [images]
         names = self.manifest.output_names
+        if not self._one_by_one:
+            answers = self._session.run(list(names), {self.manifest.input_name: images})
+            return ModelOutput(**dict(zip(names, answers, strict=True)))
+        batches = np.split(images, len(images))
         parts = [self._session.run(list(names), {self.manifest.input_name: batch}) for batch in batches]
         return ModelOutput.join(names, parts)
 
