@@ -1,6 +1,7 @@
 """The page of `--report`: one HTML file for a run, with its pictures in a folder beside it.
 
-`page` writes it, `rows` are what its table holds, `sections` and `histogram` the parts that need no script,
-`text` makes what comes from the data fit for a page. `page.html`, `page.css` and `page.js` are its form: the
-script builds the table from data and never from markup. The pictures are `pictures`.
+A row's way: `run_page` takes it in, with the places of its `report_pictures`; `page_rows` keeps it as a line
+of JSON until the page is put together; `page_text` makes what comes from the data fit for a page. `sections`
+and `histogram` are the parts that need no script. `page.html`, `page.css` and `page.js` are the page's form:
+the script builds the table from data and never from markup.
 """

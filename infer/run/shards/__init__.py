@@ -17,6 +17,10 @@ Invariants:
   there in the size that the counts tell. Others are made anew, and so are shards with inputs that could not
   be read: the journal's rule (`xray_infer.run.journal`), a shard at a time.
 - One unit of work, `work.ShardWorker`, by whatever engine: the local engine's `Engine.run` on its inputs.
+
+One image's way: `shard_job` lists it and deals it to a shard (`shard_inputs`), puts the shard's inputs into
+the store (`shard_store`) and has an engine make the shard: `work` here, `on_ray` on many machines. `merging`
+makes one file of all. `shard_options` is what is asked for on the command line.
 """
 
 from __future__ import annotations
