@@ -30,6 +30,6 @@ setup(
         "xray_infer.model": ["files/*"],
         "xray_infer.outputs.page": ["page.*"],
         "xray_infer.export": ["measured.json"],
-        "xray_infer.benchmarks.report": ["page.css"],
+        "xray_infer.benchmarks.reporting": ["page.css"],
     },
 )

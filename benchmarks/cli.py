@@ -11,7 +11,7 @@ from xray_infer.benchmarks import run_commands
 from xray_infer.benchmarks.comparison.cli import compare_command
 from xray_infer.benchmarks.explain.cli import explain_command
 from xray_infer.benchmarks.peers.command import peers_command
-from xray_infer.benchmarks.report.command import report_command
+from xray_infer.benchmarks.reporting.cli import report_command
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import DefaultGroup
 

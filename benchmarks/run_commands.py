@@ -98,8 +98,8 @@ def measure_pieces(pieces: tuple[str, ...], options: dict[str, Any]) -> None:
     from xray_infer.errors import extra_for
 
     with extra_for("xray-bench", "bench"):
-        from xray_infer.benchmarks.report import make_report
-        from xray_infer.benchmarks.run import Request, measure
+        from xray_infer.benchmarks.bench_run import Request, measure
+        from xray_infer.benchmarks.reporting import make_report
     from xray_infer.model.shipped import MODELS_FOLDER
 
     models = options.pop("models") or (MODELS_FOLDER,)

@@ -18,7 +18,7 @@ import pytest
 from hostile_bytes import Expected
 from hostile_files import make_corpus, number_of, samples
 
-from xray_infer.benchmarks.commands import high_water_mb
+from xray_infer.benchmarks.processes import high_water_mb
 from xray_infer.errors import ImageError, RejectedError
 from xray_infer.images.isolation import IsolatedPrepare
 

@@ -1,26 +1,34 @@
-"""What every row answers to an image set, and to its borders and centres alone."""
+"""What every row answers to an image set, and to its borders and centres alone.
+
+The Keras model's answers where the model itself is not there: what `xray-export` kept beside its files.
+
+Rows that answer: a trained Keras model, or an exported file in a runtime.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.benchmarks.contenders import Contender, open_contender
-from xray_infer.benchmarks.records.schema import Answers, ImageSet
-from xray_infer.benchmarks.records.store import Parts
-from xray_infer.benchmarks.rows import Row
-from xray_infer.errors import DataError
+from xray_infer.benchmarks.model_rows import KERAS, Row, reference_of
+from xray_infer.benchmarks.results_file import Parts
+from xray_infer.benchmarks.results_schema import Answers, ImageSet, ModelFile, RowKey
+from xray_infer.errors import DataError, extra_for
+from xray_infer.export.reference import SUFFIX, input_digest, load_reference
 from xray_infer.model.processors import default_workers
-from xray_infer.study.datasets import LabelledImage, read_dataset, read_images, read_input
+from xray_infer.model.runtimes import Session, find_model
+from xray_infer.study.datasets import LabelledImage, file_digest, read_dataset, read_images, read_input
+from xray_infer.study.temperature import at_temperature
 from xray_infer.terminal import Report
 from xray_infer.train.inputs import keep_region
 
@@ -122,3 +130,83 @@ class _Asked:
         inputs = images.inputs if region == WHOLE else keep_region(images.inputs, region)
         probabilities = self._open().predict_many(inputs).astype(float)
         return Answers(self._row.key, images.set.name, region, probabilities.tolist())
+
+
+def kept_answers(rows: Sequence[Row], images: Images, report: Report) -> Iterator[tuple[ModelFile, Answers]]:
+    """Yield a method's kept answers as a Keras row, for each method without a .keras file among the rows.
+
+    They count only where they are of all these images. The row has answers and no file: its size is 0.
+    """
+    keys = [row.key for row in rows]
+    asked: set[str] = set()
+    for row in rows:
+        path = row.path.with_name(f"{row.key.method}{SUFFIX}")
+        if row.key.method in asked or reference_of(row.key, keys) is not None or not path.exists():
+            continue
+        asked.add(row.key.method)
+        stored = load_reference(path)
+        place = {digest: index for index, digest in enumerate(stored.input_digests)}
+        wanted = [place.get(input_digest(image)) for image in images.inputs]
+        if None in wanted:
+            report(f"{path}: holds no answers to some of these images, so nothing is held against them")
+            continue
+        key = RowKey(row.key.method, KERAS, "fp32", KERAS)
+        answers = stored.probabilities[[index for index in wanted if index is not None]].astype(float)
+        model = ModelFile(key, path.name, file_digest(path), 0, row.model.temperature, row.model.data_digest)
+        yield model, Answers(key, images.set.name, WHOLE, answers.tolist())
+
+
+KERAS_BATCH: Final = 32
+
+
+class Contender(Protocol):
+    """A row that is open."""
+
+    def predict_many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Classify uint8 [N, 224, 224, 1] the fast way of its kind; return float32 [N, 3]."""
+        ...
+
+
+class KerasContender:
+    """A .keras file, used as its documentation says: `model.predict`, in batches of 32.
+
+    Its probabilities are those at the temperature of its training record, as an exported file's are.
+    """
+
+    def __init__(self, row: Row) -> None:
+        with extra_for("benchmarking a .keras file", "train"):
+            import keras
+        self._temperature = row.model.temperature
+        self._model: Any = keras.saving.load_model(row.path, compile=False)
+
+    def predict_many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Contender."""
+        probabilities = self._model.predict(images, batch_size=KERAS_BATCH, verbose=0)
+        return at_temperature(np.asarray(probabilities), self._temperature)
+
+
+class ExportedContender:
+    """An exported file, as in the folder command: one single-threaded session a processor."""
+
+    def __init__(self, row: Row) -> None:
+        self._sessions = find_model(row.path).open_many(default_workers(), runtime=row.key.runtime)
+
+    def predict_many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Contender."""
+        idle = list(self._sessions)
+        own = threading.local()
+
+        def adopt_session() -> None:
+            own.session = idle.pop()
+
+        def classify(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+            session: Session = own.session
+            return session.run(image[None]).probabilities[0]
+
+        with ThreadPoolExecutor(len(idle), initializer=adopt_session) as pool:
+            return np.stack(list(pool.map(classify, images)))
+
+
+def open_contender(row: Row) -> Contender:
+    """Open a row to be asked. Raises ModelError, MissingExtraError."""
+    return KerasContender(row) if row.key.format == KERAS else ExportedContender(row)

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from xray_infer.benchmarks.records.schema import Answers, ImageSet, Results
+from xray_infer.benchmarks.results_schema import Answers, ImageSet, Results
 from xray_infer.study.metrics import Interval, bootstrap_mean, mcnemar
 
 WHOLE: Final = "all"  # the region that accuracy is judged on; the others are controls

@@ -61,7 +61,7 @@ def compare_command(
         from xray_infer.benchmarks.comparison.comparing import compare
         from xray_infer.benchmarks.comparison.comparison_page import page
         from xray_infer.benchmarks.comparison.findings import Criteria
-        from xray_infer.benchmarks.records.store import read_results
+        from xray_infer.benchmarks.results_file import read_results
 
         runs = read_results(first), read_results(second)
         found = compare(*runs, Criteria(smallest, family_error), names=(str(first), str(second)))

@@ -24,7 +24,7 @@ from xray_infer.benchmarks.comparison.findings import (
 )
 from xray_infer.benchmarks.comparison.run_differences import differences, only_in_one, warnings
 from xray_infer.benchmarks.comparison.speed_changes import MachineSpeed, machine_speeds, speed_changes
-from xray_infer.benchmarks.records.schema import Results
+from xray_infer.benchmarks.results_schema import Results
 from xray_infer.classes import RESEARCH_NOTICE
 
 # How subjects are counted in the verdict, worst first.

@@ -20,7 +20,7 @@ from xray_infer.benchmarks.comparison.answer_changes import AnswerChange
 from xray_infer.benchmarks.comparison.speed_changes import SpeedChange
 from xray_infer.benchmarks.comparison.speed_samples import PEERS
 from xray_infer.benchmarks.comparison.welch import Change, holm
-from xray_infer.benchmarks.records.schema import Results
+from xray_infer.benchmarks.results_schema import Results
 
 NO_DIFFERENCE: Final = "no difference found"
 NOT_TESTED: Final = "not tested"

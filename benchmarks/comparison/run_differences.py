@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from xray_infer.benchmarks.records.schema import Machine, ProcessRun, Results
+from xray_infer.benchmarks.results_schema import Machine, ProcessRun, Results
 
 # What a machine is and what it was set to; load and energy's availability are told apart.
 FIXED: Final = tuple(

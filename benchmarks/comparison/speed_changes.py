@@ -30,7 +30,7 @@ from xray_infer.benchmarks.comparison.speed_samples import (
     obstacle,
 )
 from xray_infer.benchmarks.comparison.welch import Change, welch
-from xray_infer.benchmarks.records.schema import Results
+from xray_infer.benchmarks.results_schema import Results
 
 BASELINE: Final = "the baseline"
 PRODUCTS: Final = "the matrix products"

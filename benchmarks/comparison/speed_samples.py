@@ -14,8 +14,8 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from xray_infer.benchmarks.records.schema import CommandRun, PeerRun, ProcessRun, Results, RowKey, StageRun
-from xray_infer.benchmarks.speed.figures import log_over_baselines
+from xray_infer.benchmarks.results_schema import CommandRun, PeerRun, ProcessRun, Results, RowKey, StageRun
+from xray_infer.benchmarks.speed.speed_figures import log_over_baselines
 
 LATENCY: Final = "latency, SingleStream"
 THROUGHPUT: Final = "throughput, Offline"

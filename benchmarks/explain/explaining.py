@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xray_infer.benchmarks.explain.contenders import find_method
-from xray_infer.benchmarks.explain.figures import Figures
-from xray_infer.benchmarks.explain.measuring import Plan, measure_images
-from xray_infer.benchmarks.explain.records import Records
-from xray_infer.benchmarks.explain.tables import tables
+from xray_infer.benchmarks.explain.candidate_methods import find_method
+from xray_infer.benchmarks.explain.explain_figures import Figures
+from xray_infer.benchmarks.explain.explain_tables import tables
+from xray_infer.benchmarks.explain.measuring import Plan, Records, measure_images
 from xray_infer.export.calibration import check_same_data, draw
 from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model

@@ -1,11 +1,15 @@
-"""A plain Keras script, as a notebook would have it: `load_img` and `model.predict`, one image at a time."""
+"""A plain Keras script, as a notebook would have it: `load_img` and `model.predict`, one image at a time.
+
+The same Keras script in batches of 32, Keras's default.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xray_infer.benchmarks.peers.answers import AnswerFile, run
+from xray_infer.benchmarks.peers.answer_file import AnswerFile, run
 from xray_infer.images.preprocess import INPUT_SIDE
 
 BATCH = 1
@@ -32,3 +36,7 @@ def classify(model_path: Path, files: list[Path], answers: AnswerFile, batch: in
 
 if __name__ == "__main__":
     run(classify)
+
+
+if __name__ == "__main__":
+    run(partial(classify, batch=32))

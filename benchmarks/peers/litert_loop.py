@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from xray_infer.benchmarks.peers.answers import AnswerFile, read_gray, run
+from xray_infer.benchmarks.peers.answer_file import AnswerFile, read_gray, run
 
 
 def classify(model_path: Path, files: list[Path], answers: AnswerFile) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from xray_infer.benchmarks.peers.answers import AnswerFile, read_gray, run
+from xray_infer.benchmarks.peers.answer_file import AnswerFile, read_gray, run
 from xray_infer.model.runtimes.ov import import_openvino
 
 ALIVE: list[Any] = []

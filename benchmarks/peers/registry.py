@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from xray_infer.benchmarks.rows import KERAS, Row
+from xray_infer.benchmarks.model_rows import KERAS, Row
 
 SCRIPTS: Final = "xray_infer.benchmarks.peers"
 METHOD: Final = "fine_tuning"

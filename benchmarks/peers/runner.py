@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.atomic import make_folder
-from xray_infer.benchmarks.peers.answers import image_files
+from xray_infer.benchmarks.model_rows import Row
+from xray_infer.benchmarks.peers.answer_file import image_files
 from xray_infer.benchmarks.peers.processes import TreeRun, run_tree
 from xray_infer.benchmarks.peers.registry import OURS, PEERS, PeerKind
-from xray_infer.benchmarks.records.schema import Peer, PeerRun
-from xray_infer.benchmarks.records.store import Parts
-from xray_infer.benchmarks.rows import Row
+from xray_infer.benchmarks.results_file import Parts
+from xray_infer.benchmarks.results_schema import Peer, PeerRun
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report
 from xray_infer.versions import installed_versions
@@ -104,7 +104,7 @@ def _meet(kind: PeerKind, rows: Sequence[Row], folder: Path, parts: Parts, repor
 def _prepare(kind: PeerKind, row: Row, folder: Path, parts: Parts) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as scratch:
         checks = Path(scratch, "checks.json")
-        command = [sys.executable, "-m", "xray_infer.benchmarks.peers.prepare", kind.name, str(row.path)]
+        command = [sys.executable, "-m", "xray_infer.benchmarks.peers.preparation", kind.name, str(row.path)]
         run_tree([*command, str(_model(kind, row, parts)), str(folder), str(checks)])
         found: dict[str, str] = json.loads(checks.read_text(encoding="utf-8"))
         return found

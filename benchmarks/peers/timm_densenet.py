@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from xray_infer.benchmarks.peers.answers import AnswerFile, run
+from xray_infer.benchmarks.peers.answer_file import AnswerFile, run
 from xray_infer.classes import CLASS_NAMES
 
 CHANNELS = 3

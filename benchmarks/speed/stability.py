@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from xray_infer.benchmarks.records.schema import ProcessRun, Results
+from xray_infer.benchmarks.results_schema import ProcessRun, Results
 
 MOST_VARIATION: Final = 0.05  # coefficient of variation of the processes' median latency, or throughput
 MOST_TAIL: Final = 3.0  # p99 over p50 of single queries

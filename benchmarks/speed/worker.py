@@ -23,9 +23,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.benchmarks.commands import high_water_mb
-from xray_infer.benchmarks.records.schema import Burst, ProcessRun, RowKey
-from xray_infer.benchmarks.speed.energy import EnergyMeter
+from xray_infer.benchmarks.machine import EnergyMeter
+from xray_infer.benchmarks.processes import high_water_mb
+from xray_infer.benchmarks.results_schema import Burst, ProcessRun, RowKey
 from xray_infer.benchmarks.speed.presets import OFFLINE, SINGLE, Effort
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.processors import default_workers

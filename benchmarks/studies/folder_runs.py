@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from xray_infer.benchmarks.commands import CommandRun, spread
+from xray_infer.benchmarks.processes import CommandRun, spread
 from xray_infer.run.sources.folder import local_source
 
 WHOLE: Final = "xray-infer"

@@ -21,9 +21,9 @@ import onnx
 from onnx import TensorProto
 
 from benchmarks.studies.study_command import FILE, rounds_option, study
-from xray_infer.benchmarks.commands import spread
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.speed.limits import PRODUCT_GMAC, products, rate_of
+from xray_infer.benchmarks.processes import spread
+from xray_infer.benchmarks.speed.machine_limits import PRODUCT_GMAC, products, rate_of
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.export.densenet import Convolution, DenseNet, Layer, MaxPool
 from xray_infer.export.edge_graph import Pixels, load_classifier, take_apart

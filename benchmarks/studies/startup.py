@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from benchmarks.studies.study_command import FILE, rounds_option, study
-from xray_infer.benchmarks.commands import CommandRun, compare_commands, spread
 from xray_infer.benchmarks.machine import describe_machine
+from xray_infer.benchmarks.processes import CommandRun, compare_commands, spread
 from xray_infer.terminal import Report, say
 
 

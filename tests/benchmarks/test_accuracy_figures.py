@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics as sk
 
-from xray_infer.benchmarks.accuracy.figures import accuracy_rows, between_methods, difference_words
-from xray_infer.benchmarks.records.schema import (
+from xray_infer.benchmarks.accuracy.accuracy_figures import accuracy_rows, between_methods, difference_words
+from xray_infer.benchmarks.results_schema import (
     SCHEMA,
     Answers,
     ImageSet,

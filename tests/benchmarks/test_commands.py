@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_infer.benchmarks.commands import CommandRun, compare_commands, table
+from xray_infer.benchmarks.processes import CommandRun, compare_commands, table
 from xray_infer.errors import DataError
 
 

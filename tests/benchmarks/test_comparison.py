@@ -25,8 +25,8 @@ from xray_infer.benchmarks.comparison.findings import (
     Criteria,
 )
 from xray_infer.benchmarks.comparison.run_differences import differences, warnings
-from xray_infer.benchmarks.records.schema import Peer
-from xray_infer.benchmarks.records.store import write_results
+from xray_infer.benchmarks.results_file import write_results
+from xray_infer.benchmarks.results_schema import Peer
 from xray_infer.classes import RESEARCH_NOTICE
 
 SMALL = World(rows=ROWS[:5], queries=25)

@@ -15,26 +15,40 @@ import onnx
 from onnx import TensorProto, helper
 
 from xray_infer.benchmarks.cli import main
-from xray_infer.benchmarks.explain.baselines import centre_blob, random_map
 from xray_infer.benchmarks.explain.curves import (
     ALL_STEPS,
     METRICS,
+    NOISE,
     Curve,
     Metric,
     Steps,
     area,
     faithfulness,
+    impute,
     probability,
     rank,
     removal_curves,
     removed_pixels,
+    solve,
 )
-from xray_infer.benchmarks.explain.figures import Mean, mean_of
-from xray_infer.benchmarks.explain.places import border_ring, lung_mask, share_inside
-from xray_infer.benchmarks.explain.randomised import PARTS, shuffled
-from xray_infer.benchmarks.explain.road import NOISE, impute, solve
-from xray_infer.benchmarks.explain.similarity import SIMILARITIES, compare, pearson, spearman, ssim
-from xray_infer.benchmarks.explain.tables import BETTER, SAME, WORSE, verdict
+from xray_infer.benchmarks.explain.explain_figures import Mean, mean_of
+from xray_infer.benchmarks.explain.explain_tables import BETTER, SAME, WORSE, verdict
+from xray_infer.benchmarks.explain.sanity import (
+    PARTS,
+    SIMILARITIES,
+    compare,
+    pearson,
+    shuffled,
+    spearman,
+    ssim,
+)
+from xray_infer.benchmarks.explain.simple_maps import (
+    border_ring,
+    centre_blob,
+    lung_mask,
+    random_map,
+    share_inside,
+)
 from xray_infer.errors import DataError
 from xray_infer.model.runtimes import find_model
 from xray_infer.model.shipped import shipped_model

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from xray_infer.benchmarks.accuracy.answering import read_test_images
-from xray_infer.benchmarks.accuracy.kept import kept_answers
-from xray_infer.benchmarks.rows import find_rows
+from xray_infer.benchmarks.accuracy.answering import kept_answers, read_test_images
+from xray_infer.benchmarks.model_rows import find_rows
 from xray_infer.export.reference import SUFFIX, Reference, extreme_inputs
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xray_infer.benchmarks.model_rows import find_rows
 from xray_infer.benchmarks.peers import runner
-from xray_infer.benchmarks.peers.figures import peer_figures
+from xray_infer.benchmarks.peers.peer_figures import peer_figures
 from xray_infer.benchmarks.peers.processes import run_tree
 from xray_infer.benchmarks.peers.registry import PEERS, SHIPPED
 from xray_infer.benchmarks.peers.runner import compare_answers, measure_peers, read_answers
-from xray_infer.benchmarks.records.schema import (
+from xray_infer.benchmarks.results_file import Parts
+from xray_infer.benchmarks.results_schema import (
     SCHEMA,
     Machine,
     ModelFile,
@@ -22,8 +24,6 @@ from xray_infer.benchmarks.records.schema import (
     Results,
     RowKey,
 )
-from xray_infer.benchmarks.records.store import Parts
-from xray_infer.benchmarks.rows import find_rows
 from xray_infer.errors import DataError, SourceError
 
 PROC = pytest.mark.skipif(

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from xray_infer.benchmarks.records.schema import SCHEMA, LimitRun, Machine, ModelFile, Results, RowKey
-from xray_infer.benchmarks.records.store import RESULTS_FILE, Parts, read_results, write_results
-from xray_infer.benchmarks.rows import baseline_of, find_rows, reference_of
+from xray_infer.benchmarks.model_rows import baseline_of, find_rows, reference_of
+from xray_infer.benchmarks.results_file import RESULTS_FILE, Parts, read_results, write_results
+from xray_infer.benchmarks.results_schema import SCHEMA, LimitRun, Machine, ModelFile, Results, RowKey
 from xray_infer.errors import DataError, ModelError
 from xray_infer.model.runtimes import find_model
 

@@ -12,14 +12,19 @@ import pytest
 from bench_results import FILES, IMAGES, METHODS, accuracy_only, made_up, single_row, speed_only
 from click.testing import CliRunner
 
-from xray_infer.benchmarks.records.store import write_results
-from xray_infer.benchmarks.report.command import report_command
-from xray_infer.benchmarks.report.csv_file import csv_text
-from xray_infer.benchmarks.report.gathered import gather, title
-from xray_infer.benchmarks.report.markdown import full_tables, short_tables
-from xray_infer.benchmarks.report.readme import BEGIN, END, put_table
-from xray_infer.benchmarks.report.recipes import recipe_figures
-from xray_infer.benchmarks.report.summary import MARK, doubts
+from xray_infer.benchmarks.reporting.cli import report_command
+from xray_infer.benchmarks.reporting.csv_table import csv_text
+from xray_infer.benchmarks.reporting.run_figures import gather, title
+from xray_infer.benchmarks.reporting.summary_tables import MARK, doubts
+from xray_infer.benchmarks.reporting.writing import (
+    BEGIN,
+    END,
+    full_tables,
+    put_table,
+    recipe_figures,
+    short_tables,
+)
+from xray_infer.benchmarks.results_file import write_results
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 
@@ -194,7 +199,7 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path):
 
 def test_the_command_module_loads_nothing_heavy():
     code = (
-        "import sys, xray_infer.benchmarks.report.command\n"
+        "import sys, xray_infer.benchmarks.reporting.cli\n"
         "print([name for name in ('numpy', 'matplotlib', 'scipy', 'onnxruntime') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

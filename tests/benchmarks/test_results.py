@@ -7,12 +7,10 @@ from importlib import resources
 import pytest
 from places import REPOSITORY
 
-from xray_infer.benchmarks.records.schema import Results
-from xray_infer.benchmarks.records.store import read_results
-from xray_infer.benchmarks.report.gathered import gather
-from xray_infer.benchmarks.report.markdown import full_tables, short_tables
-from xray_infer.benchmarks.report.readme import between_marks
-from xray_infer.benchmarks.report.recipes import recipe_figures
+from xray_infer.benchmarks.reporting.run_figures import gather
+from xray_infer.benchmarks.reporting.writing import between_marks, full_tables, recipe_figures, short_tables
+from xray_infer.benchmarks.results_file import read_results
+from xray_infer.benchmarks.results_schema import Results
 from xray_infer.model.manifest import METHODS
 
 RESULTS = REPOSITORY / "benchmarks" / "results"

@@ -9,15 +9,15 @@ from click.testing import CliRunner
 
 from xray_infer.benchmarks.accuracy import answering
 from xray_infer.benchmarks.accuracy.answering import answer_rows, read_external_images, read_test_images
-from xray_infer.benchmarks.accuracy.probe import probe
-from xray_infer.benchmarks.accuracy.trained import read_evidence
+from xray_infer.benchmarks.accuracy.shortcuts import probe, read_evidence
 from xray_infer.benchmarks.cli import main
-from xray_infer.benchmarks.records.schema import ProcessRun
-from xray_infer.benchmarks.records.store import Parts, read_results
-from xray_infer.benchmarks.rows import find_rows
-from xray_infer.benchmarks.speed import measuring, worker
-from xray_infer.benchmarks.speed.measuring import SpeedRequest, measure_speed
+from xray_infer.benchmarks.model_rows import find_rows
+from xray_infer.benchmarks.results_file import Parts, read_results
+from xray_infer.benchmarks.results_schema import ProcessRun
+from xray_infer.benchmarks.speed import process_runs as measuring
+from xray_infer.benchmarks.speed import worker
 from xray_infer.benchmarks.speed.presets import Effort
+from xray_infer.benchmarks.speed.process_runs import SpeedRequest, measure_speed
 from xray_infer.benchmarks.speed.worker import InputFile, single_stream
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
@@ -38,7 +38,7 @@ def bench(*arguments) -> object:
 @pytest.fixture
 def quick_limits(monkeypatch):
     """Matrix products for a moment only."""
-    from xray_infer.benchmarks.speed import limits
+    from xray_infer.benchmarks.speed import machine_limits as limits
 
     monkeypatch.setattr(limits, "SECONDS", 0.02)
 

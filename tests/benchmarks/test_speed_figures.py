@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from xray_infer.benchmarks.records.schema import (
+from xray_infer.benchmarks.machine import EnergyMeter
+from xray_infer.benchmarks.model_rows import baseline_of
+from xray_infer.benchmarks.results_schema import (
     SCHEMA,
     Burst,
     CommandRun,
@@ -17,9 +19,10 @@ from xray_infer.benchmarks.records.schema import (
     RowKey,
     StageRun,
 )
-from xray_infer.benchmarks.rows import baseline_of
-from xray_infer.benchmarks.speed.energy import EnergyMeter
-from xray_infer.benchmarks.speed.figures import (
+from xray_infer.benchmarks.speed.machine_limits import densenet121_gmac
+from xray_infer.benchmarks.speed.presets import PRESETS
+from xray_infer.benchmarks.speed.process_runs import plan
+from xray_infer.benchmarks.speed.speed_figures import (
     baseline_ratio,
     command_rows,
     geometric,
@@ -29,9 +32,6 @@ from xray_infer.benchmarks.speed.figures import (
     speed_rows,
     stage_rows,
 )
-from xray_infer.benchmarks.speed.limits import densenet121_gmac
-from xray_infer.benchmarks.speed.presets import PRESETS
-from xray_infer.benchmarks.speed.schedule import plan
 from xray_infer.benchmarks.speed.stability import run_warnings
 
 RECIPES = ("fp32", "fp16", "int8-dynamic", "int8-static")

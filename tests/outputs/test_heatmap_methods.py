@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from patch_model import PATCH, PatchModel
 
-from xray_infer.benchmarks.explain.contenders import find_method
-from xray_infer.benchmarks.explain.rise import Rise
-from xray_infer.benchmarks.explain.shifted import Shifted
+from xray_infer.benchmarks.explain.candidate_methods import Rise, Shifted, find_method
 from xray_infer.errors import DataError
 from xray_infer.model.runtimes import ModelOutput, find_model
 from xray_infer.outputs.heatmaps.fills import FILLS

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from xray_infer.benchmarks.peers.registry import SHIPPED
-from xray_infer.benchmarks.records.schema import (
+from xray_infer.benchmarks.results_schema import (
     SCHEMA,
     Answers,
     Burst,

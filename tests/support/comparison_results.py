@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xray_infer.benchmarks.records.schema import (
+from xray_infer.benchmarks.results_schema import (
     SCHEMA,
     Answers,
     Burst,

@@ -74,7 +74,7 @@ def test_runs_on_other_splits_of_the_same_images_share_the_views(split_tree, tmp
 
 def test_training_is_timed_in_turns(split_tree, monkeypatch):
     from benchmarks.studies import training
-    from xray_infer.benchmarks.commands import CommandRun
+    from xray_infer.benchmarks.processes import CommandRun
     from xray_infer.study.datasets import read_dataset
 
     order = []

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.studies.shards.fixtures import command, good_and_bad, on_ray
-from xray_infer.benchmarks.commands import CommandRun, run_command
+from xray_infer.benchmarks.processes import CommandRun, run_command
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.model.shipped import shipped_model
 from xray_infer.run.engine import Engine, Task

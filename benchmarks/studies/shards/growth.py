@@ -26,8 +26,8 @@ from benchmarks.studies.shards.simulation import (
     waiting_table,
 )
 from benchmarks.studies.study_command import folder_argument, rounds_option, study
-from xray_infer.benchmarks.commands import spread
 from xray_infer.benchmarks.machine import describe_machine
+from xray_infer.benchmarks.processes import spread
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.run.object_store import WORKERS_THAT_WAIT
 from xray_infer.run.sources.folder import FileItem, local_source

@@ -22,7 +22,7 @@ import click
 
 from benchmarks.studies.shards.fixtures import command, good_and_bad, merge_command, on_ray
 from benchmarks.studies.study_command import folder_argument, study
-from xray_infer.benchmarks.commands import run_command
+from xray_infer.benchmarks.processes import run_command
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report, say
 

@@ -16,8 +16,8 @@ import click
 from benchmarks.studies.shards.fixtures import command, merge_command, on_ray
 from benchmarks.studies.shards.loopback import loopback
 from benchmarks.studies.study_command import FILE, study
-from xray_infer.benchmarks.commands import run_command
 from xray_infer.benchmarks.machine import describe_machine
+from xray_infer.benchmarks.processes import run_command
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.run.shards.shard_store import Store
 from xray_infer.terminal import Report, say

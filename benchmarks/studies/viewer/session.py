@@ -141,7 +141,7 @@ class Visit:
 
 def peaks_mb() -> tuple[float, float]:
     """Return the peak memory of this process so far, and of its children together, in MB; see proc(5)."""
-    from xray_infer.benchmarks.commands import high_water_mb
+    from xray_infer.benchmarks.processes import high_water_mb
 
     children = " ".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
     return high_water_mb(os.getpid()), sum(high_water_mb(int(one)) for one in children)

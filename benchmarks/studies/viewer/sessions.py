@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.studies.folder_runs import Speeds, command_for, linked_images, note
 from benchmarks.studies.viewer.session import FILLING, LEAFING, USED, Session
-from xray_infer.benchmarks.commands import run_command, spread
+from xray_infer.benchmarks.processes import run_command, spread
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report
 

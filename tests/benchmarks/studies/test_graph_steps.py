@@ -43,7 +43,7 @@ def test_averaging_first_saves_three_quarters_of_a_transition(graphs):
 
 
 def test_the_command_prints_every_step_in_every_runtime(tiny_keras, graphs, monkeypatch):
-    monkeypatch.setattr("xray_infer.benchmarks.speed.limits.SECONDS", 0.01)
+    monkeypatch.setattr("xray_infer.benchmarks.speed.machine_limits.SECONDS", 0.01)
     result = CliRunner().invoke(main, [str(tiny_keras), "--rounds", "2"])
     assert result.exit_code == 0, result.output
     rows = [line.split(" | ")[0].strip("| ") for line in result.stdout.splitlines() if line.startswith("|")]

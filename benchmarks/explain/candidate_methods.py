@@ -1,0 +1,157 @@
+"""Methods that are measured: those that are offered, and others by the name of their parameters.
+
+A name takes parameters after colons: `occlusion:48:16:gray` is a window of 48 pixels, 16 apart, filled with
+gray; `rise:400:7:blur` 400 masks of 7 x 7 cells; `shifted:4` 4 x 4 shifts. `:logit` at the end takes the
+logit for the score instead of the log-odds.
+
+Grad-CAM of shifted pictures on a finer grid, as Augmented Grad-CAM (Morbidelli et al. 2020).
+
+RISE (Petsiuk, Das and Saenko 2018): random smooth masks, weighted by the score that they leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_infer.errors import DataError
+from xray_infer.images.preprocess import INPUT_SIDE
+from xray_infer.outputs.heatmaps.fills import FILLS
+from xray_infer.outputs.heatmaps.methods import METHODS, Method, grad_cam
+from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, ClassScore, Occlusion, RunModel, log_odds, logits
+
+SCORES: Final[Mapping[str, ClassScore]] = {"log-odds": log_odds, "logit": logits}
+
+
+def _occlusion(window: str, stride: str, fill: str, score: str = "log-odds") -> Occlusion:
+    return Occlusion(int(window), int(stride), fill, SCORES[score])
+
+
+def _rise(masks: str, grid: str, fill: str, score: str = "log-odds") -> Rise:
+    return Rise(int(masks), int(grid), fill, score=SCORES[score])
+
+
+def _shifted(steps: str) -> Shifted:
+    return Shifted(int(steps))
+
+
+MAKERS: Final[Mapping[str, Callable[..., Occlusion | Rise | Shifted]]] = {
+    "occlusion": _occlusion,
+    "rise": _rise,
+    "shifted": _shifted,
+}
+
+
+def find_method(name: str) -> Method:
+    """Return the method of a name. Raises DataError."""
+    if name in METHODS:
+        return METHODS[name]
+    kind, *parameters = name.split(":")
+    try:
+        made = MAKERS[kind](*parameters)
+        if getattr(made, "fill", "gray") not in FILLS:
+            raise ValueError
+    except (KeyError, TypeError, ValueError) as error:
+        names = ", ".join((*METHODS, "occlusion:WINDOW:STRIDE:FILL", "rise:MASKS:GRID:FILL", "shifted:STEPS"))
+        raise DataError(f"no method {name!r}; there are {names}; fills are {', '.join(FILLS)}") from error
+    return Method(
+        name,
+        lambda classified: made.explain(classified.run, classified.input),
+        unit="log-odds" if getattr(made, "score", logits) is log_odds else "logit",
+        passes=made.passes,
+    )
+
+
+CELLS: Final = 7  # of the model's map along each side
+CELL: Final = INPUT_SIDE // CELLS
+SIZE: Final = (INPUT_SIDE, INPUT_SIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """The mean over `steps` x `steps` shifts, together one cell of the model's map, each shifted back."""
+
+    steps: int
+
+    @property
+    def passes(self) -> int:
+        """Forward passes an image."""
+        return self.steps**2
+
+    def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the maps of all classes, float32 [7 * steps, 7 * steps, 3] >= 0, of uint8 [224, 224, 1].
+
+        In units of the class's logit. What a shift lays bare is filled with the edge's pixels.
+        """
+        wide = cv2.copyMakeBorder(image[..., 0], CELL, CELL, CELL, CELL, cv2.BORDER_REPLICATE)
+        apart = CELL / self.steps
+        shifts = [round((step + 0.5) * apart - CELL / 2) for step in range(self.steps)]
+        total = np.zeros((*SIZE, 3), np.float32)
+        for down, right in product(shifts, shifts):
+            top, left = CELL + down, CELL + right
+            view = np.ascontiguousarray(wide[top : top + INPUT_SIDE, left : left + INPUT_SIDE])
+            fine = cv2.resize(
+                grad_cam(run(view[None, ..., None]).cam[0]), SIZE, interpolation=cv2.INTER_LINEAR
+            )
+            back = np.array([[1, 0, right], [0, 1, down]], np.float32)
+            total += cv2.warpAffine(fine, back, SIZE, borderMode=cv2.BORDER_REPLICATE)
+        side = (CELLS * self.steps, CELLS * self.steps)
+        return np.asarray(cv2.resize(total / self.passes, side, interpolation=cv2.INTER_AREA), np.float32)
+
+
+CELLS = 28  # of the map along each side
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """`masks` random masks of `grid` x `grid` cells, each kept with probability `keep`, from one seed.
+
+    As in the paper a mask is enlarged bilinearly and shifted by less than a cell. Scores are centred: a mask
+    that leaves an average score says nothing, so that a map has a zero.
+    """
+
+    masks: int
+    grid: int
+    fill: str
+    keep: float = 0.5
+    score: ClassScore = log_odds
+    seed: int = 0
+
+    @property
+    def passes(self) -> int:
+        """Forward passes an image."""
+        return self.masks
+
+    def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the maps of all classes, float32 [28, 28, 3] >= 0, in nats, of uint8 [224, 224, 1]."""
+        scores, masks = [], []
+        filled = FILLS[self.fill](image[..., 0]).astype(np.float32)
+        for some in self._masks():
+            kept = some * image[..., 0] + (1 - some) * filled
+            scores.append(self.score(run(np.rint(kept).astype(np.uint8)[..., None])))
+            masks.extend(cv2.resize(one, (CELLS, CELLS), interpolation=cv2.INTER_AREA) for one in some)
+        centred = np.concatenate(scores)
+        centred -= centred.mean(axis=0)
+        weighted = np.einsum("nhw,nc->hwc", np.stack(masks) - self.keep, centred)
+        spread = self.masks * self.keep * (1 - self.keep)
+        return np.maximum(weighted / spread, 0).astype(np.float32)
+
+    def _masks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield masks in batches, float32 [N, 224, 224] in 0..1."""
+        rng = np.random.default_rng(self.seed)
+        cell = -(-INPUT_SIDE // self.grid)
+        side = (self.grid + 1) * cell
+        for first in range(0, self.masks, AT_ONCE):
+            batch = []
+            for _ in range(min(AT_ONCE, self.masks - first)):
+                coarse = (rng.random((self.grid + 1, self.grid + 1)) < self.keep).astype(np.float32)
+                down, right = rng.integers(0, cell, 2)
+                smooth = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
+                batch.append(smooth[down : down + INPUT_SIDE, right : right + INPUT_SIDE])
+            yield np.stack(batch)

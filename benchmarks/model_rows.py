@@ -1,0 +1,115 @@
+"""The rows of a benchmark: which files there are, in which runtimes, and what each is compared with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from xray_infer.benchmarks.results_schema import ModelFile, RowKey
+from xray_infer.errors import DataError, ModelError
+from xray_infer.model.embedding import READERS
+from xray_infer.model.manifest import METHODS
+from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, find_model
+
+KERAS: Final = "keras"
+FORMATS: Final = (KERAS, *SUFFIXES.values())
+# What the speed of a method's other rows is compared with.
+BASELINE: Final = ("onnx", "fp32", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A model file in a runtime."""
+
+    key: RowKey
+    path: Path
+    model: ModelFile
+
+
+def find_rows(places: Iterable[Path]) -> list[Row]:
+    """Find every .keras, .onnx and .tflite model among files and folders, methods and formats in order.
+
+    An exported file takes part in its default runtime and in every other one that is installed. Nothing is
+    loaded. Raises DataError when there is no file or two would be the same row, ModelError for one that
+    cannot be used.
+    """
+    rows = [row for place in places for path in _files(place) for row in _rows(path)]
+    if not rows:
+        raise DataError("no .keras, .onnx or .tflite models there; give --models a folder that has some")
+    seen: dict[RowKey, Path] = {}
+    for row in rows:
+        other = seen.setdefault(row.key, row.path)
+        if other != row.path:
+            raise DataError(f"{row.path} and {other} are both {row.key.name}; give one of them")
+    order = {name: place for place, name in enumerate((KERAS, *RUNTIMES))}
+
+    def place(row: Row) -> tuple[int, int, str, int]:
+        key = row.key
+        return METHODS.index(key.method), FORMATS.index(key.format), key.recipe, order[key.runtime]
+
+    return sorted({row.key: row for row in rows}.values(), key=place)
+
+
+def baseline_of(row: RowKey, rows: Sequence[RowKey]) -> RowKey:
+    """Return the row that a row's speed is compared with: of its method, ONNX fp32 in ONNX Runtime.
+
+    Without that file, the method's first exported row, then its first.
+    """
+    own = [one for one in rows if one.method == row.method]
+    exact = [one for one in own if (one.format, one.recipe, one.runtime) == BASELINE]
+    return next(iter([*exact, *(one for one in own if one.format != KERAS), *own]))
+
+
+def reference_of(row: RowKey, rows: Sequence[RowKey]) -> RowKey | None:
+    """Return the row whose answers a row should give: the Keras model of its method, None without one."""
+    return next((one for one in rows if one.method == row.method and one.format == KERAS), None)
+
+
+def _files(place: Path) -> Sequence[Path]:
+    if not place.is_dir():
+        return [place]
+    trained = [place / f"{method}.keras" for method in METHODS]
+    exported = [path for path in sorted(place.iterdir()) if path.suffix in SUFFIXES]
+    return [*(path for path in trained if path.exists()), *exported]
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    if path.suffix == ".keras":
+        yield _keras_row(path)
+        return
+    model = find_model(path)
+    manifest = READERS[model.format](path)
+    default, *others = model.runtimes()
+    for runtime in (default, *(one for one in others if one.installed())):
+        key = RowKey(manifest.method, model.format, manifest.recipe, runtime.name)
+        yield Row(
+            key,
+            path,
+            ModelFile(
+                row=key,
+                file=path.name,
+                sha256=model.digest,
+                size_bytes=path.stat().st_size,
+                temperature=manifest.temperature,
+                data_digest=manifest.training.data_sha256 or "",
+            ),
+        )
+
+
+def _keras_row(path: Path) -> Row:
+    if path.stem not in METHODS:
+        raise ModelError(f"{path}: a trained model is named {' or '.join(f'{one}.keras' for one in METHODS)}")
+    try:
+        content = path.read_bytes()
+        record = path.with_suffix(".json")
+        training = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model file: {error.strerror}") from error
+    key = RowKey(path.stem, KERAS, "fp32", KERAS)
+    digest = hashlib.sha256(content).hexdigest()
+    temperature, data = training.get("temperature", 1.0), training.get("data_sha256", "")
+    return Row(key, path, ModelFile(key, path.name, digest, len(content), temperature, data))
