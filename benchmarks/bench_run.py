@@ -17,16 +17,16 @@ from typing import Any, Final
 from xray_infer import __version__
 from xray_infer.atomic import make_folder
 from xray_infer.benchmarks.accuracy.answering import (
-    Images,
+    InputSet,
     answer_rows,
-    kept_answers,
     read_external_images,
     read_test_images,
+    stored_answers,
 )
 from xray_infer.benchmarks.accuracy.shortcuts import measure_guesses, probe_sources, read_evidence
 from xray_infer.benchmarks.machine import machine_record
-from xray_infer.benchmarks.model_rows import Row, find_rows
-from xray_infer.benchmarks.results_file import RESULTS_FILE, Parts, write_results
+from xray_infer.benchmarks.model_rows import ModelRow, find_rows
+from xray_infer.benchmarks.results_file import RESULTS_FILE, PartStore, write_results
 from xray_infer.benchmarks.results_schema import SCHEMA, Guess, Machine, Results
 from xray_infer.benchmarks.speed.folder_speed import WholeRequest, measure_whole
 from xray_infer.benchmarks.speed.machine_limits import densenet121_gmac
@@ -41,7 +41,7 @@ SCENARIO: Final = {LATENCY: "single", THROUGHPUT: "offline"}
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BenchRequest:
     """What is asked for. `pieces` are among PIECES; peers take part where there is a `folder`.
 
     `whole_rounds` is of stages and whole commands, a round of which takes as long as the folder is large.
@@ -73,7 +73,7 @@ class Request:
         }
 
 
-def measure(request: Request, *, report: Report) -> Results:
+def measure(request: BenchRequest, *, report: Report) -> Results:
     """Measure what is asked for and write results.json. Raises DataError, ModelError, OutputError."""
     began = time.monotonic()
     rows = find_rows(request.models)
@@ -81,13 +81,13 @@ def measure(request: Request, *, report: Report) -> Results:
     for test in sets[:1]:
         _warn(rows, test, report)
     make_folder(request.out)
-    parts = Parts(request.out, _identity(request, rows, sets))
+    parts = PartStore(request.out, _identity(request, rows, sets))
     machine = parts.get("machine", Machine, machine_record)
     started = parts.get("started", str, lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     found: dict[str, Any] = {}
     models = [row.model for row in rows]
     if ACCURACY in request.pieces and request.data:
-        kept = list(kept_answers(rows, sets[0], report))
+        kept = list(stored_answers(rows, sets[0], report))
         models = sorted(
             [*(model for model, _ in kept), *models], key=lambda one: METHODS.index(one.row.method)
         )
@@ -115,14 +115,18 @@ def measure(request: Request, *, report: Report) -> Results:
     return results
 
 
-def _read_sets(request: Request) -> list[Images]:
+def _read_sets(request: BenchRequest) -> list[InputSet]:
     """Return the test images first, then those from elsewhere."""
     sets = [read_test_images(request.data)] if request.data else []
     return [*sets, *([read_external_images(request.external)] if request.external else [])]
 
 
 def _measure_speed(
-    request: Request, rows: Sequence[Row], sets: Sequence[Images], parts: Parts, report: Report
+    request: BenchRequest,
+    rows: Sequence[ModelRow],
+    sets: Sequence[InputSet],
+    parts: PartStore,
+    report: Report,
 ) -> dict[str, Any]:
     """Measure what is timed. Turns count on from one piece to the next: they say what ran beside what."""
     found: dict[str, Any] = {}
@@ -146,7 +150,7 @@ def _measure_speed(
     return found
 
 
-def _identity(request: Request, rows: Sequence[Row], sets: Sequence[Images]) -> dict[str, Any]:
+def _identity(request: BenchRequest, rows: Sequence[ModelRow], sets: Sequence[InputSet]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "models": {row.key.name: row.model.sha256 for row in rows},
@@ -155,7 +159,7 @@ def _identity(request: Request, rows: Sequence[Row], sets: Sequence[Images]) -> 
     }
 
 
-def _warn(rows: Sequence[Row], test: Images, report: Report) -> None:
+def _warn(rows: Sequence[ModelRow], test: InputSet, report: Report) -> None:
     for row in rows:
         if row.model.data_digest != test.data_digest:
             report(
@@ -164,7 +168,7 @@ def _warn(rows: Sequence[Row], test: Images, report: Report) -> None:
             )
 
 
-def _linked(test: Images, parts: Parts) -> Path:
+def _linked(test: InputSet, parts: PartStore) -> Path:
     """Return a folder with links to the test images' own files."""
     folder = parts.folder / "test_images"
     make_folder(folder)

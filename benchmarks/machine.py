@@ -1,12 +1,8 @@
-"""What a measurement ran on, in one sentence.
+"""What a measurement runs on: in one sentence, in full for its record, and the energy that it takes.
 
-Energy from RAPL's counters, where the system lets them be read.
-
-Linux's powercap interface: /sys/class/powercap/intel-rapl:N holds energy_uj, a counter in microjoules of a
-processor package that starts again at max_energy_range_uj. It is readable for root only on most systems, and
-missing in most virtual machines.
-
-What a measurement ran on, for its record.
+Energy is that of RAPL's counters. Linux's powercap interface: /sys/class/powercap/intel-rapl:N holds
+energy_uj, a counter in microjoules of a processor package that starts again at max_energy_range_uj. It is
+readable for root only on most systems, and missing in most virtual machines.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ BASELINE: Final = ("onnx", "fp32", "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ModelRow:
     """A model file in a runtime."""
 
     key: RowKey
@@ -30,7 +30,7 @@ class Row:
     model: ModelFile
 
 
-def find_rows(places: Iterable[Path]) -> list[Row]:
+def find_rows(places: Iterable[Path]) -> list[ModelRow]:
     """Find every .keras, .onnx and .tflite model among files and folders, methods and formats in order.
 
     An exported file takes part in its default runtime and in every other one that is installed. Nothing is
@@ -47,7 +47,7 @@ def find_rows(places: Iterable[Path]) -> list[Row]:
             raise DataError(f"{row.path} and {other} are both {row.key.name}; give one of them")
     order = {name: place for place, name in enumerate((KERAS, *RUNTIMES))}
 
-    def place(row: Row) -> tuple[int, int, str, int]:
+    def place(row: ModelRow) -> tuple[int, int, str, int]:
         key = row.key
         return METHODS.index(key.method), FORMATS.index(key.format), key.recipe, order[key.runtime]
 
@@ -77,7 +77,7 @@ def _files(place: Path) -> Sequence[Path]:
     return [*(path for path in trained if path.exists()), *exported]
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path) -> Iterator[ModelRow]:
     if path.suffix == ".keras":
         yield _keras_row(path)
         return
@@ -86,7 +86,7 @@ def _rows(path: Path) -> Iterator[Row]:
     default, *others = model.runtimes()
     for runtime in (default, *(one for one in others if one.installed())):
         key = RowKey(manifest.method, model.format, manifest.recipe, runtime.name)
-        yield Row(
+        yield ModelRow(
             key,
             path,
             ModelFile(
@@ -100,7 +100,7 @@ def _rows(path: Path) -> Iterator[Row]:
         )
 
 
-def _keras_row(path: Path) -> Row:
+def _keras_row(path: Path) -> ModelRow:
     if path.stem not in METHODS:
         raise ModelError(f"{path}: a trained model is named {' or '.join(f'{one}.keras' for one in METHODS)}")
     try:
@@ -112,4 +112,4 @@ def _keras_row(path: Path) -> Row:
     key = RowKey(path.stem, KERAS, "fp32", KERAS)
     digest = hashlib.sha256(content).hexdigest()
     temperature, data = training.get("temperature", 1.0), training.get("data_sha256", "")
-    return Row(key, path, ModelFile(key, path.name, digest, len(content), temperature, data))
+    return ModelRow(key, path, ModelFile(key, path.name, digest, len(content), temperature, data))

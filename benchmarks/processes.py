@@ -1,4 +1,4 @@
-"""Whole commands against each other: wall time and peak memory as the operating system counts them."""
+"""Other programs as processes: wall time and peak memory as the operating system counts them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,37 +16,23 @@ from xray_infer.terminal import Report
 
 
 @dataclass(frozen=True, slots=True)
-class CommandRun:
-    """One finished process: seconds from start to end, peak resident memory in MB."""
+class FinishedProcess:
+    """When it began, by `time.monotonic()`, its seconds to the end, and its peak memory in MB.
 
+    0 MB stands for a system that does not tell.
+    """
+
+    started: float
     seconds: float
     peak_mb: float
 
 
-def run_command(command: Sequence[str], *, accepted: Sequence[int] = (0,)) -> CommandRun:
-    """Run one command to its end. Raises DataError when it ends with a status that is not accepted.
-
-    The peak is Linux's VmHWM, read every 20 ms: getrusage's ru_maxrss would also count this process's own
-    memory, which a child has for a moment before it becomes the command.
-    """
-    with tempfile.TemporaryFile("w+") as errors:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
-        peak_mb = 0.0
-        while process.poll() is None:
-            peak_mb = max(peak_mb, high_water_mb(process.pid))
-            time.sleep(0.02)
-        seconds = time.perf_counter() - started
-        errors.seek(0)
-        lines = errors.read().strip().splitlines()
-    if process.returncode not in accepted:
-        message = lines[-1] if lines else "no message"
-        raise DataError(f"{' '.join(command)} ended with status {process.returncode}: {message}")
-    return CommandRun(seconds, peak_mb)
-
-
 def high_water_mb(pid: int) -> float:
-    """Return a process's peak resident memory so far, 0 where the system does not tell."""
+    """Return a process's peak resident memory so far, 0 where the system does not tell.
+
+    Linux's VmHWM: getrusage's ru_maxrss would also count this process's own memory, which a child has for a
+    moment before it becomes the command.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -55,11 +41,49 @@ def high_water_mb(pid: int) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
+def tree_mb(pid: int) -> float:
+    """Return the proportional memory of a process and all that it started, 0 where it cannot be told.
+
+    Linux's Pss: what processes share, such as a loader's workers, is counted once.
+    """
+    return sum(_pss_mb(one) for one in _tree(pid))
+
+
+def run_command(
+    command: Sequence[str],
+    *,
+    accepted: Sequence[int] = (0,),
+    memory_mb: Callable[[int], float] = high_water_mb,
+    pause_s: float = 0.02,
+    name: str | None = None,
+) -> FinishedProcess:
+    """Run one command to its end. Raises DataError when it ends with a status that is not accepted.
+
+    `memory_mb` of its process id is looked at every `pause_s`. An error begins with `name`, by default the
+    command.
+    """
+    with tempfile.TemporaryFile("w+") as errors:
+        started = time.monotonic()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        peak_mb = 0.0
+        while process.poll() is None:
+            peak_mb = max(peak_mb, memory_mb(process.pid))
+            time.sleep(pause_s)
+        seconds = time.monotonic() - started
+        errors.seek(0)
+        lines = errors.read().strip().splitlines()
+    if process.returncode not in accepted:
+        message = lines[-1] if lines else "no message"
+        called = " ".join(command) if name is None else name
+        raise DataError(f"{called} ended with status {process.returncode}: {message}".lstrip())
+    return FinishedProcess(started, seconds, peak_mb)
+
+
 def compare_commands(
     commands: Mapping[str, Sequence[str]], *, rounds: int, report: Report
-) -> dict[str, list[CommandRun]]:
+) -> dict[str, list[FinishedProcess]]:
     """Run all commands in turn, `rounds` times after a warm-up round that does not count."""
-    runs: dict[str, list[CommandRun]] = {name: [] for name in commands}
+    runs: dict[str, list[FinishedProcess]] = {name: [] for name in commands}
     for number in range(rounds + 1):
         report(f"round {number} of {rounds}" if number else "warm-up")
         for name, command in commands.items():
@@ -69,7 +93,7 @@ def compare_commands(
     return runs
 
 
-def table(runs: Mapping[str, Sequence[CommandRun]], *, files: int) -> str:
+def table(runs: Mapping[str, Sequence[FinishedProcess]], *, files: int) -> str:
     """Return Markdown; the ratio compares with the last command, round by round."""
     *_, base = runs.values()
     lines = [
@@ -90,3 +114,28 @@ def spread(values: Sequence[float], digits: int) -> str:
     """Return "median (min-max)"."""
     middle, low, high = statistics.median(values), min(values), max(values)
     return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+
+
+def _tree(pid: int) -> list[int]:
+    found = [pid]
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            children = (thread / "children").read_text().split()
+        except OSError:
+            continue
+        for child in children:
+            found += _tree(int(child))
+    return found
+
+
+def _pss_mb(pid: int) -> float:
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:  # it has ended meanwhile
+        return 0.0
+    found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0

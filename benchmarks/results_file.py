@@ -49,7 +49,7 @@ def write_results(path: Path, results: Results) -> None:
     write_text(path, msgspec.json.encode(results).decode())
 
 
-class Parts:
+class PartStore:
     """The pieces of a run in a folder, each measured once.
 
     Raises DataError when the folder holds a run of another request.

@@ -57,7 +57,7 @@ class ImageSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class RowAnswers:
     """What a row answers to an image set of which `region` is kept: "all", "border" or "centre".
 
     `probabilities` `[N][3]`, at the file's temperature, in the set's order.
@@ -238,7 +238,7 @@ class Results:
     gmac: float
     models: list[ModelFile]
     sets: list[ImageSet] = field(default_factory=list)
-    answers: list[Answers] = field(default_factory=list)
+    answers: list[RowAnswers] = field(default_factory=list)
     probes: list[SourceProbe] = field(default_factory=list)
     guesses: list[Guess] = field(default_factory=list)
     trained: Trained | None = None

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from xray_infer.benchmarks.model_rows import reference_of
-from xray_infer.benchmarks.results_schema import Answers, ImageSet, Results, RowKey
+from xray_infer.benchmarks.results_schema import ImageSet, Results, RowAnswers, RowKey
 from xray_infer.study.bootstrap import (
     RESAMPLES,
     STATISTICS,
@@ -190,7 +190,7 @@ def between_methods(
     return found
 
 
-def _whole(answers: Sequence[Answers], image_set: str) -> list[Answers]:
+def _whole(answers: Sequence[RowAnswers], image_set: str) -> list[RowAnswers]:
     return [one for one in answers if one.images == image_set and one.region == "all"]
 
 

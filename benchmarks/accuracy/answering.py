@@ -1,8 +1,7 @@
 """What every row answers to an image set, and to its borders and centres alone.
 
-The Keras model's answers where the model itself is not there: what `xray-export` kept beside its files.
-
-Rows that answer: a trained Keras model, or an exported file in a runtime.
+A row is a trained Keras model, or an exported file in a runtime. Where the Keras model itself is not there,
+its answers are those that `xray-export` stored beside its files.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.benchmarks.model_rows import KERAS, Row, reference_of
-from xray_infer.benchmarks.results_file import Parts
-from xray_infer.benchmarks.results_schema import Answers, ImageSet, ModelFile, RowKey
+from xray_infer.benchmarks.model_rows import KERAS, ModelRow, reference_of
+from xray_infer.benchmarks.results_file import PartStore
+from xray_infer.benchmarks.results_schema import ImageSet, ModelFile, RowAnswers, RowKey
 from xray_infer.errors import DataError, extra_for
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
 from xray_infer.model.processors import default_workers
@@ -39,7 +38,7 @@ MOST_SECONDS: Final = 120.0  # that a control may take; int8x16 on a CPU takes o
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Images:
+class InputSet:
     """An image set with its decoded inputs, uint8 [N, 224, 224, 1], and the files that they came from."""
 
     set: ImageSet
@@ -48,7 +47,7 @@ class Images:
     data_digest: str
 
 
-def read_test_images(data: Path) -> Images:
+def read_test_images(data: Path) -> InputSet:
     """Decode the test split of a data set. Raises DataError."""
     dataset = read_dataset(data)
     chosen = dataset.split(TEST)
@@ -57,7 +56,7 @@ def read_test_images(data: Path) -> Images:
     return _decoded(TEST, chosen, dataset.digest)
 
 
-def read_external_images(data: Path) -> Images:
+def read_external_images(data: Path) -> InputSet:
     """Decode all labelled images of a folder or manifest from elsewhere, whatever their split."""
     dataset = read_images(data)
     if not dataset.images:
@@ -65,7 +64,7 @@ def read_external_images(data: Path) -> Images:
     return _decoded(EXTERNAL, dataset.images, dataset.digest)
 
 
-def _decoded(name: str, images: Sequence[LabelledImage], data_digest: str) -> Images:
+def _decoded(name: str, images: Sequence[LabelledImage], data_digest: str) -> InputSet:
     with ThreadPoolExecutor(default_workers()) as pool:
         inputs = np.stack(list(pool.map(read_input, images)))
     labels = [int(image.label) for image in images]
@@ -78,12 +77,17 @@ def _decoded(name: str, images: Sequence[LabelledImage], data_digest: str) -> Im
         groups=[image.group for image in images],
         sources=[image.source for image in images],
     )
-    return Images(described, inputs, tuple(image.path for image in images), data_digest)
+    return InputSet(described, inputs, tuple(image.path for image in images), data_digest)
 
 
 def answer_rows(
-    rows: Sequence[Row], sets: Sequence[Images], parts: Parts, report: Report, *, controls: bool = True
-) -> list[Answers]:
+    rows: Sequence[ModelRow],
+    sets: Sequence[InputSet],
+    parts: PartStore,
+    report: Report,
+    *,
+    controls: bool = True,
+) -> list[RowAnswers]:
     """Let each row classify each set, and the test set's borders and centres too.
 
     What `parts` holds already is not asked again. A control that would take a row longer than MOST_SECONDS
@@ -100,14 +104,14 @@ def answer_rows(
             if not parts.has(name) and region != WHOLE and asked.too_slow(images):
                 report(f"{row.key.name}: too slow for the control {region!r}, which is left out")
                 continue
-            found.append(parts.get(name, Answers, partial(asked.answer, images, region)))
+            found.append(parts.get(name, RowAnswers, partial(asked.answer, images, region)))
     return found
 
 
 class _Asked:
     """One row, opened when it is first asked."""
 
-    def __init__(self, row: Row, report: Report) -> None:
+    def __init__(self, row: ModelRow, report: Report) -> None:
         self._row, self._report = row, report
         self._contender: Contender | None = None
 
@@ -117,7 +121,7 @@ class _Asked:
             self._contender = open_contender(self._row)
         return self._contender
 
-    def too_slow(self, images: Images) -> bool:
+    def too_slow(self, images: InputSet) -> bool:
         """Tell by two images whether all would take longer than MOST_SECONDS."""
         contender, some = self._open(), images.inputs[: 2 * default_workers()]
         contender.predict_many(some[:1])
@@ -125,15 +129,17 @@ class _Asked:
         contender.predict_many(some)
         return (time.perf_counter() - started) / len(some) * len(images.inputs) > MOST_SECONDS
 
-    def answer(self, images: Images, region: str) -> Answers:
+    def answer(self, images: InputSet, region: str) -> RowAnswers:
         """Classify a set of which a region is kept."""
         inputs = images.inputs if region == WHOLE else keep_region(images.inputs, region)
         probabilities = self._open().predict_many(inputs).astype(float)
-        return Answers(self._row.key, images.set.name, region, probabilities.tolist())
+        return RowAnswers(self._row.key, images.set.name, region, probabilities.tolist())
 
 
-def kept_answers(rows: Sequence[Row], images: Images, report: Report) -> Iterator[tuple[ModelFile, Answers]]:
-    """Yield a method's kept answers as a Keras row, for each method without a .keras file among the rows.
+def stored_answers(
+    rows: Sequence[ModelRow], images: InputSet, report: Report
+) -> Iterator[tuple[ModelFile, RowAnswers]]:
+    """Yield a method's stored answers as a Keras row, for each method without a .keras file among the rows.
 
     They count only where they are of all these images. The row has answers and no file: its size is 0.
     """
@@ -153,7 +159,7 @@ def kept_answers(rows: Sequence[Row], images: Images, report: Report) -> Iterato
         key = RowKey(row.key.method, KERAS, "fp32", KERAS)
         answers = stored.probabilities[[index for index in wanted if index is not None]].astype(float)
         model = ModelFile(key, path.name, file_digest(path), 0, row.model.temperature, row.model.data_digest)
-        yield model, Answers(key, images.set.name, WHOLE, answers.tolist())
+        yield model, RowAnswers(key, images.set.name, WHOLE, answers.tolist())
 
 
 KERAS_BATCH: Final = 32
@@ -173,7 +179,7 @@ class KerasContender:
     Its probabilities are those at the temperature of its training record, as an exported file's are.
     """
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: ModelRow) -> None:
         with extra_for("benchmarking a .keras file", "train"):
             import keras
         self._temperature = row.model.temperature
@@ -188,7 +194,7 @@ class KerasContender:
 class ExportedContender:
     """An exported file, as in the folder command: one single-threaded session a processor."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: ModelRow) -> None:
         self._sessions = find_model(row.path).open_many(default_workers(), runtime=row.key.runtime)
 
     def predict_many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -207,6 +213,6 @@ class ExportedContender:
             return np.stack(list(pool.map(classify, images)))
 
 
-def open_contender(row: Row) -> Contender:
+def open_contender(row: ModelRow) -> Contender:
     """Open a row to be asked. Raises ModelError, MissingExtraError."""
     return KerasContender(row) if row.key.format == KERAS else ExportedContender(row)

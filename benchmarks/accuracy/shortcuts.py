@@ -1,11 +1,10 @@
-"""How much of an image's source the pooled features tell: a linear probe (Alain and Bengio 2016).
+"""How much of an accuracy may not be of the lungs: a source probe, guesses without lungs, other trainings.
 
-A network whose features name the hospital can name the class by it wherever each class has its own hospitals.
-Inside one class the disease can't give the source away, so what the probe finds there is the source itself.
-
-What guesses without lungs reach on the test images: the yardsticks of `xray-train yardsticks`.
-
-Reads what `xray-train evidence` found: other seeds, a split that leaks, regions trained on alone.
+The probe (Alain and Bengio 2016) is linear and reads the pooled features. A network whose features name the
+hospital can name the class by it wherever each class has its own hospitals. Inside one class the disease
+can't give the source away, so what the probe finds there is the source itself. The guesses are those of
+`xray-train yardsticks`. `xray-train evidence` trains with other seeds, a split that leaks, and on regions
+alone.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.atomic import write_atomically
-from xray_infer.benchmarks.model_rows import KERAS, Row
-from xray_infer.benchmarks.results_file import Parts
+from xray_infer.benchmarks.model_rows import KERAS, ModelRow
+from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import Guess, SourceProbe, Trained
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, MissingExtraError, extra_for
@@ -34,7 +33,9 @@ LEAST: Final = 5  # test images of a source for it to count inside a class
 BATCH: Final = 32
 
 
-def probe_sources(rows: Sequence[Row], data: Path, parts: Parts, report: Report) -> list[SourceProbe]:
+def probe_sources(
+    rows: Sequence[ModelRow], data: Path, parts: PartStore, report: Report
+) -> list[SourceProbe]:
     """Probe each .keras row's features, and say so where there is none: no other file gives them out."""
     keras_rows = [row for row in rows if row.key.format == KERAS]
     if not keras_rows:
@@ -42,7 +43,7 @@ def probe_sources(rows: Sequence[Row], data: Path, parts: Parts, report: Report)
     found = []
     for row in keras_rows:
 
-        def measure(row: Row = row) -> SourceProbe:
+        def measure(row: ModelRow = row) -> SourceProbe:
             report(f"source probe: {row.key.method}")
             images = [image for split in SPLITS for image in read_dataset(data).split(split)]
             path = parts.folder / f"features_{row.key.method}.npy"

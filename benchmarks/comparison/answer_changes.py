@@ -1,10 +1,10 @@
-"""Answers of two runs to the same images, pair by pair.
+"""RowAnswers of two runs to the same images, pair by pair.
 
-Answers are not noisy: on the same images any changed probability is a change of the program, and is reported
-even where no label moved. Whether accuracy changed is another question, one about images that were not drawn.
-It takes both: McNemar's exact test (McNemar 1947; corrected with everything else), and an interval of the
-difference that resamples groups in pairs (Field and Welsh 2007) and leaves out 0, because McNemar's takes
-images of one patient for independent. Accuracies on other images are shown and not tested.
+RowAnswers are not noisy: on the same images any changed probability is a change of the program, and is
+reported even where no label moved. Whether accuracy changed is another question, one about images that were
+not drawn. It takes both: McNemar's exact test (McNemar 1947; corrected with everything else), and an interval
+of the difference that resamples groups in pairs (Field and Welsh 2007) and leaves out 0, because McNemar's
+takes images of one patient for independent. Accuracies on other images are shown and not tested.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from xray_infer.benchmarks.results_schema import Answers, ImageSet, Results
+from xray_infer.benchmarks.results_schema import ImageSet, Results, RowAnswers
 from xray_infer.study.metrics import Interval, bootstrap_mean, mcnemar
 
 WHOLE: Final = "all"  # the region that accuracy is judged on; the others are controls
@@ -28,7 +28,7 @@ OTHER_IMAGES: Final = "other images"
 
 @dataclass(frozen=True, slots=True)
 class PairedAnswers:
-    """Answers of two runs to the same images.
+    """RowAnswers of two runs to the same images.
 
     `interval` of the difference of accuracy is of 95 %; `agreement` is that of the labels; `only_first` and
     `only_second` are images that only one has right; `max_dp` and `mean_dp` differences of probabilities.
@@ -90,7 +90,7 @@ def same_images(first: ImageSet, second: ImageSet) -> bool:
 
 
 def _paired(
-    answers: tuple[Answers, Answers], sets: tuple[ImageSet, ImageSet], same_file: bool | None
+    answers: tuple[RowAnswers, RowAnswers], sets: tuple[ImageSet, ImageSet], same_file: bool | None
 ) -> AnswerChange:
     labels = np.array(sets[0].labels)
     first, second = (np.array(one.probabilities, dtype=np.float64) for one in answers)
@@ -125,7 +125,7 @@ def _paired(
 
 
 def _apart(
-    answers: tuple[Answers, Answers], sets: tuple[ImageSet, ImageSet], same_file: bool | None
+    answers: tuple[RowAnswers, RowAnswers], sets: tuple[ImageSet, ImageSet], same_file: bool | None
 ) -> AnswerChange:
     """Put two shares beside each other; they are not tested, for no such test here knows groups."""
     shares = [

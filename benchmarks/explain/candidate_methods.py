@@ -4,9 +4,7 @@ A name takes parameters after colons: `occlusion:48:16:gray` is a window of 48 p
 gray; `rise:400:7:blur` 400 masks of 7 x 7 cells; `shifted:4` 4 x 4 shifts. `:logit` at the end takes the
 logit for the score instead of the log-odds.
 
-Grad-CAM of shifted pictures on a finer grid, as Augmented Grad-CAM (Morbidelli et al. 2020).
-
-RISE (Petsiuk, Das and Saenko 2018): random smooth masks, weighted by the score that they leave.
+Not offered are RISE, and Grad-CAM of shifted pictures.
 """
 
 from __future__ import annotations
@@ -24,58 +22,19 @@ from xray_infer.errors import DataError
 from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.outputs.heatmaps.fills import FILLS
 from xray_infer.outputs.heatmaps.methods import METHODS, Method, grad_cam
-from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, ClassScore, Occlusion, RunModel, log_odds, logits
+from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, Occlusion, Run, Score, log_odds, logits
 
-SCORES: Final[Mapping[str, ClassScore]] = {"log-odds": log_odds, "logit": logits}
-
-
-def _occlusion(window: str, stride: str, fill: str, score: str = "log-odds") -> Occlusion:
-    return Occlusion(int(window), int(stride), fill, SCORES[score])
-
-
-def _rise(masks: str, grid: str, fill: str, score: str = "log-odds") -> Rise:
-    return Rise(int(masks), int(grid), fill, score=SCORES[score])
-
-
-def _shifted(steps: str) -> Shifted:
-    return Shifted(int(steps))
-
-
-MAKERS: Final[Mapping[str, Callable[..., Occlusion | Rise | Shifted]]] = {
-    "occlusion": _occlusion,
-    "rise": _rise,
-    "shifted": _shifted,
-}
-
-
-def find_method(name: str) -> Method:
-    """Return the method of a name. Raises DataError."""
-    if name in METHODS:
-        return METHODS[name]
-    kind, *parameters = name.split(":")
-    try:
-        made = MAKERS[kind](*parameters)
-        if getattr(made, "fill", "gray") not in FILLS:
-            raise ValueError
-    except (KeyError, TypeError, ValueError) as error:
-        names = ", ".join((*METHODS, "occlusion:WINDOW:STRIDE:FILL", "rise:MASKS:GRID:FILL", "shifted:STEPS"))
-        raise DataError(f"no method {name!r}; there are {names}; fills are {', '.join(FILLS)}") from error
-    return Method(
-        name,
-        lambda classified: made.explain(classified.run, classified.input),
-        unit="log-odds" if getattr(made, "score", logits) is log_odds else "logit",
-        passes=made.passes,
-    )
-
-
-CELLS: Final = 7  # of the model's map along each side
-CELL: Final = INPUT_SIDE // CELLS
+CAM_CELLS: Final = 7  # of the model's map along each side
+CAM_CELL: Final = INPUT_SIDE // CAM_CELLS
 SIZE: Final = (INPUT_SIDE, INPUT_SIDE)
 
 
 @dataclass(frozen=True, slots=True)
 class Shifted:
-    """The mean over `steps` x `steps` shifts, together one cell of the model's map, each shifted back."""
+    """Grad-CAM on a finer grid, as Augmented Grad-CAM (Morbidelli et al. 2020).
+
+    The mean over `steps` x `steps` shifts, together one cell of the model's map, each shifted back.
+    """
 
     steps: int
 
@@ -84,33 +43,35 @@ class Shifted:
         """Forward passes an image."""
         return self.steps**2
 
-    def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def explain(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the maps of all classes, float32 [7 * steps, 7 * steps, 3] >= 0, of uint8 [224, 224, 1].
 
         In units of the class's logit. What a shift lays bare is filled with the edge's pixels.
         """
-        wide = cv2.copyMakeBorder(image[..., 0], CELL, CELL, CELL, CELL, cv2.BORDER_REPLICATE)
-        apart = CELL / self.steps
-        shifts = [round((step + 0.5) * apart - CELL / 2) for step in range(self.steps)]
+        wide = cv2.copyMakeBorder(image[..., 0], CAM_CELL, CAM_CELL, CAM_CELL, CAM_CELL, cv2.BORDER_REPLICATE)
+        apart = CAM_CELL / self.steps
+        shifts = [round((step + 0.5) * apart - CAM_CELL / 2) for step in range(self.steps)]
         total = np.zeros((*SIZE, 3), np.float32)
         for down, right in product(shifts, shifts):
-            top, left = CELL + down, CELL + right
+            top, left = CAM_CELL + down, CAM_CELL + right
             view = np.ascontiguousarray(wide[top : top + INPUT_SIDE, left : left + INPUT_SIDE])
             fine = cv2.resize(
                 grad_cam(run(view[None, ..., None]).cam[0]), SIZE, interpolation=cv2.INTER_LINEAR
             )
             back = np.array([[1, 0, right], [0, 1, down]], np.float32)
             total += cv2.warpAffine(fine, back, SIZE, borderMode=cv2.BORDER_REPLICATE)
-        side = (CELLS * self.steps, CELLS * self.steps)
+        side = (CAM_CELLS * self.steps, CAM_CELLS * self.steps)
         return np.asarray(cv2.resize(total / self.passes, side, interpolation=cv2.INTER_AREA), np.float32)
 
 
-CELLS = 28  # of the map along each side
+RISE_CELLS = 28  # of the map along each side
 
 
 @dataclass(frozen=True, slots=True)
 class Rise:
-    """`masks` random masks of `grid` x `grid` cells, each kept with probability `keep`, from one seed.
+    """RISE (Petsiuk, Das and Saenko 2018): random smooth masks, weighted by the score that they leave.
+
+    `masks` random masks of `grid` x `grid` cells, each kept with probability `keep`, from one seed.
 
     As in the paper a mask is enlarged bilinearly and shifted by less than a cell. Scores are centred: a mask
     that leaves an average score says nothing, so that a map has a zero.
@@ -120,7 +81,7 @@ class Rise:
     grid: int
     fill: str
     keep: float = 0.5
-    score: ClassScore = log_odds
+    score: Score = log_odds
     seed: int = 0
 
     @property
@@ -128,14 +89,16 @@ class Rise:
         """Forward passes an image."""
         return self.masks
 
-    def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def explain(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the maps of all classes, float32 [28, 28, 3] >= 0, in nats, of uint8 [224, 224, 1]."""
         scores, masks = [], []
         filled = FILLS[self.fill](image[..., 0]).astype(np.float32)
         for some in self._masks():
             kept = some * image[..., 0] + (1 - some) * filled
             scores.append(self.score(run(np.rint(kept).astype(np.uint8)[..., None])))
-            masks.extend(cv2.resize(one, (CELLS, CELLS), interpolation=cv2.INTER_AREA) for one in some)
+            masks.extend(
+                cv2.resize(one, (RISE_CELLS, RISE_CELLS), interpolation=cv2.INTER_AREA) for one in some
+            )
         centred = np.concatenate(scores)
         centred -= centred.mean(axis=0)
         weighted = np.einsum("nhw,nc->hwc", np.stack(masks) - self.keep, centred)
@@ -155,3 +118,45 @@ class Rise:
                 smooth = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
                 batch.append(smooth[down : down + INPUT_SIDE, right : right + INPUT_SIDE])
             yield np.stack(batch)
+
+
+SCORES: Final[Mapping[str, Score]] = {"log-odds": log_odds, "logit": logits}
+
+
+def _occlusion(window: str, stride: str, fill: str, score: str = "log-odds") -> Occlusion:
+    return Occlusion(int(window), int(stride), fill, SCORES[score])
+
+
+def _rise(masks: str, grid: str, fill: str, score: str = "log-odds") -> Rise:
+    return Rise(int(masks), int(grid), fill, score=SCORES[score])
+
+
+def _shifted(steps: str) -> Shifted:
+    return Shifted(int(steps))
+
+
+FACTORIES: Final[Mapping[str, Callable[..., Occlusion | Rise | Shifted]]] = {
+    "occlusion": _occlusion,
+    "rise": _rise,
+    "shifted": _shifted,
+}
+
+
+def find_method(name: str) -> Method:
+    """Return the method of a name. Raises DataError."""
+    if name in METHODS:
+        return METHODS[name]
+    kind, *parameters = name.split(":")
+    try:
+        made = FACTORIES[kind](*parameters)
+        if getattr(made, "fill", "gray") not in FILLS:
+            raise ValueError
+    except (KeyError, TypeError, ValueError) as error:
+        names = ", ".join((*METHODS, "occlusion:WINDOW:STRIDE:FILL", "rise:MASKS:GRID:FILL", "shifted:STEPS"))
+        raise DataError(f"no method {name!r}; there are {names}; fills are {', '.join(FILLS)}") from error
+    return Method(
+        name,
+        lambda classified: made.explain(classified.run, classified.input),
+        unit="log-odds" if getattr(made, "score", logits) is log_odds else "logit",
+        passes=made.passes,
+    )

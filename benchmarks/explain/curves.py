@@ -7,13 +7,12 @@ and read from its end it is insertion, which puts the most relevant parts into a
 The picture is removed by squares of 8 pixels, 28 x 28 of them, in the order of the map enlarged to that.
 Where a map has equal values, such as the zeros of what speaks for another class, smooth noise decides.
 
-Noisy linear imputation of ROAD (Rong et al. 2022, section 4.2): removed pixels out of those that are left.
-
-Every removed pixel is the weighted mean of its eight neighbours, direct ones weighing 1/6 and diagonal ones
-1/12, over those inside the picture, plus a little noise. With each row multiplied by the sum of its weights
-the equations are a symmetric positive definite system, a graph's Laplacian. It is solved by conjugate
-gradients that start from the solution at half the size: 4 to 17 ms at 224 x 224 where a sparse factorisation
-took 8 to 230, and within a quarter of a gray level of it, less than what rounding to integers costs.
+ROAD fills by noisy linear imputation (Rong et al. 2022, section 4.2): every removed pixel is the weighted
+mean of its eight neighbours, direct ones weighing 1/6 and diagonal ones 1/12, over those inside the picture,
+plus a little noise. With each row multiplied by the sum of its weights the equations are a symmetric positive
+definite system, a graph's Laplacian. It is solved by conjugate gradients that start from the solution at half
+the size: 4 to 17 ms at 224 x 224 where a sparse factorisation took 8 to 230, and within a quarter of a gray
+level of it, less than what rounding to integers costs.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 from xray_infer.benchmarks.explain.simple_maps import Map, random_map
 from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.outputs.heatmaps.fills import FILLS
-from xray_infer.outputs.heatmaps.occlusion import RunModel, log_odds
+from xray_infer.outputs.heatmaps.occlusion import Run, log_odds
 
 CELLS: Final = 28
 CELL: Final = INPUT_SIDE // CELLS
@@ -40,7 +39,7 @@ ROAD_SHARES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 ROAD: Final = "road"
 ORDERS: Final = ("morf", "lerf")
 
-Image = NDArray[np.uint8]  # [224, 224]
+GrayInput = NDArray[np.uint8]  # [224, 224]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def removed_pixels(order: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
 
 
 def removal_curves(
-    run: RunModel, image: Image, heat: Map, label: int, *, rng: np.random.Generator
+    run: Run, image: GrayInput, heat: Map, label: int, *, rng: np.random.Generator
 ) -> dict[str, dict[str, Curve]]:
     """Return the curve of class `label` by fill (gray, blur, road) and order (morf, lerf)."""
     most_first = rank(heat, rng)
@@ -107,7 +106,7 @@ def removal_curves(
     return found
 
 
-def answer(run: RunModel, pictures: Sequence[Image], label: int) -> Curve:
+def answer(run: Run, pictures: Sequence[GrayInput], label: int) -> Curve:
     """Return what the model says of pictures, for one class."""
     output = run(np.stack(pictures)[..., None])
     scores = log_odds(output)[:, label]

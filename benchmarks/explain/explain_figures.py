@@ -16,8 +16,8 @@ from xray_infer.study.metrics import bootstrap_mean
 
 OTHER_IMAGE: Final = "another image of the same class"
 
-Record = Mapping[str, Any]
-Values = NDArray[np.float64]  # one figure an image, nan where an image has none
+Measurement = Mapping[str, Any]
+PerImage = NDArray[np.float64]  # one figure an image, nan where an image has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Mean:
         return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
 
 
-def mean_of(values: Values, groups: Sequence[str]) -> Mean:
+def mean_of(values: PerImage, groups: Sequence[str]) -> Mean:
     """Return the mean over the images that have a figure."""
     known = np.flatnonzero(~np.isnan(values))
     if not len(known):
@@ -47,11 +47,11 @@ def mean_of(values: Values, groups: Sequence[str]) -> Mean:
     return Mean(float(values[known].mean()), low, high)
 
 
-class Figures:
+class MapFigures:
     """The figures of some records, which are of one run; at least one."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        self.records: Sequence[Record] = sorted(records, key=lambda record: record["number"])
+    def __init__(self, records: Iterable[Measurement]) -> None:
+        self.records: Sequence[Measurement] = sorted(records, key=lambda record: record["number"])
         self.groups = [record["group"] for record in self.records]
         maps = self.records[0]["maps"]
         self.methods = [name for name, one in maps.items() if "cells" in one]
@@ -59,7 +59,7 @@ class Figures:
         self._values = {name: self._faithfulness([name]) for name in (*self.methods, BLOB)}
         self._values[RANDOM] = self._faithfulness(self._random)
 
-    def _faithfulness(self, names: Sequence[str]) -> dict[str, Values]:
+    def _faithfulness(self, names: Sequence[str]) -> dict[str, PerImage]:
         """Return every metric of a map, or the mean of those of several, one figure an image."""
         found = [[_faithfulness(record, name) for name in names] for record in self.records]
         return {
@@ -75,7 +75,7 @@ class Figures:
         """Return the paired difference of a metric to that of `to`."""
         return mean_of(self._values[name][metric] - self._values[to][metric], self.groups)
 
-    def kept(self, name: str, order: str) -> Values:
+    def kept(self, name: str, order: str) -> PerImage:
         """Return the share of images that keep their class under ROAD, at each share removed."""
         names = self._random if name == RANDOM else [name]
         curves = [
@@ -98,7 +98,7 @@ class Figures:
             for check in (of_image[0] if of_image else ())
         }
 
-    def _another(self, record: Record, name: str) -> Mapping[str, float]:
+    def _another(self, record: Measurement, name: str) -> Mapping[str, float]:
         """Compare an image's map with that of the next image of its predicted class and another group."""
         place = record["number"]
         for other in sorted(self.records, key=lambda one: (one["number"] <= place, one["number"])):
@@ -113,12 +113,12 @@ class Figures:
         values = np.array([record["maps"][name][place] for record in chosen], float)
         return mean_of(values, [record["group"] for record in chosen])
 
-    def column(self, name: str, fact: str) -> Values:
+    def column(self, name: str, fact: str) -> PerImage:
         """Return a fact of a map (ms, peak) of every image."""
         return np.array([record["maps"][name][fact] for record in self.records], float)
 
 
-def _faithfulness(record: Record, name: str) -> dict[str, float]:
+def _faithfulness(record: Measurement, name: str) -> dict[str, float]:
     curves = {
         fill: {order: Curve(**one) for order, one in some.items()}
         for fill, some in record["maps"][name]["curves"].items()
@@ -126,5 +126,5 @@ def _faithfulness(record: Record, name: str) -> dict[str, float]:
     return faithfulness(curves, whole=record["whole"], empty=record["empty"])
 
 
-def _cells(record: Record, name: str) -> NDArray[np.float32]:
+def _cells(record: Measurement, name: str) -> NDArray[np.float32]:
     return np.array(record["maps"][name]["cells"], np.float32)

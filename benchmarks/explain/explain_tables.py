@@ -9,7 +9,7 @@ import numpy as np
 
 from xray_infer.benchmarks.explain.candidate_methods import find_method
 from xray_infer.benchmarks.explain.curves import METRICS, ROAD_SHARES, Metric
-from xray_infer.benchmarks.explain.explain_figures import Figures, Mean
+from xray_infer.benchmarks.explain.explain_figures import MapFigures, Mean
 from xray_infer.benchmarks.explain.measuring import BLOB, MIRRORED, RANDOM
 from xray_infer.benchmarks.explain.sanity import SIMILARITIES
 from xray_infer.benchmarks.explain.simple_maps import border_ring
@@ -24,7 +24,7 @@ CHECKS: Final = {
 }
 
 
-def tables(figures: Figures) -> str:
+def tables(figures: MapFigures) -> str:
     """Return every table."""
     parts = (
         faithfulness_table(figures),
@@ -33,7 +33,7 @@ def tables(figures: Figures) -> str:
         classes_table(figures),
         road_table(figures),
         similarity_table(figures),
-        places_table(figures),
+        regions_table(figures),
         cost_table(figures),
         rounding_sentence(figures),
     )
@@ -49,7 +49,7 @@ def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def faithfulness_table(figures: Figures) -> str:
+def faithfulness_table(figures: MapFigures) -> str:
     """Return each map's figures, in probabilities of the explained class."""
     head = [
         f"{one.title} ({'higher' if one.higher_is_better else 'lower'} is better)" for one in METRICS.values()
@@ -70,7 +70,7 @@ def verdict(difference: Mean, metric: Metric) -> str:
     return BETTER if (difference.value > 0) == metric.higher_is_better else WORSE
 
 
-def differences_table(figures: Figures) -> str:
+def differences_table(figures: MapFigures) -> str:
     """Return each method's paired differences to the centre blob, random maps and the first method."""
     rows = []
     for name in figures.methods:
@@ -86,11 +86,11 @@ def differences_table(figures: Figures) -> str:
     return _markdown(["map", "metric", *(f"minus {_title(base)}" for base in _bases(figures))], rows)
 
 
-def _bases(figures: Figures) -> tuple[str, ...]:
+def _bases(figures: MapFigures) -> tuple[str, ...]:
     return BLOB, RANDOM, figures.methods[0]
 
 
-def sentences(figures: Figures) -> Iterable[str]:
+def sentences(figures: MapFigures) -> Iterable[str]:
     """Yield, for each method and what it is held against, by which metrics it is better or worse."""
     for name in figures.methods:
         for base in _bases(figures):
@@ -98,7 +98,7 @@ def sentences(figures: Figures) -> Iterable[str]:
                 yield f"- {_compared(figures, name, base)}."
 
 
-def _compared(figures: Figures, name: str, base: str) -> str:
+def _compared(figures: MapFigures, name: str, base: str) -> str:
     """Return in words how a method compares with a baseline or another method."""
     found: dict[str, list[str]] = {}
     for key, metric in METRICS.items():
@@ -112,14 +112,14 @@ def _compared(figures: Figures, name: str, base: str) -> str:
     return f"{_title(name)} is {', and '.join(parts)}"
 
 
-def classes_table(figures: Figures) -> str:
+def classes_table(figures: MapFigures) -> str:
     """Return the differences to the centre blob by the class that images are called, and in words."""
     rows, told = [], []
     for label in CLASS_NAMES:
         called = [record for record in figures.records if record["predicted"] == label]
         if not called:
             continue
-        of_class = Figures(called)
+        of_class = MapFigures(called)
         for name in of_class.methods:
             found = {key: of_class.difference(name, key, to=BLOB) for key in METRICS}
             cells = (f"{one.signed()} {verdict(one, METRICS[key]).split()[0]}" for key, one in found.items())
@@ -134,7 +134,7 @@ def _named(base: str) -> str:
     return {BLOB: "the centre blob", RANDOM: "a random map"}.get(base, _title(base))
 
 
-def road_table(figures: Figures) -> str:
+def road_table(figures: MapFigures) -> str:
     """Return the share of images that keep their class while ROAD removes parts."""
     head = [f"{one:.0%}" for one in ROAD_SHARES]
     rows = []
@@ -144,7 +144,7 @@ def road_table(figures: Figures) -> str:
     return _markdown(["ROAD, class kept at", "map", *head], rows)
 
 
-def similarity_table(figures: Figures) -> str:
+def similarity_table(figures: MapFigures) -> str:
     """Return how alike maps are after the sanity checks; empty where no image had them."""
     rows = []
     for name in figures.methods:
@@ -153,7 +153,7 @@ def similarity_table(figures: Figures) -> str:
     return _markdown(["map", "beside that of", *SIMILARITIES], rows) if rows else ""
 
 
-def places_table(figures: Figures) -> str:
+def regions_table(figures: MapFigures) -> str:
     """Return the share of the heat in the border ring, and in the lung fields where masks were given."""
     names = (*figures.methods, BLOB)
     rows = [
@@ -176,7 +176,7 @@ def places_table(figures: Figures) -> str:
     return _markdown(["share of the heat in the", "map", *(f"called {one}" for one in CLASS_NAMES)], rows)
 
 
-def cost_table(figures: Figures) -> str:
+def cost_table(figures: MapFigures) -> str:
     """Return each method's forward passes and time."""
     rows = []
     for name in figures.methods:
@@ -185,7 +185,7 @@ def cost_table(figures: Figures) -> str:
     return _markdown(["map", "forward passes", "ms an image beside other workers, median (p10-p90)"], rows)
 
 
-def rounding_sentence(figures: Figures) -> str:
+def rounding_sentence(figures: MapFigures) -> str:
     """Return what int8 rounding is worth beside the maps' peaks."""
     noise = np.array([record["rounding"] for record in figures.records])
     low, middle, high = np.percentile(noise, [10, 50, 90])

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from xray_infer.benchmarks.explain.candidate_methods import find_method
-from xray_infer.benchmarks.explain.explain_figures import Figures
+from xray_infer.benchmarks.explain.explain_figures import MapFigures
 from xray_infer.benchmarks.explain.explain_tables import tables
-from xray_infer.benchmarks.explain.measuring import Plan, Records, measure_images
+from xray_infer.benchmarks.explain.measuring import MeasurementFile, Plan, measure_images
 from xray_infer.export.calibration import check_same_data, draw
 from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model
@@ -64,10 +64,10 @@ def explain(request: ExplainRequest, *, report: Report) -> str:
     check_same_data(dataset, manifest.training, data=request.data, model=request.model.path)
     count = request.images or sys.maxsize
     images = draw(dataset, request.split, count=count, seed=request.seed).images
-    with Records(request.out, request.facts(dataset)) as records:
+    with MeasurementFile(request.out, request.facts(dataset)) as records:
         measure_images(request.model, images, request.plan, records, runtime=request.runtime, report=report)
         found = [records.found[image.digest] for image in images]
-    figures = Figures(found)
+    figures = MapFigures(found)
     groups = len({record["group"] for record in found if record["group"]})
     checked = sum(bool(record["sanity"]) for record in found)
     return "\n\n".join(

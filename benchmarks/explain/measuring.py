@@ -1,9 +1,9 @@
 """Measures one image: every map of it, and what becomes of the answer when parts of it are removed.
 
-One image's measurements a line: `explain.jsonl` in the folder of `--out`; a stopped run goes on from it.
+The folder of `--out` has one image's measurements a line in `explain.jsonl`; a stopped run goes on from it.
 
 The first line is {"explain": 1, "run": {...}}: what the measurements depend on. Each other line is one
-image's record, see `measuring`. A line counts once its newline is there; a torn one is cut off.
+image's record. A line counts once its newline is there; a torn one is cut off.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Measurer:
     """Measures images in the workers' threads, and keeps their records."""
 
     def __init__(
-        self, plan: Plan, images: Sequence[LabelledImage], shuffled_models: Shuffled, records: Records
+        self, plan: Plan, images: Sequence[LabelledImage], shuffled_models: Shuffled, records: MeasurementFile
     ) -> None:
         self._plan, self._shuffled, self._records = plan, shuffled_models, records
         self._images = {str(image.path): (number, image) for number, image in enumerate(images)}
@@ -213,7 +213,7 @@ def measure_images(
     model: Model,
     images: Sequence[LabelledImage],
     plan: Plan,
-    records: Records,
+    records: MeasurementFile,
     *,
     runtime: str | None,
     report: Report,
@@ -238,7 +238,7 @@ SCHEMA: Final = 1
 FILE_NAME: Final = "explain.jsonl"
 
 
-class Records(Closing):
+class MeasurementFile(Closing):
     """The records of one run, by their image's digest; a context manager.
 
     `append` may be called from any thread. Raises OutputError when the file cannot be written, or is of a run

@@ -2,9 +2,7 @@
 
 A model file is edited itself: in each convolution's kernel the values change places, so that scales, zero
 points and the distribution of values stay, and only what was learned is gone. Depthwise convolutions, which
-normalise and average, stay as they are.
-
-How alike two heat maps of one class are, by rank, by value and by structure.
+normalise and average, stay as they are. How alike two maps are is measured by rank, value and structure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Maps that know nothing of the model: what any method has to beat.
-
-Where a map's heat is: in the picture's border ring, and in the lung fields where masks are given.
-"""
+"""Maps that know nothing of the model, and which part of a map's heat is in the border or the lungs."""
 
 from __future__ import annotations
 

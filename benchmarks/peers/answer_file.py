@@ -10,10 +10,10 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import cv2
 import numpy as np
@@ -68,8 +68,11 @@ class AnswerFile:
             self._path.with_name(f"{self._path.name}.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def run(script: Callable[[Path, list[Path], AnswerFile], None]) -> None:
-    """Run a script on the command line's MODEL FOLDER OUT.csv."""
-    model, folder, out = map(Path, sys.argv[1:4])
+Script: TypeAlias = Callable[[Path, list[Path], AnswerFile], None]  # of MODEL and FOLDER's images
+
+
+def run(scripts: Mapping[str, Script]) -> None:
+    """Run one of a module's scripts on the command line's NAME MODEL FOLDER OUT.csv."""
+    model, folder, out = map(Path, sys.argv[2:5])
     with AnswerFile(out) as answers:
-        script(model, image_files(folder), answers)
+        scripts[sys.argv[1]](model, image_files(folder), answers)

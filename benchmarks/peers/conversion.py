@@ -8,7 +8,6 @@ it. That is exact but for the frame where the convolution sees padding.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 
 from xray_infer.atomic import write_atomically
-from xray_infer.benchmarks.peers.torch_loader import GRAY_MEAN, normalised
+from xray_infer.benchmarks.peers.torch_scripts import GRAY_MEAN, NETWORKS, normalised
 from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -35,16 +34,15 @@ class Converted:
     max_dp: float
 
 
-def convert(keras_model: Path, module: str, weights: Path, images: np.ndarray) -> Converted:
-    """Write a PyTorch state of the Keras model for a peer's network, and hold it against Keras.
+def convert(keras_model: Path, name: str, weights: Path, images: np.ndarray) -> Converted:
+    """Write a PyTorch state of the Keras model for a network of NETWORKS; compare its answers with Keras's.
 
-    `module` has `network()` and `CHANNELS`; `images` uint8 [N, 224, 224, 1].
+    `images`: uint8 [N, 224, 224, 1].
     """
     import keras
 
     model: Any = keras.saving.load_model(keras_model, compile=False)
-    peer = importlib.import_module(module)
-    network, channels = peer.network(), peer.CHANNELS
+    network, channels = NETWORKS[name].build(), NETWORKS[name].channels
     copy_weights(model, network, channels)
     write_atomically(weights, lambda temporary: torch.save(network.state_dict(), temporary))
     gray = torch.from_numpy(normalised(images[..., 0].astype(np.float32) / 255, channels))

@@ -1,12 +1,6 @@
 """Makes what a peer runs from one of our files: NAME MODEL OUT FOLDER CHECKS.json.
 
 In a process of its own: the peer needs neither Keras nor what makes the file.
-
-OpenVINO's own int8: NNCF's post-training quantisation of our fp32 file, with its defaults.
-
-Of the file's outputs only the probabilities are kept. With the map beside them, OpenVINO 2026.4.1 on a CPU
-computes zeros for the mean of the last convolution, where it is int8 as NNCF makes it (our own int8 keeps
-it in float): every image then gets the same answer.
 """
 
 from __future__ import annotations
@@ -37,7 +31,7 @@ def main(name: str, model: str, out: str, folder: str, checks: str) -> None:
         os.environ["KERAS_BACKEND"] = "torch"
         from xray_infer.benchmarks.peers.conversion import convert
 
-        found = convert(Path(model), kind.module, Path(out), images[:CHECKED])
+        found = convert(Path(model), kind.script_name, Path(out), images[:CHECKED])
         facts = {
             "parameters": f"{found.parameters:,} learned; the Keras model has {found.keras_parameters:,}",
             "multiply-accumulates": f"{found.gmac:.2f} of {densenet121_gmac():.2f} 10^9",
@@ -49,13 +43,13 @@ def main(name: str, model: str, out: str, folder: str, checks: str) -> None:
     Path(checks).write_text(json.dumps(facts), encoding="utf-8")
 
 
-if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    main(*sys.argv[1:])
-
-
 def quantize(model: Path, out: Path, images: np.ndarray) -> None:
-    """Write an OpenVINO IR; the ranges are those of images uint8 [N, 224, 224, 1]."""
+    """Write an OpenVINO IR in int8 by NNCF's defaults; the ranges are those of images uint8 [N, 224, 224, 1].
+
+    Of the file's outputs only the probabilities are kept. With the map beside them, OpenVINO 2026.4.1 on a
+    CPU computes zeros for the mean of the last convolution, where it is int8 as NNCF makes it (our own int8
+    keeps it in float): every image then gets the same answer.
+    """
     openvino = import_openvino()
     import nncf
 
@@ -72,3 +66,8 @@ def quantize(model: Path, out: Path, images: np.ndarray) -> None:
         temporary.with_suffix(".bin").replace(out.with_suffix(".bin"))
 
     write_atomically(out, save)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main(*sys.argv[1:])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from xray_infer.benchmarks.model_rows import KERAS, Row
+from xray_infer.benchmarks.model_rows import KERAS, ModelRow
 
 SCRIPTS: Final = "xray_infer.benchmarks.peers"
 METHOD: Final = "fine_tuning"
@@ -17,6 +17,8 @@ OURS: Final = "xray-infer"
 @dataclass(frozen=True, slots=True)
 class PeerKind:
     """A peer: its script (empty for our own command), the format and recipe that it runs, its packages.
+
+    `script` is MODULE.NAME, a module of this package and a name in its table.
 
     `made` says what is made of the file first: "torch" a copy of its weights for PyTorch, "nncf" int8.
     """
@@ -31,17 +33,22 @@ class PeerKind:
 
     @property
     def module(self) -> str:
-        """The script as a module."""
-        return f"{SCRIPTS}.{self.script}"
+        """The script's module."""
+        return f"{SCRIPTS}.{self.script.partition('.')[0]}"
 
-    def row(self, rows: Sequence[Row]) -> Row | None:
+    @property
+    def script_name(self) -> str:
+        """The script's name in its module."""
+        return self.script.partition(".")[2]
+
+    def row(self, rows: Sequence[ModelRow]) -> ModelRow | None:
         """Return the row whose file it runs, in the format's default runtime."""
         for row in rows:
             if (row.key.method, row.key.format, row.key.recipe) == (METHOD, self.format, self.recipe):
                 return row
         return None
 
-    def obstacle(self, rows: Sequence[Row]) -> str:
+    def obstacle(self, rows: Sequence[ModelRow]) -> str:
         """Say why it cannot run here, "" if it can."""
         missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
         if missing:
@@ -65,15 +72,25 @@ PEERS: Final = (
         ("ai_edge_litert",),
     ),
     PeerKind(
-        "Keras, one at a time", "load_img and model.predict", "keras_predict", KERAS, "fp32", ("keras",)
+        "Keras, one at a time",
+        "load_img and model.predict",
+        "keras_scripts.one_at_a_time",
+        KERAS,
+        "fp32",
+        ("keras",),
     ),
     PeerKind(
-        "Keras, batches of 32", "load_img and model.predict", "keras_batches", KERAS, "fp32", ("keras",)
+        "Keras, batches of 32",
+        "load_img and model.predict",
+        "keras_scripts.batches",
+        KERAS,
+        "fp32",
+        ("keras",),
     ),
     PeerKind(
         "timm, PyTorch",
         "densenet121, DataLoader with workers, channels last",
-        "timm_densenet",
+        "torch_scripts.timm_densenet",
         KERAS,
         "fp32",
         ("torch", "timm", "keras"),
@@ -82,7 +99,7 @@ PEERS: Final = (
     PeerKind(
         "TorchXRayVision, PyTorch",
         "its DenseNet for one channel, DataLoader with workers",
-        "torchxrayvision_densenet",
+        "torch_scripts.torchxrayvision_densenet",
         KERAS,
         "fp32",
         ("torch", "torchxrayvision", "keras"),
@@ -91,7 +108,7 @@ PEERS: Final = (
     PeerKind(
         "OpenVINO, fp32",
         "throughput hint, asynchronous requests, decoding in threads",
-        "openvino_best",
+        "runtime_scripts.openvino_best",
         "onnx",
         "fp32",
         ("openvino",),
@@ -99,7 +116,7 @@ PEERS: Final = (
     PeerKind(
         "OpenVINO, our int8",
         "the same with our int8-static file",
-        "openvino_best",
+        "runtime_scripts.openvino_best",
         "onnx",
         "int8-static",
         ("openvino",),
@@ -107,7 +124,7 @@ PEERS: Final = (
     PeerKind(
         "OpenVINO, its own int8",
         "the same with what NNCF makes of our fp32 file",
-        "openvino_best",
+        "runtime_scripts.openvino_best",
         "onnx",
         "fp32",
         ("openvino", "nncf"),
@@ -116,15 +133,25 @@ PEERS: Final = (
     PeerKind(
         "ONNX Runtime in a loop",
         "session defaults, OpenCV",
-        "onnxruntime_loop",
+        "runtime_scripts.onnxruntime_loop",
         "onnx",
         "fp32",
         ("onnxruntime",),
     ),
     PeerKind(
-        "LiteRT in a loop", "all processors, OpenCV", "litert_loop", "tflite", "fp32", ("ai_edge_litert",)
+        "LiteRT in a loop",
+        "all processors, OpenCV",
+        "runtime_scripts.litert_loop",
+        "tflite",
+        "fp32",
+        ("ai_edge_litert",),
     ),
     PeerKind(
-        "LiteRT in a loop, int8", "the same", "litert_loop", "tflite", "int8-static", ("ai_edge_litert",)
+        "LiteRT in a loop, int8",
+        "the same",
+        "runtime_scripts.litert_loop",
+        "tflite",
+        "int8-static",
+        ("ai_edge_litert",),
     ),
 )

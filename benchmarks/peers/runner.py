@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.atomic import make_folder
-from xray_infer.benchmarks.model_rows import Row
+from xray_infer.benchmarks.model_rows import ModelRow
 from xray_infer.benchmarks.peers.answer_file import image_files
-from xray_infer.benchmarks.peers.processes import TreeRun, run_tree
 from xray_infer.benchmarks.peers.registry import OURS, PEERS, PeerKind
-from xray_infer.benchmarks.results_file import Parts
+from xray_infer.benchmarks.processes import FinishedProcess, run_command, tree_mb
+from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import Peer, PeerRun
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report
@@ -30,7 +30,8 @@ from xray_infer.versions import installed_versions
 DISTRIBUTIONS: Final = {"ai_edge_litert": "ai-edge-litert"}
 MADE_SUFFIXES: Final = {"torch": ".pt", "nncf": ".xml"}
 STANDARD: Final = f"{OURS}, fp32"  # whose answers the others are held against
-Answers = dict[str, list[float]]
+PAUSE_S: Final = 0.1  # between two looks at the memory: smaps_rollup costs a millisecond or two
+AnswersByFile = dict[str, list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,14 @@ class _Ready:
     """A peer with the file that it runs."""
 
     kind: PeerKind
-    row: Row
+    row: ModelRow
     model: Path
 
 
 def measure_peers(
-    rows: Sequence[Row],
+    rows: Sequence[ModelRow],
     folder: Path,
-    parts: Parts,
+    parts: PartStore,
     *,
     rounds: int,
     first_turn: int = 0,
@@ -75,7 +76,7 @@ def measure_peers(
     return peers, runs
 
 
-def _meet(kind: PeerKind, rows: Sequence[Row], folder: Path, parts: Parts, report: Report) -> Peer:
+def _meet(kind: PeerKind, rows: Sequence[ModelRow], folder: Path, parts: PartStore, report: Report) -> Peer:
     """Prepare a peer, run it once, and check its work."""
     names = {name: DISTRIBUTIONS.get(name, name) for name in kind.packages}
     versions = installed_versions(names.values())
@@ -101,28 +102,34 @@ def _meet(kind: PeerKind, rows: Sequence[Row], folder: Path, parts: Parts, repor
     return Peer(kind.name, kind.what, version, "", checks)
 
 
-def _prepare(kind: PeerKind, row: Row, folder: Path, parts: Parts) -> dict[str, str]:
+def _prepare(kind: PeerKind, row: ModelRow, folder: Path, parts: PartStore) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as scratch:
         checks = Path(scratch, "checks.json")
         command = [sys.executable, "-m", "xray_infer.benchmarks.peers.preparation", kind.name, str(row.path)]
-        run_tree([*command, str(_model(kind, row, parts)), str(folder), str(checks)])
+        _run_tree([*command, str(_model(kind, row, parts)), str(folder), str(checks)])
         found: dict[str, str] = json.loads(checks.read_text(encoding="utf-8"))
         return found
 
 
-def _model(kind: PeerKind, row: Row, parts: Parts) -> Path:
+def _model(kind: PeerKind, row: ModelRow, parts: PartStore) -> Path:
     """Return the file that a peer runs: ours, or what was made of it."""
     if not kind.made:
         return row.path
-    return parts.folder / "peers" / f"{kind.script}{MADE_SUFFIXES[kind.made]}"
+    return parts.folder / "peers" / f"{kind.script_name}{MADE_SUFFIXES[kind.made]}"
 
 
-def _run(one: _Ready, folder: Path, out: Path) -> TreeRun:
+def _run_tree(command: Sequence[str], *, accepted: Sequence[int] = (0,)) -> FinishedProcess:
+    """Run a command to its end, with the memory of all its processes."""
+    return run_command(command, accepted=accepted, memory_mb=tree_mb, pause_s=PAUSE_S, name="")
+
+
+def _run(one: _Ready, folder: Path, out: Path) -> FinishedProcess:
     if not one.kind.script:
         command = [sys.executable, "-m", "xray_infer", str(folder), "--out", str(out), "--restart"]
         # What it should not judge is judged here as well: all peers answer to the same images.
-        return run_tree([*command, "--model", str(one.model), "--ood-threshold", "inf"], accepted=(0, 1))
-    return run_tree([sys.executable, "-m", one.kind.module, str(one.model), str(folder), str(out)])
+        return _run_tree([*command, "--model", str(one.model), "--ood-threshold", "inf"], accepted=(0, 1))
+    command = [sys.executable, "-m", one.kind.module, one.kind.script_name]
+    return _run_tree([*command, str(one.model), str(folder), str(out)])
 
 
 def _measure(one: _Ready, folder: Path, number: int, turn: int) -> PeerRun:
@@ -134,10 +141,10 @@ def _measure(one: _Ready, folder: Path, number: int, turn: int) -> PeerRun:
             raise DataError(f"{one.kind.name}: {error}") from error
         images, start = _first_answer(one, out, done)
     steady = (images - 1) / (done.seconds - start) if images > 1 else images / done.seconds
-    return PeerRun(one.kind.name, number, turn, images, done.seconds, start, steady, done.peak_mb)
+    return PeerRun(one.kind.name, number, turn, images, done.seconds, start, steady, done.peak_mb or None)
 
 
-def _first_answer(one: _Ready, out: Path, done: TreeRun) -> tuple[int, float]:
+def _first_answer(one: _Ready, out: Path, done: FinishedProcess) -> tuple[int, float]:
     """Return how many images there were, and the seconds from the start to the first answer.
 
     The command's record has the time of its work; what is before that is start-up, and a first answer later.
@@ -151,7 +158,7 @@ def _first_answer(one: _Ready, out: Path, done: TreeRun) -> tuple[int, float]:
     return images, done.seconds - worked + worked / images
 
 
-def read_answers(path: Path) -> Answers:
+def read_answers(path: Path) -> AnswersByFile:
     """Read the probabilities of each image by its file's name, from a script's answers or our results."""
     with path.open(newline="", encoding="utf-8") as stream:
         lines = list(csv.reader(stream))
@@ -165,7 +172,7 @@ def read_answers(path: Path) -> Answers:
     return {line[0]: [float(value) for value in line[2:5]] for line in lines}
 
 
-def compare_answers(mine: Answers, standard: Answers) -> str:
+def compare_answers(mine: AnswersByFile, standard: AnswersByFile) -> str:
     """Say how many labels two sets of answers share, and how far their probabilities are apart at most."""
     both = sorted(mine.keys() & standard.keys())
     if not both:

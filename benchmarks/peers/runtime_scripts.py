@@ -1,14 +1,19 @@
-"""ONNX Runtime with its defaults and OpenCV in a loop, one image at a time."""
+"""Plain programs around a runtime and OpenCV: NAME MODEL FOLDER OUT.csv, NAME one of `SCRIPTS`."""
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Final
 
-from xray_infer.benchmarks.peers.answer_file import AnswerFile, read_gray, run
+from xray_infer.benchmarks.peers.answer_file import AnswerFile, Script, read_gray, run
+
+ALIVE: Final[list[Any]] = []
 
 
-def classify(model_path: Path, files: list[Path], answers: AnswerFile) -> None:
-    """Classify one file after the other."""
+def onnxruntime_loop(model_path: Path, files: list[Path], answers: AnswerFile) -> None:
+    """ONNX Runtime with its defaults and OpenCV in a loop, one image at a time."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(model_path), providers=["CPUExecutionProvider"])
@@ -17,5 +22,56 @@ def classify(model_path: Path, files: list[Path], answers: AnswerFile) -> None:
         answers.add(path, session.run(["probabilities"], {name: read_gray(path)[None]})[0])
 
 
+def litert_loop(model_path: Path, files: list[Path], answers: AnswerFile) -> None:
+    """LiteRT on all processors and OpenCV in a loop, one image at a time."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(model_path), num_threads=os.cpu_count())
+    interpreter.allocate_tensors()
+    runner = interpreter.get_signature_runner()
+    name = next(iter(runner.get_input_details()))
+    for path in files:
+        answers.add(path, runner(**{name: read_gray(path)[None]})["probabilities"])
+
+
+def openvino_best(model_path: Path, files: list[Path], answers: AnswerFile) -> None:
+    """OpenVINO at its best: throughput hint, as many requests at once as it asks for, decoding in threads.
+
+    Answers come in the order that they are ready.
+    """
+    from xray_infer.model.runtimes.ov import import_openvino
+
+    openvino = import_openvino()
+    core = openvino.Core()
+    compiled = core.compile_model(str(model_path), "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
+    output = compiled.output("probabilities")
+    queue = openvino.AsyncInferQueue(compiled)
+    # A thread of OpenVINO that lets go of the last reference would wait for itself, and abort the process.
+    ALIVE.extend((core, compiled, queue))
+
+    def keep(request: Any, path: Path) -> None:
+        answers.add(path, request.get_tensor(output).data.copy())
+
+    queue.set_callback(keep)
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        # A few decoded images ahead, not the whole folder.
+        waiting = [(path, pool.submit(read_gray, path)) for path in files[: 4 * workers]]
+        rest = iter(files[4 * workers :])
+        while waiting:
+            path, decoded = waiting.pop(0)
+            queue.start_async([decoded.result()[None]], path)
+            following = next(rest, None)
+            if following is not None:
+                waiting.append((following, pool.submit(read_gray, following)))
+    queue.wait_all()
+
+
+SCRIPTS: Final[dict[str, Script]] = {
+    "onnxruntime_loop": onnxruntime_loop,
+    "litert_loop": litert_loop,
+    "openvino_best": openvino_best,
+}
+
 if __name__ == "__main__":
-    run(classify)
+    run(SCRIPTS)

@@ -1,7 +1,4 @@
-"""The tables of accuracy: headline figures, agreement with Keras, classes, calibration, other images.
-
-The tables that tell how much of an accuracy may not be of the lungs.
-"""
+"""The tables of accuracy: headline, agreement with Keras, classes, calibration, shortcuts."""
 
 from __future__ import annotations
 
@@ -11,13 +8,13 @@ from typing import Final
 
 from xray_infer.benchmarks.accuracy.accuracy_figures import RowAccuracy, Share, difference_words
 from xray_infer.benchmarks.reporting.cells import guess_share, number, percent, points, share, share_of
-from xray_infer.benchmarks.reporting.run_figures import SHORT, Figures, title
+from xray_infer.benchmarks.reporting.run_figures import SHORT, RunFigures, title
 from xray_infer.benchmarks.results_schema import RowKey, SourceProbe
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.study.document import Block, Heading, Paragraph, Table
 
 
-def accuracy_tables(figures: Figures) -> Iterator[Block]:
+def accuracy_tables(figures: RunFigures) -> Iterator[Block]:
     """Yield headings and tables, as many as there are figures for."""
     if not figures.accuracy:
         return
@@ -126,7 +123,7 @@ def _calibration(key: RowKey, one: RowAccuracy) -> tuple[str, ...]:
     )
 
 
-def _external(figures: Figures) -> Iterator[Block]:
+def _external(figures: RunFigures) -> Iterator[Block]:
     if not figures.external:
         return
     yield Heading(2, "Images from elsewhere")
@@ -156,7 +153,7 @@ TRAINED: Final = {
 }
 
 
-def shortcut_tables(figures: Figures) -> Iterator[Block]:
+def shortcut_tables(figures: RunFigures) -> Iterator[Block]:
     """Yield headings and tables, as many as there are figures for."""
     results, rows = figures.results, figures.accuracy
     if not rows and not results.guesses and not results.probes and results.trained is None:
@@ -210,7 +207,7 @@ def shortcut_tables(figures: Figures) -> Iterator[Block]:
         )
 
 
-def source_names(figures: Figures) -> list[str]:
+def source_names(figures: RunFigures) -> list[str]:
     """Return the sources of the test images."""
     return sorted({name for one in figures.accuracy.values() for name in one.by_source})
 

@@ -4,7 +4,7 @@ Text, axes and grids are drawn in colours that stand for others and are named in
 follows prefers-color-scheme inside an <img> too. Series keep Okabe and Ito's colours, which have a contrast
 of 3:1 or more on both backgrounds, and differ in marker or place as well.
 
-Labels of points that neither overlap each other nor leave the axes, with a line where they stand off.
+Labels of points neither overlap each other nor leave the axes, with a line where they stand off.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from xray_infer.benchmarks.reporting.accuracy_plots import chosen_rows, row_plots, shortcut_plots
 from xray_infer.benchmarks.reporting.accuracy_tables import accuracy_tables, shortcut_tables
 from xray_infer.benchmarks.reporting.drawing import Plot
-from xray_infer.benchmarks.reporting.run_figures import Figures
+from xray_infer.benchmarks.reporting.run_figures import RunFigures
 from xray_infer.benchmarks.reporting.speed_plots import peer_plots, speed_plots, stage_plots, trade_off_plots
 from xray_infer.benchmarks.reporting.speed_tables import peer_tables, speed_tables, way_tables
 from xray_infer.benchmarks.reporting.summary_tables import (
@@ -31,7 +31,7 @@ from xray_infer.benchmarks.reporting.summary_tables import (
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.study.document import Block, Heading, Paragraph, Table
 
-Part: TypeAlias = Block | Plot
+PageItem: TypeAlias = Block | Plot
 TITLE: Final = "xray-bench"
 LONG: Final = 12  # rows of a table
 MANY: Final = 8  # doubts
@@ -58,7 +58,7 @@ $body
 """)
 
 
-def page(figures: Figures) -> str:
+def page(figures: RunFigures) -> str:
     """Return the page's text."""
     parts = [one for one in _parts(figures) if not (isinstance(one, Table) and not one.rows)]
     body: list[str] = []
@@ -70,7 +70,7 @@ def page(figures: Figures) -> str:
     return _PAGE.substitute(title=TITLE, style=style, notice=RESEARCH_NOTICE, body="\n".join(body))
 
 
-def _doubts(figures: Figures) -> str:
+def _doubts(figures: RunFigures) -> str:
     """Return what failed and what is doubtful; many doubts are folded behind their number."""
     found = doubts(figures)
     items = "\n".join(f"<li>{_escaped(sentence)}</li>" for sentence in found)
@@ -82,7 +82,7 @@ def _doubts(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _parts(figures: Figures) -> Iterator[Part]:
+def _parts(figures: RunFigures) -> Iterator[PageItem]:
     yield Paragraph(run_words(figures.results))
     yield from trade_off_plots(figures)
     yield summary_table(figures)
@@ -101,7 +101,7 @@ def _parts(figures: Figures) -> Iterator[Part]:
     yield machine_table(figures.results)
 
 
-def after_heading(blocks: Iterator[Block], plots: Iterator[Plot]) -> Iterator[Part]:
+def after_heading(blocks: Iterator[Block], plots: Iterator[Plot]) -> Iterator[PageItem]:
     """Put plots before the first table of a section."""
     shown = False
     for block in blocks:
@@ -111,7 +111,7 @@ def after_heading(blocks: Iterator[Block], plots: Iterator[Plot]) -> Iterator[Pa
         yield block
 
 
-def _html(part: Part) -> str:
+def _html(part: PageItem) -> str:
     match part:
         case Heading(level, text):
             return f"<h{level}>{_escaped(text)}</h{level}>"

@@ -25,7 +25,7 @@ SHORT: dict[str, str] = {"feature_extraction": "feature extraction", "fine_tunin
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class RunFigures:
     """The figures of a run; what was not measured is empty."""
 
     results: Results
@@ -52,10 +52,10 @@ class Figures:
         return [key for key, one in self.accuracy.items() if one.passes_99 is False]
 
 
-def gather(results: Results) -> Figures:
+def gather(results: Results) -> RunFigures:
     """Work out all figures of a run."""
     seed = int(results.options.get("seed", 0))
-    return Figures(
+    return RunFigures(
         results=results,
         accuracy={one.row: one for one in accuracy_rows(results, seed=seed)},
         external={one.row: one for one in accuracy_rows(results, "external", seed=seed)},

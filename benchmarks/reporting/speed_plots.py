@@ -1,7 +1,4 @@
-"""Plots of speed: latencies of single queries, ratios to the baseline, stages, peers.
-
-Accuracy against latency, with both intervals and the rows that no other beats in both.
-"""
+"""Plots of speed: latencies, ratios to the baseline, stages, peers, and accuracy against latency."""
 
 from __future__ import annotations
 
@@ -24,13 +21,13 @@ from xray_infer.benchmarks.reporting.drawing import (
     row_panels,
     short,
 )
-from xray_infer.benchmarks.reporting.run_figures import SHORT, Figures
+from xray_infer.benchmarks.reporting.run_figures import SHORT, RunFigures
 from xray_infer.benchmarks.results_schema import RowKey
 
 HATCHES = ("", "///", "...", "xxx", "|||")
 
 
-def speed_plots(figures: Figures) -> Iterator[Plot]:
+def speed_plots(figures: RunFigures) -> Iterator[Plot]:
     """Yield latency distributions and the forest plot of ratios, where they were measured."""
     if any(one.p50_ms for one in figures.speed.values()):
         yield drawn(
@@ -47,7 +44,7 @@ def speed_plots(figures: Figures) -> Iterator[Plot]:
         )
 
 
-def stage_plots(figures: Figures) -> Iterator[Plot]:
+def stage_plots(figures: RunFigures) -> Iterator[Plot]:
     """Yield the plot of stages, where they were measured."""
     if figures.stages:
         yield drawn(
@@ -57,7 +54,7 @@ def stage_plots(figures: Figures) -> Iterator[Plot]:
         )
 
 
-def peer_plots(figures: Figures) -> Iterator[Plot]:
+def peer_plots(figures: RunFigures) -> Iterator[Plot]:
     """Yield the plot of whole programs, where peers ran."""
     if figures.peers:
         yield drawn(
@@ -78,7 +75,7 @@ def _labels(groups: dict[str, list[RowKey]]) -> dict[str, list[str]]:
     return {name: [short(key) for key in keys] for name, keys in groups.items()}
 
 
-def _latencies(figures: Figures) -> Figure:
+def _latencies(figures: RunFigures) -> Figure:
     groups = _methods(key for key, one in figures.speed.items() if one.p50_ms)
     figure, axes = row_panels(_labels(groups))
     for panel, keys in zip(axes, groups.values(), strict=True):
@@ -104,7 +101,7 @@ def _latencies(figures: Figures) -> Figure:
     return figure
 
 
-def _forest(figures: Figures) -> Figure:
+def _forest(figures: RunFigures) -> Figure:
     ratios = {key: ratio for key, one in figures.speed.items() if (ratio := one.ratio or one.latency_ratio)}
     groups = _methods(ratios)
     figure, axes = row_panels(_labels(groups))
@@ -121,7 +118,7 @@ def _forest(figures: Figures) -> Figure:
     return figure
 
 
-def _stages(figures: Figures) -> Figure:
+def _stages(figures: RunFigures) -> Figure:
     rows = {one.row: one for one in figures.stages}
     groups = _methods(rows)
     names = list(dict.fromkeys(name for one in figures.stages for name in one.stages))
@@ -150,7 +147,7 @@ def _stages(figures: Figures) -> Figure:
     return figure
 
 
-def _peers(figures: Figures) -> Figure:
+def _peers(figures: RunFigures) -> Figure:
     figure, (axes,) = row_panels({"": [one.name for one in figures.peers]}, each=0.36)
     for place, one in enumerate(figures.peers):
         parts = ((one.images_per_s, "with the start"), (one.steady_images_per_s, "after it"))
@@ -175,7 +172,7 @@ def _peers(figures: Figures) -> Figure:
 FAR = 6  # times the median latency: a row beyond would press the others together
 
 
-def trade_off_plots(figures: Figures) -> Iterator[Plot]:
+def trade_off_plots(figures: RunFigures) -> Iterator[Plot]:
     """Yield a plot a method whose rows have both accuracy and latency."""
     for method, name in SHORT.items():
         rows = [key for key in figures.accuracy if key.method == method and _has_latency(figures, key)]
@@ -192,12 +189,12 @@ def trade_off_plots(figures: Figures) -> Iterator[Plot]:
             )
 
 
-def _left_out(figures: Figures, rows: Sequence[RowKey]) -> str:
+def _left_out(figures: RunFigures, rows: Sequence[RowKey]) -> str:
     names = (f"{short(key)} ({_latency(figures, key):.0f} ms)" for key in rows)
     return f"; too far right to be shown: {', '.join(names)}" if rows else ""
 
 
-def pareto(figures: Figures, rows: Sequence[RowKey]) -> list[RowKey]:
+def pareto(figures: RunFigures, rows: Sequence[RowKey]) -> list[RowKey]:
     """Return the rows that no other beats in both accuracy and p50 latency, the fastest first."""
     best: list[RowKey] = []
     for key in sorted(
@@ -209,18 +206,18 @@ def pareto(figures: Figures, rows: Sequence[RowKey]) -> list[RowKey]:
     return best
 
 
-def _has_latency(figures: Figures, key: RowKey) -> bool:
+def _has_latency(figures: RunFigures, key: RowKey) -> bool:
     one = figures.speed.get(key)
     return one is not None and one.p50_ms is not None
 
 
-def _latency(figures: Figures, key: RowKey) -> float:
+def _latency(figures: RunFigures, key: RowKey) -> float:
     estimate = figures.speed[key].p50_ms
     assert estimate is not None  # rows without were left out
     return estimate.value
 
 
-def _trade_off(figures: Figures, rows: Sequence[RowKey]) -> Figure:
+def _trade_off(figures: RunFigures, rows: Sequence[RowKey]) -> Figure:
     figure, (axes,) = panels([3.9], [""])
     points = []
     for key in rows:

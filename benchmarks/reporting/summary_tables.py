@@ -8,7 +8,7 @@ from typing import Final
 
 from xray_infer.benchmarks.model_rows import BASELINE
 from xray_infer.benchmarks.reporting.cells import guess_share, percent, ratio, share
-from xray_infer.benchmarks.reporting.run_figures import SHORT, Figures, title
+from xray_infer.benchmarks.reporting.run_figures import SHORT, RunFigures, title
 from xray_infer.benchmarks.results_schema import Results, RowKey
 from xray_infer.benchmarks.speed.stability import Doubt, run_warnings
 from xray_infer.study.document import Paragraph, Table
@@ -32,7 +32,7 @@ HEAD: Final = (
 )
 
 
-def summary_table(figures: Figures) -> Table:
+def summary_table(figures: RunFigures) -> Table:
     """Return a line a row, below them the guesses without lungs; columns that nothing fills are left out."""
     rows = [_row(figures, key) for key in figures.keys]
     blank = ("",) * len(HEAD)
@@ -44,7 +44,7 @@ def summary_table(figures: Figures) -> Table:
     return Table(caption, [HEAD[place] for place in used], [[row[place] for place in used] for row in rows])
 
 
-def legend(figures: Figures) -> Paragraph:
+def legend(figures: RunFigures) -> Paragraph:
     """Say what the columns of the short table mean, of those that it has."""
     parts = []
     if figures.accuracy:
@@ -65,7 +65,7 @@ def legend(figures: Figures) -> Paragraph:
     return Paragraph(" ".join(parts) or "Nothing was measured.")
 
 
-def _row(figures: Figures, key: RowKey) -> tuple[str, ...]:
+def _row(figures: RunFigures, key: RowKey) -> tuple[str, ...]:
     accuracy, speed = figures.accuracy.get(key), figures.speed.get(key)
     mark = f" {MARK}" if key in figures.failures() else ""
     latency = ""
@@ -87,7 +87,7 @@ def _row(figures: Figures, key: RowKey) -> tuple[str, ...]:
     )
 
 
-def failures(figures: Figures) -> Iterator[Paragraph]:
+def failures(figures: RunFigures) -> Iterator[Paragraph]:
     """Yield what failed, a paragraph a row."""
     for key in figures.failures():
         one = figures.accuracy[key]
@@ -99,7 +99,7 @@ def failures(figures: Figures) -> Iterator[Paragraph]:
         )
 
 
-def doubts(figures: Figures) -> list[str]:
+def doubts(figures: RunFigures) -> list[str]:
     """Return what is doubtful, the run's first; a reason stands once, with its rows and their figures.
 
     Of many rows the worst are named; the tables have each row's range.

@@ -1,9 +1,4 @@
-"""results.md, and the short tables that the README includes.
-
-The table that stands in the README, between two marks.
-
-What `xray-export --list-recipes` says of its files: measured.json, from a run of xray-bench.
-"""
+"""Writes results.csv, results.md and results.html, the README's table and the figures of xray-export."""
 
 from __future__ import annotations
 
@@ -12,11 +7,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from xray_infer.atomic import write_text
+from xray_infer.atomic import make_folder, write_text
 from xray_infer.benchmarks.machine import describe
 from xray_infer.benchmarks.model_rows import KERAS
 from xray_infer.benchmarks.reporting.accuracy_tables import accuracy_tables, shortcut_tables
-from xray_infer.benchmarks.reporting.run_figures import Figures
+from xray_infer.benchmarks.reporting.csv_table import csv_text
+from xray_infer.benchmarks.reporting.results_page import page
+from xray_infer.benchmarks.reporting.run_figures import RunFigures, gather
 from xray_infer.benchmarks.reporting.speed_tables import peer_speed, peer_tables, speed_tables, way_tables
 from xray_infer.benchmarks.reporting.summary_tables import (
     doubts,
@@ -26,17 +23,36 @@ from xray_infer.benchmarks.reporting.summary_tables import (
     run_words,
     summary_table,
 )
+from xray_infer.benchmarks.results_schema import Results
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 from xray_infer.study.document import Block, Heading, Paragraph, Table, to_markdown
 
+BEGIN: Final = "<!-- xray-bench: begin -->"
+END: Final = "<!-- xray-bench: end -->"
+METHOD: Final = "fine_tuning"  # whose files xray-export --list-recipes describes
 
-def short_tables(figures: Figures) -> str:
+
+def make_report(results: Results, out: Path) -> str:
+    """Write results.csv, results.md and results.html into a folder, and return the short tables."""
+    return write_report(gather(results), out)
+
+
+def write_report(figures: RunFigures, out: Path) -> str:
+    """Write the files of a run's figures, as `make_report` does. Raises OutputError."""
+    make_folder(out)
+    write_text(out / "results.csv", csv_text(figures))
+    write_text(out / "results.md", full_tables(figures))
+    write_text(out / "results.html", page(figures))
+    return short_tables(figures)
+
+
+def short_tables(figures: RunFigures) -> str:
     """Return the table of all rows and that of the peers' speed, what columns mean and what it ran on."""
     return to_markdown(filled(_short(figures))).strip()
 
 
-def _short(figures: Figures) -> Iterator[Block]:
+def _short(figures: RunFigures) -> Iterator[Block]:
     if figures.accuracy or figures.speed:
         yield summary_table(figures)
         yield legend(figures)
@@ -46,12 +62,12 @@ def _short(figures: Figures) -> Iterator[Block]:
     yield Paragraph(RESEARCH_NOTICE)
 
 
-def full_tables(figures: Figures) -> str:
+def full_tables(figures: RunFigures) -> str:
     """Return everything that was found."""
     return to_markdown(filled(_blocks(figures)))
 
 
-def _blocks(figures: Figures) -> Iterator[Block]:
+def _blocks(figures: RunFigures) -> Iterator[Block]:
     yield Heading(1, "xray-bench")
     yield Paragraph(RESEARCH_NOTICE, strong=True)
     yield Paragraph(run_words(figures.results))
@@ -68,10 +84,6 @@ def _blocks(figures: Figures) -> Iterator[Block]:
 def filled(blocks: Iterator[Block]) -> list[Block]:
     """Leave out tables without rows."""
     return [one for one in blocks if not (isinstance(one, Table) and not one.rows)]
-
-
-BEGIN: Final = "<!-- xray-bench: begin -->"
-END: Final = "<!-- xray-bench: end -->"
 
 
 def between_marks(text: str, path: Path) -> tuple[str, str, str]:
@@ -95,10 +107,7 @@ def put_table(path: Path, table: str) -> None:
     write_text(path, f"{before}\n{table}\n{after}")
 
 
-METHOD: Final = "fine_tuning"
-
-
-def recipe_figures(figures: Figures) -> dict[str, Any]:
+def recipe_figures(figures: RunFigures) -> dict[str, Any]:
     """Return fine-tuning's exported files, each in its default runtime, which comes first among its rows.
 
     Raises DataError where the run lacks such a file or its agreement with the Keras model.

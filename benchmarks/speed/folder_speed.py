@@ -1,11 +1,9 @@
-"""The way from a file to its row, stage by stage: one thread, one session, each file once.
+"""An exported row over one folder: from a file to its row in stages, and the user's whole command.
 
-`python -m xray_infer.benchmarks.speed.folder_speed REQUEST.json RESULT.json` is one fresh process of one row.
-The stages call the engine's own functions: decode, preprocess, infer, heat map (decoding at full size where
-the answer needed less, drawing, encoding as JPEG) and write (the row, and the overlay's file). A file that
-gets no answer is left out of all stages.
-
-The way of an image in stages, and the user's whole command, for every exported row over one folder.
+Stages are of one thread, one session, each file once. `python -m xray_infer.benchmarks.speed.folder_speed
+REQUEST.json RESULT.json` is one fresh process of one row. The stages call the engine's own functions: decode,
+preprocess, infer, heat map (decoding at full size where the answer needed less, drawing, encoding as JPEG)
+and write (the row, and the overlay's file). A file that gets no answer is left out of all stages.
 """
 
 from __future__ import annotations
@@ -26,9 +24,9 @@ import cv2
 import msgspec
 import numpy as np
 
-from xray_infer.benchmarks.model_rows import KERAS, Row
+from xray_infer.benchmarks.model_rows import KERAS, ModelRow
 from xray_infer.benchmarks.processes import run_command
-from xray_infer.benchmarks.results_file import Parts
+from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import CommandRun, RowKey, StageRun
 from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import decode, full_size
@@ -60,7 +58,7 @@ class StageRequest:
     turn: int
 
 
-def run_stages(row: Row, files: Sequence[Path], *, number: int, turn: int) -> StageRun:
+def run_stages(row: ModelRow, files: Sequence[Path], *, number: int, turn: int) -> StageRun:
     """Run one process to its end. Raises DataError with the row's name and the last thing that it said."""
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as folder:
         asked, found = Path(folder, "request.json"), Path(folder, "result.json")
@@ -119,17 +117,6 @@ def _one(item: FileItem, session: Session, maker: RowMaker, writer: Writer, scra
     return np.diff(marks).tolist()
 
 
-def main(request: str, result: str) -> None:
-    """Read the request, measure, and write the result."""
-    asked = msgspec.json.decode(Path(request).read_bytes(), type=StageRequest)
-    Path(result).write_bytes(msgspec.json.encode(measure_stages(asked)))
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    main(*sys.argv[1:])
-
-
 def image_files(folder: Path) -> list[Path]:
     """Return the images of a folder as the command takes them. Raises SourceError where there are none."""
     return [item.path for item in local_source(folder) if isinstance(item, FileItem)]
@@ -145,7 +132,7 @@ class WholeRequest:
 
 
 def measure_whole(
-    request: WholeRequest, rows: Sequence[Row], folder: Path, parts: Parts, report: Report
+    request: WholeRequest, rows: Sequence[ModelRow], folder: Path, parts: PartStore, report: Report
 ) -> tuple[list[StageRun], list[CommandRun]]:
     """Measure stages and command of each exported row once a round, in an order drawn anew for each.
 
@@ -171,10 +158,21 @@ def measure_whole(
     return stages, commands
 
 
-def _command(row: Row, folder: Path, images: int, number: int, turn: int) -> CommandRun:
+def _command(row: ModelRow, folder: Path, images: int, number: int, turn: int) -> CommandRun:
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as scratch:
         command = [sys.executable, "-m", "xray_infer", str(folder), "--out", str(Path(scratch, "rows.csv"))]
         command += ["--model", str(row.path), "--runtime", row.key.runtime]
         # 1 says that some files could not be read, which a folder of real files may well have.
         done = run_command(command, accepted=(0, 1))
     return CommandRun(row.key, number, turn, images, done.seconds, done.peak_mb or None)
+
+
+def main(request: str, result: str) -> None:
+    """Read the request, measure, and write the result."""
+    asked = msgspec.json.decode(Path(request).read_bytes(), type=StageRequest)
+    Path(result).write_bytes(msgspec.json.encode(measure_stages(asked)))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main(*sys.argv[1:])

@@ -33,11 +33,11 @@ from xray_infer.model.processors import default_workers
 KERAS_BATCH: Final = 32  # Keras's own default
 PRODUCT_SECONDS: Final = 0.15
 Inputs = NDArray[np.uint8]
-Answer = Callable[[Inputs], object]  # classifies uint8 [N, 224, 224, 1]
+Classify = Callable[[Inputs], object]  # classifies uint8 [N, 224, 224, 1]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class WorkerRequest:
     """What the process is to do. `inputs` is a .npy of uint8 [N, 224, 224, 1]; `started` the parent's
     `time.monotonic()` just before the process began, which is the same clock here."""
 
@@ -72,7 +72,7 @@ class InputFile:
         return np.fromfile(self._path, np.uint8, self._bytes, offset=place).reshape(1, *INPUT_SHAPE)
 
 
-def open_row(path: Path, runtime: str, *, threads: int, count: int) -> Sequence[Answer]:
+def open_row(path: Path, runtime: str, *, threads: int, count: int) -> Sequence[Classify]:
     """Open a model file as `count` functions that classify side by side, each with so many threads."""
     if runtime == "keras":
         import keras
@@ -84,7 +84,7 @@ def open_row(path: Path, runtime: str, *, threads: int, count: int) -> Sequence[
     return [one.run for one in find_model(path).open_many(count, threads=threads, runtime=runtime)]
 
 
-def single_stream(answer: Answer, inputs: InputFile, effort: Effort) -> list[float]:
+def single_stream(answer: Classify, inputs: InputFile, effort: Effort) -> list[float]:
     """Classify one image after the other, and return the milliseconds of each."""
     taken: list[float] = []
     started = time.perf_counter()
@@ -99,7 +99,7 @@ def single_stream(answer: Answer, inputs: InputFile, effort: Effort) -> list[flo
         taken.append(1000 * (time.perf_counter() - before))
 
 
-def offline(answers: Sequence[Answer], inputs: InputFile, effort: Effort, batch: int) -> Iterator[Burst]:
+def offline(answers: Sequence[Classify], inputs: InputFile, effort: Effort, batch: int) -> Iterator[Burst]:
     """Classify as many as possible side by side; each burst is about a quarter of the time asked for."""
     lock = threading.Lock()
     pool = ThreadPoolExecutor(len(answers))
@@ -108,7 +108,7 @@ def offline(answers: Sequence[Answer], inputs: InputFile, effort: Effort, batch:
         started = time.perf_counter()
         until = started + effort.seconds / 4
 
-        def work(answer: Answer, until: float = until) -> int:
+        def work(answer: Classify, until: float = until) -> int:
             done = 0
             while not done or time.perf_counter() < until:
                 with lock:
@@ -137,7 +137,7 @@ def machine_speed() -> float:
     return done * side**3 / 1e9 / (time.perf_counter() - started)
 
 
-def measure(request: Request) -> ProcessRun:
+def measure(request: WorkerRequest) -> ProcessRun:
     """Do all that the request asks for."""
     inputs, workers = InputFile(request.inputs), default_workers()
     path, runtime = Path(request.path), request.row.runtime
@@ -155,7 +155,7 @@ def measure(request: Request) -> ProcessRun:
     bursts: list[Burst] = []
     joules: float | None = None
     if OFFLINE in request.scenarios:
-        answers: Sequence[Answer] = [answer]
+        answers: Sequence[Classify] = [answer]
         if runtime != "keras":
             del answer
             answers = open_row(path, runtime, threads=1, count=workers)
@@ -183,7 +183,7 @@ def measure(request: Request) -> ProcessRun:
 
 def main(request: str, result: str) -> None:
     """Read the request, measure, and write the result."""
-    asked = msgspec.json.decode(Path(request).read_bytes(), type=Request)
+    asked = msgspec.json.decode(Path(request).read_bytes(), type=WorkerRequest)
     Path(result).write_text(json.dumps(asdict(measure(asked))), encoding="utf-8")
 
 

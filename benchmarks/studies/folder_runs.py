@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from xray_infer.benchmarks.processes import CommandRun, spread
+from xray_infer.benchmarks.processes import FinishedProcess, spread
 from xray_infer.run.sources.folder import local_source
 
 WHOLE: Final = "xray-infer"
@@ -50,7 +50,7 @@ def command_for(folder: Path, out: Path, options: Sequence[str] = ()) -> list[st
     return [sys.executable, "-m", "xray_infer", str(folder), "--out", str(out), "--restart", *filled]
 
 
-def note(speeds: Speeds, done: CommandRun, out: Path) -> None:
+def note(speeds: Speeds, done: FinishedProcess, out: Path) -> None:
     """Add what a finished folder command and its record say."""
     record = json.loads(out.with_name(f"{out.name}.run.json").read_text(encoding="utf-8"))
     images = record["counts"]["images"]

@@ -11,19 +11,19 @@ import click
 from benchmarks.studies.folder_runs import BESIDE, command_for, linked_images
 from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import CommandRun, run_command, spread
+from xray_infer.benchmarks.processes import FinishedProcess, run_command, spread
 from xray_infer.terminal import Report, say
 
 
 def measure_memory(
     folder: Path, counts: Sequence[int], *, beside: Sequence[str], rounds: int, report: Report
-) -> dict[int, list[CommandRun]]:
+) -> dict[int, list[FinishedProcess]]:
     """Run the command over so many links to the folder's images, each count in turn, `rounds` times.
 
     `beside` are names in BESIDE: what it makes beside the rows.
     """
     options = [option for name in beside for option in BESIDE[name]]
-    runs: dict[int, list[CommandRun]] = {count: [] for count in counts}
+    runs: dict[int, list[FinishedProcess]] = {count: [] for count in counts}
     for number in range(rounds):
         for count in counts:
             report(f"round {number + 1} of {rounds}: {count:,} images")
@@ -32,7 +32,7 @@ def measure_memory(
     return runs
 
 
-def memory_table(runs: Mapping[int, Sequence[CommandRun]]) -> str:
+def memory_table(runs: Mapping[int, Sequence[FinishedProcess]]) -> str:
     """Return Markdown; the ratio compares with the first count, round by round."""
     lines = [
         "| images | peak memory, MB, median (min-max) | of the first row's | images/s with start-up |",

@@ -11,7 +11,7 @@ import click
 
 from benchmarks.studies.study_command import FILE, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import CommandRun, compare_commands, spread
+from xray_infer.benchmarks.processes import FinishedProcess, compare_commands, spread
 from xray_infer.terminal import Report, say
 
 
@@ -30,12 +30,12 @@ def startup_commands(image: Path) -> dict[str, list[str]]:
     }
 
 
-def measure_startup(image: Path, *, rounds: int, report: Report) -> dict[str, list[CommandRun]]:
+def measure_startup(image: Path, *, rounds: int, report: Report) -> dict[str, list[FinishedProcess]]:
     """Run each in turn, `rounds` times after a warm-up."""
     return compare_commands(startup_commands(image), rounds=rounds, report=report)
 
 
-def startup_table(runs: Mapping[str, Sequence[CommandRun]]) -> str:
+def startup_table(runs: Mapping[str, Sequence[FinishedProcess]]) -> str:
     """Return Markdown, whole processes."""
     lines = ["| command | seconds, median (min-max) | peak memory, MB |", "|---" * 3 + "|"]
     for name, results in runs.items():

@@ -15,7 +15,7 @@ import click
 
 from benchmarks.studies.study_command import FILE, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import CommandRun, run_command, spread
+from xray_infer.benchmarks.processes import FinishedProcess, run_command, spread
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset, read_dataset
 from xray_infer.terminal import Report, say
@@ -31,7 +31,7 @@ PLAIN_FIT: Final = "import sys; from benchmarks.studies.training import plain_fi
 class TrainingRun:
     """One finished training of both methods, its time and the test accuracies."""
 
-    command: CommandRun
+    command: FinishedProcess
     accuracies: Mapping[str, float]
 
 

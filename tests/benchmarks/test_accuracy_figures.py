@@ -10,11 +10,11 @@ from sklearn import metrics as sk
 from xray_infer.benchmarks.accuracy.accuracy_figures import accuracy_rows, between_methods, difference_words
 from xray_infer.benchmarks.results_schema import (
     SCHEMA,
-    Answers,
     ImageSet,
     Machine,
     ModelFile,
     Results,
+    RowAnswers,
     RowKey,
 )
 from xray_infer.study import bootstrap
@@ -43,8 +43,8 @@ def some(count: int = 200, seed: int = 3) -> tuple[np.ndarray, list[str]]:
 
 def results(rows: dict[RowKey, np.ndarray], labels: np.ndarray, groups: list[str], **regions) -> Results:
     sources = [("here", "there")[index % 2] for index in range(len(labels))]
-    found = [Answers(key, "test", "all", chances.tolist()) for key, chances in rows.items()]
-    found += [Answers(INT8, "test", region, chances.tolist()) for region, chances in regions.items()]
+    found = [RowAnswers(key, "test", "all", chances.tolist()) for key, chances in rows.items()]
+    found += [RowAnswers(INT8, "test", region, chances.tolist()) for region, chances in regions.items()]
     return Results(
         schema=SCHEMA,
         command=["xray-bench"],

@@ -16,7 +16,7 @@ from comparison_results import BASELINE, image_set, make_results  # noqa: E402
 import xray_infer.images.decode  # noqa: E402
 from xray_infer.benchmarks.comparison.comparing import compare  # noqa: E402
 from xray_infer.benchmarks.comparison.findings import LESS_ACCURATE, NO_DIFFERENCE, Criteria  # noqa: E402
-from xray_infer.benchmarks.results_schema import Answers, ModelFile, StageRun  # noqa: E402
+from xray_infer.benchmarks.results_schema import ModelFile, RowAnswers, StageRun  # noqa: E402
 from xray_infer.classes import CLASS_NAMES  # noqa: E402
 from xray_infer.model.runtimes import find_model  # noqa: E402
 from xray_infer.run.engine import STAGES, Engine, Task  # noqa: E402
@@ -47,7 +47,7 @@ def results_of(path: Path):
     told = np.concatenate([session.run(one[None]).probabilities for one in inputs])
     return make_results(
         sets=[images],
-        answers=[Answers(BASELINE, images.name, "all", [[float(p) for p in one] for one in told])],
+        answers=[RowAnswers(BASELINE, images.name, "all", [[float(p) for p in one] for one in told])],
         models=[ModelFile(BASELINE, path.name, model.digest, path.stat().st_size, 1.0, "")],
         **NOTHING,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xray_infer.benchmarks.accuracy.answering import kept_answers, read_test_images
+from xray_infer.benchmarks.accuracy.answering import read_test_images, stored_answers
 from xray_infer.benchmarks.model_rows import find_rows
 from xray_infer.export.reference import SUFFIX, Reference, extreme_inputs
 
@@ -29,7 +29,7 @@ def test_answers_are_found_by_the_pixels_whatever_their_order(beside, split_tree
     images = read_test_images(split_tree)
     order = np.arange(len(images.inputs))[::-1]
     chances = keep(beside, images.inputs[order], np.array(images.set.labels)[order])
-    ((model, answers),) = kept_answers(find_rows([beside]), images, print)
+    ((model, answers),) = stored_answers(find_rows([beside]), images, print)
     assert (model.row.format, model.size_bytes, model.file) == ("keras", 0, f"fine_tuning{SUFFIX}")
     assert answers.probabilities == pytest.approx(chances[: len(order)][order])
     assert (answers.images, answers.region) == ("test", "all")
@@ -39,9 +39,9 @@ def test_answers_to_other_images_do_not_count_and_that_is_said(beside, split_tre
     images = read_test_images(split_tree)
     keep(beside, images.inputs[1:], images.set.labels[1:])
     lines: list[str] = []
-    assert list(kept_answers(find_rows([beside]), images, lines.append)) == []
+    assert list(stored_answers(find_rows([beside]), images, lines.append)) == []
     assert "holds no answers to some of these images" in lines[0]
 
 
-def test_without_kept_answers_nothing_is_held_against_them(beside, split_tree):
-    assert list(kept_answers(find_rows([beside]), read_test_images(split_tree), print)) == []
+def test_without_stored_answers_nothing_is_held_against_them(beside, split_tree):
+    assert list(stored_answers(find_rows([beside]), read_test_images(split_tree), print)) == []

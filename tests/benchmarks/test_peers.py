@@ -11,10 +11,9 @@ import pytest
 from xray_infer.benchmarks.model_rows import find_rows
 from xray_infer.benchmarks.peers import runner
 from xray_infer.benchmarks.peers.peer_figures import peer_figures
-from xray_infer.benchmarks.peers.processes import run_tree
 from xray_infer.benchmarks.peers.registry import PEERS, SHIPPED
-from xray_infer.benchmarks.peers.runner import compare_answers, measure_peers, read_answers
-from xray_infer.benchmarks.results_file import Parts
+from xray_infer.benchmarks.peers.runner import _run_tree, compare_answers, measure_peers, read_answers
+from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import (
     SCHEMA,
     Machine,
@@ -54,13 +53,15 @@ def test_a_peer_without_its_file_or_package_is_skipped_with_the_reason(tiny_onnx
 def test_every_script_is_a_module_that_exists():
     for one in PEERS:
         assert not one.script or importlib.util.find_spec(one.module) is not None
+        if one.script and not one.module.endswith("torch_scripts"):  # that needs PyTorch
+            assert one.script_name in importlib.import_module(one.module).SCRIPTS
     assert SHIPPED in {one.name for one in PEERS}
     assert len({one.name for one in PEERS}) == len(PEERS)
 
 
 def test_peers_run_in_turn_and_answer_the_same_images(tiny_onnx, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "PEERS", named("xray-infer, fp32", "ONNX Runtime in a loop"))
-    parts = Parts(tmp_path, {})
+    parts = PartStore(tmp_path, {})
     (folder / "notes.txt").unlink()
     peers, runs = measure_peers(find_rows([tiny_onnx]), folder, parts, rounds=2, first_turn=5, report=quiet)
     assert [one.skipped for one in peers] == ["", ""]
@@ -81,18 +82,20 @@ def test_peers_run_in_turn_and_answer_the_same_images(tiny_onnx, folder, tmp_pat
 
 def test_a_killed_run_of_peers_repeats_only_what_is_missing(tiny_onnx, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "PEERS", named("xray-infer, fp32"))
-    rows, parts = find_rows([tiny_onnx]), Parts(tmp_path, {})
+    rows, parts = find_rows([tiny_onnx]), PartStore(tmp_path, {})
     first = measure_peers(rows, folder, parts, rounds=2, report=quiet)
     monkeypatch.setattr(runner, "_run", lambda *asked: pytest.fail("ran again"))
     assert measure_peers(rows, folder, parts, rounds=2, report=quiet) == first
 
 
 def test_a_peer_that_fails_costs_no_other_its_place(tiny_onnx, folder, tmp_path, monkeypatch):
-    broken = replace(named("ONNX Runtime in a loop")[0], name="broken", script="no_such_script")
+    broken = replace(
+        named("ONNX Runtime in a loop")[0], name="broken", script="runtime_scripts.no_such_script"
+    )
     monkeypatch.setattr(runner, "PEERS", (broken, *named("xray-infer, fp32")))
     lines: list[str] = []
     peers, runs = measure_peers(
-        find_rows([tiny_onnx]), folder, Parts(tmp_path, {}), rounds=1, report=lines.append
+        find_rows([tiny_onnx]), folder, PartStore(tmp_path, {}), rounds=1, report=lines.append
     )
     assert "no_such_script" in peers[0].skipped
     assert any(line.startswith("broken: skipped: ended with status 1") for line in lines)
@@ -102,7 +105,9 @@ def test_a_peer_that_fails_costs_no_other_its_place(tiny_onnx, folder, tmp_path,
 def test_a_folder_without_images_is_refused(tiny_onnx, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(SourceError, match="no images"):
-        measure_peers(find_rows([tiny_onnx]), tmp_path / "none", Parts(tmp_path, {}), rounds=1, report=quiet)
+        measure_peers(
+            find_rows([tiny_onnx]), tmp_path / "none", PartStore(tmp_path, {}), rounds=1, report=quiet
+        )
 
 
 def test_answers_are_compared_by_label_and_by_probability(tmp_path):
@@ -123,14 +128,14 @@ def test_answers_are_compared_by_label_and_by_probability(tmp_path):
 def test_memory_is_that_of_all_processes():
     child = "import time; held = bytearray(120_000_000); time.sleep(1.0)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    assert run_tree([sys.executable, "-c", parent]).peak_mb > 110
-    assert run_tree([sys.executable, "-c", "import time; time.sleep(0.3)"]).peak_mb < 60
+    assert _run_tree([sys.executable, "-c", parent]).peak_mb > 110
+    assert _run_tree([sys.executable, "-c", "import time; time.sleep(0.3)"]).peak_mb < 60
 
 
 def test_a_failing_command_says_its_last_line():
     with pytest.raises(DataError, match="ended with status 4: oh"):
-        run_tree([sys.executable, "-c", "import sys; print('oh', file=sys.stderr); sys.exit(4)"])
-    assert run_tree([sys.executable, "-c", "raise SystemExit(1)"], accepted=(0, 1)).seconds > 0
+        _run_tree([sys.executable, "-c", "import sys; print('oh', file=sys.stderr); sys.exit(4)"])
+    assert _run_tree([sys.executable, "-c", "raise SystemExit(1)"], accepted=(0, 1)).seconds > 0
 
 
 def test_ours_is_compared_round_by_round():
@@ -182,7 +187,7 @@ from xray_infer.train.network import build_classifier
 folder = Path(sys.argv[1])
 build_classifier("none", seed=3).save(folder / "model.keras")
 rough = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 1)).astype(np.uint8)
-found = convert(folder / "model.keras", "xray_infer.benchmarks.peers.{script}", folder / "weights.pt", rough)
+found = convert(folder / "model.keras", "{script}", folder / "weights.pt", rough)
 print(found.max_dp, found.parameters, found.keras_parameters)
 """
     import subprocess

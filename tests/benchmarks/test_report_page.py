@@ -10,12 +10,12 @@ from bench_results import accuracy_only, made_up, single_row, speed_only
 from browser import chromium, found_browser
 from report_pages import contrast
 
-from xray_infer.benchmarks.reporting import make_report, write_report
 from xray_infer.benchmarks.reporting.accuracy_plots import chosen_rows
 from xray_infer.benchmarks.reporting.drawing import RUNTIMES, SERIES
-from xray_infer.benchmarks.reporting.run_figures import Figures, gather, title
+from xray_infer.benchmarks.reporting.run_figures import RunFigures, gather, title
 from xray_infer.benchmarks.reporting.speed_plots import pareto
 from xray_infer.benchmarks.reporting.summary_tables import doubts
+from xray_infer.benchmarks.reporting.writing import make_report, write_report
 from xray_infer.classes import RESEARCH_NOTICE
 
 CHANGES = {
@@ -27,7 +27,7 @@ CHANGES = {
 
 
 @cache
-def figures_of(name: str) -> Figures:
+def figures_of(name: str) -> RunFigures:
     return gather(CHANGES[name](made_up()))
 
 

@@ -12,7 +12,7 @@ from xray_infer.benchmarks.accuracy.answering import answer_rows, read_external_
 from xray_infer.benchmarks.accuracy.shortcuts import probe, read_evidence
 from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.model_rows import find_rows
-from xray_infer.benchmarks.results_file import Parts, read_results
+from xray_infer.benchmarks.results_file import PartStore, read_results
 from xray_infer.benchmarks.results_schema import ProcessRun
 from xray_infer.benchmarks.speed import process_runs as measuring
 from xray_infer.benchmarks.speed import worker
@@ -87,7 +87,7 @@ def test_a_killed_run_repeats_only_what_is_missing(
     tiny_onnx, split_tree, tmp_path, quick_limits, monkeypatch
 ):
     rows, images = find_rows([tiny_onnx]), read_test_images(split_tree)
-    parts = Parts(tmp_path, {})
+    parts = PartStore(tmp_path, {})
     ran: list[int] = []
     really = measuring.run_worker
 
@@ -111,7 +111,7 @@ def test_a_killed_run_repeats_only_what_is_missing(
 
 def test_answers_that_are_there_are_not_asked_for_again(tiny_onnx, split_tree, tmp_path, monkeypatch):
     row, images = find_rows([tiny_onnx])[0], read_test_images(split_tree)
-    parts = Parts(tmp_path, {})
+    parts = PartStore(tmp_path, {})
     first = answer_rows([row], [images], parts, quiet)
     (parts.folder / f"answers_{row.key.name.replace('/', '_')}_test_border.json").unlink()
     asked: list[str] = []
@@ -129,7 +129,7 @@ def test_a_row_that_is_too_slow_keeps_its_accuracy_and_loses_the_controls(
     row, images = find_rows([tiny_onnx])[0], read_test_images(split_tree)
     monkeypatch.setattr(answering, "MOST_SECONDS", 0.0)
     lines: list[str] = []
-    found = answer_rows([row], [images], Parts(tmp_path, {}), lines.append)
+    found = answer_rows([row], [images], PartStore(tmp_path, {}), lines.append)
     assert [one.region for one in found] == ["all"]
     assert sum("left out" in line for line in lines) == 2
 
@@ -139,7 +139,7 @@ def test_images_from_elsewhere_are_a_set_of_their_own(tiny_onnx, split_tree, lab
     elsewhere = read_external_images(labelled_tree)
     assert elsewhere.set.name == "external"
     assert len(elsewhere.set.labels) == 30  # all of them, whatever their split
-    found = answer_rows([row], [read_test_images(split_tree), elsewhere], Parts(tmp_path, {}), quiet)
+    found = answer_rows([row], [read_test_images(split_tree), elsewhere], PartStore(tmp_path, {}), quiet)
     assert [(one.images, one.region) for one in found] == [
         ("test", "all"),
         ("external", "all"),
@@ -183,7 +183,7 @@ def test_a_process_that_dies_names_the_row(tiny_onnx, split_tree, tmp_path, quic
     rows, images = find_rows([model]), read_test_images(split_tree)
     model.write_bytes(b"no longer a model")
     with pytest.raises(DataError, match=r"fine_tuning/onnx/fp32/onnxruntime: the process ended with status"):
-        measure_speed(SpeedRequest(EFFORT, ("single",)), rows, images.inputs, Parts(tmp_path, {}), quiet)
+        measure_speed(SpeedRequest(EFFORT, ("single",)), rows, images.inputs, PartStore(tmp_path, {}), quiet)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import numpy as np
 from xray_infer.benchmarks.peers.registry import SHIPPED
 from xray_infer.benchmarks.results_schema import (
     SCHEMA,
-    Answers,
     Burst,
     CommandRun,
     Guess,
@@ -21,6 +20,7 @@ from xray_infer.benchmarks.results_schema import (
     PeerRun,
     ProcessRun,
     Results,
+    RowAnswers,
     RowKey,
     SourceProbe,
     StageRun,
@@ -158,7 +158,7 @@ def image_set(rng: np.random.Generator, name: str, images: int) -> ImageSet:
     )
 
 
-def answers(rng: np.random.Generator, images: ImageSet, regions: tuple[str, ...]) -> list[Answers]:
+def answers(rng: np.random.Generator, images: ImageSet, regions: tuple[str, ...]) -> list[RowAnswers]:
     """Let the rows of a method say nearly the same; a region tells less than the whole image."""
     labels, found = np.array(images.labels), []
     for place, method in enumerate(METHODS):
@@ -168,7 +168,7 @@ def answers(rng: np.random.Generator, images: ImageSet, regions: tuple[str, ...]
             for model_format, recipe, runtime, _, _, noise in FILES:
                 own = softmax(logits + noise * rng.normal(size=logits.shape))
                 row = RowKey(method, model_format, recipe, runtime)
-                found.append(Answers(row, images.name, region, at_temperature(own, 1.4).tolist()))
+                found.append(RowAnswers(row, images.name, region, at_temperature(own, 1.4).tolist()))
     return found
 
 

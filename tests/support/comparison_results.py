@@ -10,7 +10,6 @@ import numpy as np
 
 from xray_infer.benchmarks.results_schema import (
     SCHEMA,
-    Answers,
     Burst,
     CommandRun,
     ImageSet,
@@ -21,6 +20,7 @@ from xray_infer.benchmarks.results_schema import (
     PeerRun,
     ProcessRun,
     Results,
+    RowAnswers,
     RowKey,
     StageRun,
 )
@@ -170,8 +170,8 @@ def image_set(count: int, *, name: str = "test", seed: int = 0) -> ImageSet:
     )
 
 
-def answers(images: ImageSet, *, right: int, row: RowKey = BASELINE, region: str = "all") -> Answers:
-    """Answers of which the first `right` are right and the others wrong."""
+def answers(images: ImageSet, *, right: int, row: RowKey = BASELINE, region: str = "all") -> RowAnswers:
+    """RowAnswers of which the first `right` are right and the others wrong."""
     told = [label if index < right else (label + 1) % 3 for index, label in enumerate(images.labels)]
     probabilities = [[0.8 if place == one else 0.1 for place in range(3)] for one in told]
-    return Answers(row, images.name, region, probabilities)
+    return RowAnswers(row, images.name, region, probabilities)

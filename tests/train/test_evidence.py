@@ -74,7 +74,7 @@ def test_runs_on_other_splits_of_the_same_images_share_the_views(split_tree, tmp
 
 def test_training_is_timed_in_turns(split_tree, monkeypatch):
     from benchmarks.studies import training
-    from xray_infer.benchmarks.processes import CommandRun
+    from xray_infer.benchmarks.processes import FinishedProcess
     from xray_infer.study.datasets import read_dataset
 
     order = []
@@ -92,7 +92,7 @@ def test_training_is_timed_in_turns(split_tree, monkeypatch):
                 (out / f"{method}.json").write_text(json.dumps(record))
         else:
             Path(command[6]).write_text(json.dumps(accuracies))
-        return CommandRun(10.0 if name == "fast" else 50.0 + seed * 20, 100)
+        return FinishedProcess(0.0, 10.0 if name == "fast" else 50.0 + seed * 20, 100)
 
     monkeypatch.setattr(training, "run_command", run_command)
     dataset = training.part_of(read_dataset(split_tree), 20)

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.studies.shards.fixtures import command, good_and_bad, on_ray
-from xray_infer.benchmarks.processes import CommandRun, run_command
+from xray_infer.benchmarks.processes import FinishedProcess, run_command
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.model.shipped import shipped_model
 from xray_infer.run.engine import Engine, Task
@@ -69,7 +69,7 @@ def measure_waiting(
     return rates
 
 
-def measure_planning(counts: Sequence[int], report: Report) -> dict[int, CommandRun]:
+def measure_planning(counts: Sequence[int], report: Report) -> dict[int, FinishedProcess]:
     """Plan made-up listings of so many objects in processes of their own; no shard is made."""
     found = {}
     for count in counts:
@@ -130,7 +130,7 @@ def measure_actors(
     return found
 
 
-def planning_table(found: dict[int, CommandRun], *, input_bytes: float) -> str:
+def planning_table(found: dict[int, FinishedProcess], *, input_bytes: float) -> str:
     """Return Markdown."""
     lines = ["| objects | seconds | peak memory, MB |", "|---" * 3 + "|"]
     lines += [f"| {count:,} | {one.seconds:.1f} | {one.peak_mb:.0f} |" for count, one in found.items()]

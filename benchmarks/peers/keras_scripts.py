@@ -1,21 +1,19 @@
-"""A plain Keras script, as a notebook would have it: `load_img` and `model.predict`, one image at a time.
+"""Plain Keras, as a notebook would have it, `load_img` and `model.predict`: NAME MODEL FOLDER OUT.csv.
 
-The same Keras script in batches of 32, Keras's default.
+NAME is one of `SCRIPTS`: one image at a time, or batches of 32, Keras's default.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from xray_infer.benchmarks.peers.answer_file import AnswerFile, run
+from xray_infer.benchmarks.peers.answer_file import AnswerFile, Script, run
 from xray_infer.images.preprocess import INPUT_SIDE
 
-BATCH = 1
 
-
-def classify(model_path: Path, files: list[Path], answers: AnswerFile, batch: int = BATCH) -> None:
+def classify(model_path: Path, files: list[Path], answers: AnswerFile, *, batch: int) -> None:
     """Load each picture with Keras's own loader, bilinear and without antialiasing, and predict."""
     import keras
     import numpy as np
@@ -34,9 +32,10 @@ def classify(model_path: Path, files: list[Path], answers: AnswerFile, batch: in
             answers.add(path, probabilities)
 
 
-if __name__ == "__main__":
-    run(classify)
+SCRIPTS: Final[dict[str, Script]] = {
+    "one_at_a_time": partial(classify, batch=1),
+    "batches": partial(classify, batch=32),
+}
 
-
 if __name__ == "__main__":
-    run(partial(classify, batch=32))
+    run(SCRIPTS)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from xray_infer.benchmarks.model_rows import baseline_of, find_rows, reference_of
-from xray_infer.benchmarks.results_file import RESULTS_FILE, Parts, read_results, write_results
+from xray_infer.benchmarks.results_file import RESULTS_FILE, PartStore, read_results, write_results
 from xray_infer.benchmarks.results_schema import SCHEMA, LimitRun, Machine, ModelFile, Results, RowKey
 from xray_infer.errors import DataError, ModelError
 from xray_infer.model.runtimes import find_model
@@ -59,23 +59,23 @@ def test_a_finished_piece_is_not_measured_again(tmp_path):
         asked.append(1)
         return LimitRun(len(asked), 1.0, 2.0)
 
-    first = Parts(tmp_path, {"rounds": 2}).get("limit/0", LimitRun, measure)
-    again = Parts(tmp_path, {"rounds": 2}).get("limit/0", LimitRun, measure)
+    first = PartStore(tmp_path, {"rounds": 2}).get("limit/0", LimitRun, measure)
+    again = PartStore(tmp_path, {"rounds": 2}).get("limit/0", LimitRun, measure)
     assert first == again == LimitRun(1, 1.0, 2.0)
     assert len(asked) == 1
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path):
-    Parts(tmp_path, {"rounds": 2})
+    PartStore(tmp_path, {"rounds": 2})
     with pytest.raises(DataError, match="holds a run of other models, data or options"):
-        Parts(tmp_path, {"rounds": 3})
+        PartStore(tmp_path, {"rounds": 3})
 
 
 def test_a_failed_measurement_leaves_no_piece(tmp_path):
     def fail() -> LimitRun:
         raise RuntimeError("killed")
 
-    parts = Parts(tmp_path, {})
+    parts = PartStore(tmp_path, {})
     with pytest.raises(RuntimeError):
         parts.get("limit", LimitRun, fail)
     assert parts.get("limit", LimitRun, lambda: LimitRun(0, 3.0, 4.0)).float32 == 3.0

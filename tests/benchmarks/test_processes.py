@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_infer.benchmarks.processes import CommandRun, compare_commands, table
+from xray_infer.benchmarks.processes import FinishedProcess, compare_commands, table
 from xray_infer.errors import DataError
 
 
@@ -25,7 +25,10 @@ def test_commands_take_turns_and_are_measured():
 
 
 def test_the_ratio_is_taken_round_by_round():
-    runs = {"fast": [CommandRun(1, 10), CommandRun(2, 10)], "base": [CommandRun(4, 10), CommandRun(6, 10)]}
+    runs = {
+        "fast": [FinishedProcess(0.0, 1, 10), FinishedProcess(0.0, 2, 10)],
+        "base": [FinishedProcess(0.0, 4, 10), FinishedProcess(0.0, 6, 10)],
+    }
     assert "| fast | 6.0 (4.0-8.0) | 3.50 (3.00-4.00) | 10 |" in table(runs, files=8)
 
 
