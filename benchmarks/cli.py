@@ -17,7 +17,7 @@ from xray_infer.benchmarks.explain.cli import explain_command
 from xray_infer.benchmarks.reporting.cli import report_command
 from xray_infer.benchmarks.speed.presets import PRESETS, Effort
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.terminal import DefaultGroup, one_line_errors, say
+from xray_infer.terminal import DefaultGroup, debug_option, one_line_errors, say
 
 # What each sub-command measures; see `bench_run.PIECES`.
 MEASURES: Final = {
@@ -90,7 +90,7 @@ def _command(name: str, doc: str) -> click.Command:
         options.append(click.option("--skip", multiple=True, type=click.Choice(MEASURES[name]), help=SKIP))
     options += [
         click.option("--seed", type=int, default=0, show_default=True, help="Of orders and resamples."),
-        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+        debug_option,
     ]
     return click.command(name, help=doc, epilog=RESEARCH_NOTICE)(_with(callback, *options))
 
@@ -137,7 +137,7 @@ def _effort(options: dict[str, Any]) -> Effort:
 @click.option(
     "--rounds", type=click.IntRange(1), default=5, show_default=True, help="After one that warms up."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def peers_command(debug: bool, **options: Any) -> None:
     """Compare the command with other ways to classify FOLDER: Keras, PyTorch, OpenVINO and plain loops."""
     with one_line_errors("xray-bench", debug=debug):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xray_infer.errors import DataError
-from xray_infer.terminal import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,43 +75,6 @@ def run_command(
         called = " ".join(command) if name is None else name
         raise DataError(f"{called} ended with status {process.returncode}: {message}".lstrip())
     return FinishedProcess(started, seconds, peak_mb)
-
-
-def compare_commands(
-    commands: Mapping[str, Sequence[str]], *, rounds: int, report: Report
-) -> dict[str, list[FinishedProcess]]:
-    """Run all commands in turn, `rounds` times after a warm-up round that does not count."""
-    runs: dict[str, list[FinishedProcess]] = {name: [] for name in commands}
-    for number in range(rounds + 1):
-        report(f"round {number} of {rounds}" if number else "warm-up")
-        for name, command in commands.items():
-            result = run_command(command)
-            if number:
-                runs[name].append(result)
-    return runs
-
-
-def table(runs: Mapping[str, Sequence[FinishedProcess]], *, files: int) -> str:
-    """Return Markdown; the ratio compares with the last command, round by round."""
-    *_, base = runs.values()
-    lines = [
-        "| command | images/s, median (min-max) | times as fast (min-max) | peak memory, MB |",
-        "|---" * 4 + "|",
-    ]
-    for name, results in runs.items():
-        rates = [files / result.seconds for result in results]
-        ratios = [other.seconds / result.seconds for result, other in zip(results, base, strict=True)]
-        lines.append(
-            f"| {name} | {spread(rates, 1)} | {spread(ratios, 2)} "
-            f"| {statistics.median(result.peak_mb for result in results):.0f} |"
-        )
-    return "\n".join(lines)
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    """Return "median (min-max)"."""
-    middle, low, high = statistics.median(values), min(values), max(values)
-    return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 
 def _tree(pid: int) -> list[int]:

@@ -5,8 +5,7 @@
     welch            Welch's t-test of two small samples, what it could have found, Holm's correction
     answer_changes   answers to the same images, pair by pair
     findings         what counts as a change, of everything that was compared
-    run_differences  machine, versions, options, rows in one file only
-    comparing        all of it, and the verdict in a line
+    comparing        all of it, the verdict in a line, and what else differs: machine, versions, options
     comparison_page  Markdown
     cli              the command line
 

@@ -75,7 +75,7 @@ class MachineSample:
     cost: float
 
 
-Run: TypeAlias = ProcessRun | StageRun | CommandRun | PeerRun
+MeasuredRun: TypeAlias = ProcessRun | StageRun | CommandRun | PeerRun
 SampleTable: TypeAlias = dict[tuple[Measure, str], list[Sample]]  # the name of a row or peer is second
 
 
@@ -171,7 +171,7 @@ class _Samples:
         return self._found
 
     def _add(
-        self, measure: Measure, run: Run, figure: float | None, count: int, over: float | None = None
+        self, measure: Measure, run: MeasuredRun, figure: float | None, count: int, over: float | None = None
     ) -> None:
         if figure is None or figure <= 0:
             return

@@ -22,7 +22,7 @@ from xray_infer.errors import DataError
 from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.outputs.heatmaps.fills import FILLS
 from xray_infer.outputs.heatmaps.methods import METHODS, Method, grad_cam
-from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, Occlusion, Run, Score, log_odds, logits
+from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, ClassScore, Occlusion, RunModel, log_odds, logits
 
 CAM_CELLS: Final = 7  # of the model's map along each side
 CAM_CELL: Final = INPUT_SIDE // CAM_CELLS
@@ -43,7 +43,7 @@ class Shifted:
         """Forward passes an image."""
         return self.steps**2
 
-    def explain(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the maps of all classes, float32 [7 * steps, 7 * steps, 3] >= 0, of uint8 [224, 224, 1].
 
         In units of the class's logit. What a shift lays bare is filled with the edge's pixels.
@@ -81,7 +81,7 @@ class Rise:
     grid: int
     fill: str
     keep: float = 0.5
-    score: Score = log_odds
+    score: ClassScore = log_odds
     seed: int = 0
 
     @property
@@ -89,7 +89,7 @@ class Rise:
         """Forward passes an image."""
         return self.masks
 
-    def explain(self, run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the maps of all classes, float32 [28, 28, 3] >= 0, in nats, of uint8 [224, 224, 1]."""
         scores, masks = [], []
         filled = FILLS[self.fill](image[..., 0]).astype(np.float32)
@@ -120,7 +120,7 @@ class Rise:
             yield np.stack(batch)
 
 
-SCORES: Final[Mapping[str, Score]] = {"log-odds": log_odds, "logit": logits}
+SCORES: Final[Mapping[str, ClassScore]] = {"log-odds": log_odds, "logit": logits}
 
 
 def _occlusion(window: str, stride: str, fill: str, score: str = "log-odds") -> Occlusion:

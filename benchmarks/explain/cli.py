@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.terminal import one_line_errors, say
+from xray_infer.terminal import debug_option, one_line_errors, say
 
 
 @click.command("explain", epilog=RESEARCH_NOTICE)
@@ -32,7 +32,7 @@ from xray_infer.terminal import one_line_errors, say
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for the measurements; goes on from there."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def explain_command(model: Path, data: Path, out: Path | None, debug: bool, **options: Any) -> None:
     """Measure how faithful heat maps are to MODEL, beside a centre blob and random maps.
 

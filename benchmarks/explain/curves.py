@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from xray_infer.benchmarks.explain.simple_maps import Map, random_map
 from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.outputs.heatmaps.fills import FILLS
-from xray_infer.outputs.heatmaps.occlusion import Run, log_odds
+from xray_infer.outputs.heatmaps.occlusion import RunModel, log_odds
 
 CELLS: Final = 28
 CELL: Final = INPUT_SIDE // CELLS
@@ -87,7 +87,7 @@ def removed_pixels(order: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
 
 
 def removal_curves(
-    run: Run, image: GrayInput, heat: Map, label: int, *, rng: np.random.Generator
+    run: RunModel, image: GrayInput, heat: Map, label: int, *, rng: np.random.Generator
 ) -> dict[str, dict[str, Curve]]:
     """Return the curve of class `label` by fill (gray, blur, road) and order (morf, lerf)."""
     most_first = rank(heat, rng)
@@ -106,7 +106,7 @@ def removal_curves(
     return found
 
 
-def answer(run: Run, pictures: Sequence[GrayInput], label: int) -> Curve:
+def answer(run: RunModel, pictures: Sequence[GrayInput], label: int) -> Curve:
     """Return what the model says of pictures, for one class."""
     output = run(np.stack(pictures)[..., None])
     scores = log_odds(output)[:, label]

@@ -25,7 +25,10 @@ from xray_infer.run.sources.folder import FileItem, local_source
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images of a folder, those that xray-infer would take."""
+    """Return the images of a folder, those that xray-infer would take.
+
+    Raises SourceError where there are none.
+    """
     return [item.path for item in local_source(folder) if isinstance(item, FileItem)]
 
 

@@ -29,7 +29,7 @@ def main(name: str, model: str, out: str, folder: str, checks: str) -> None:
     if kind.made == "torch":
         # TensorFlow and PyTorch crash in one process; Keras reads the file on PyTorch too.
         os.environ["KERAS_BACKEND"] = "torch"
-        from xray_infer.benchmarks.peers.conversion import convert
+        from xray_infer.benchmarks.peers.torch_scripts import convert
 
         found = convert(Path(model), kind.script_name, Path(out), images[:CHECKED])
         facts = {

@@ -74,7 +74,7 @@ PEERS: Final = (
     PeerKind(
         "Keras, one at a time",
         "load_img and model.predict",
-        "keras_scripts.one_at_a_time",
+        "runtime_scripts.keras_one_at_a_time",
         KERAS,
         "fp32",
         ("keras",),
@@ -82,7 +82,7 @@ PEERS: Final = (
     PeerKind(
         "Keras, batches of 32",
         "load_img and model.predict",
-        "keras_scripts.batches",
+        "runtime_scripts.keras_batches",
         KERAS,
         "fp32",
         ("keras",),

@@ -1,13 +1,15 @@
-"""Plain programs around a runtime and OpenCV: NAME MODEL FOLDER OUT.csv, NAME one of `SCRIPTS`."""
+"""Plain programs around Keras and the runtimes: NAME MODEL FOLDER OUT.csv, NAME one of `SCRIPTS`."""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.benchmarks.peers.answer_file import AnswerFile, Script, read_gray, run
+from xray_infer.images.preprocess import INPUT_SIDE
 
 ALIVE: Final[list[Any]] = []
 
@@ -67,7 +69,28 @@ def openvino_best(model_path: Path, files: list[Path], answers: AnswerFile) -> N
     queue.wait_all()
 
 
+def keras_predict(model_path: Path, files: list[Path], answers: AnswerFile, *, batch: int) -> None:
+    """Keras as in a notebook: its own loader, bilinear without antialiasing, and `model.predict`."""
+    import keras
+    import numpy as np
+
+    model: Any = keras.saving.load_model(model_path, compile=False)
+    for start in range(0, len(files), batch):
+        some = files[start : start + batch]
+        pictures = [
+            keras.utils.load_img(
+                path, color_mode="grayscale", target_size=(INPUT_SIDE, INPUT_SIDE), interpolation="bilinear"
+            )
+            for path in some
+        ]
+        arrays = np.stack([keras.utils.img_to_array(one, dtype="uint8") for one in pictures])
+        for path, probabilities in zip(some, model.predict(arrays, verbose=0), strict=True):
+            answers.add(path, probabilities)
+
+
 SCRIPTS: Final[dict[str, Script]] = {
+    "keras_one_at_a_time": partial(keras_predict, batch=1),
+    "keras_batches": partial(keras_predict, batch=32),  # Keras's default
     "onnxruntime_loop": onnxruntime_loop,
     "litert_loop": litert_loop,
     "openvino_best": openvino_best,

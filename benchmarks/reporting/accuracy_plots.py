@@ -13,16 +13,15 @@ from matplotlib.figure import Figure
 
 from xray_infer.benchmarks.accuracy.accuracy_figures import Share
 from xray_infer.benchmarks.reporting.accuracy_tables import source_names
-from xray_infer.benchmarks.reporting.cells import guess_share, percent
+from xray_infer.benchmarks.reporting.bench_figures import SHORT, BenchFigures, guess_share, percent, title
 from xray_infer.benchmarks.reporting.drawing import MARKERS, SERIES, Plot, drawn, row_panels, short
-from xray_infer.benchmarks.reporting.run_figures import SHORT, RunFigures, title
 from xray_infer.benchmarks.results_schema import RowKey
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.train.report.plots import confusion_matrix, reliability, roc_curves
 from xray_infer.train.report.record import Predictions
 
 
-def chosen_rows(figures: RunFigures) -> list[RowKey]:
+def chosen_rows(figures: BenchFigures) -> list[RowKey]:
     """Return the rows whose curves are shown: each method's first with answers, and its fastest."""
     found: list[RowKey] = []
     for method in SHORT:
@@ -39,7 +38,7 @@ def chosen_rows(figures: RunFigures) -> list[RowKey]:
     return found
 
 
-def shortcut_plots(figures: RunFigures) -> Iterator[Plot]:
+def shortcut_plots(figures: BenchFigures) -> Iterator[Plot]:
     """Yield the plot of controls and that of sources, where there are figures for them."""
     controlled = {key: one for key, one in figures.accuracy.items() if one.controls}
     if controlled or (figures.accuracy and figures.results.guesses):
@@ -57,7 +56,7 @@ def shortcut_plots(figures: RunFigures) -> Iterator[Plot]:
         )
 
 
-def _controls(figures: RunFigures) -> Figure:
+def _controls(figures: BenchFigures) -> Figure:
     groups = {
         SHORT[method]: [short(key) for key in figures.accuracy if key.method == method]
         for method in SHORT
@@ -83,7 +82,7 @@ def _controls(figures: RunFigures) -> Figure:
     return figure
 
 
-def _sources(figures: RunFigures) -> Figure:
+def _sources(figures: BenchFigures) -> Figure:
     names, rows = source_names(figures), chosen_rows(figures)
     figure, (axes,) = row_panels({"": names}, each=0.13 * len(rows) + 0.1)
     for place, key in enumerate(rows):
@@ -118,7 +117,7 @@ def _wrapped(text: str, width: int = 22) -> str:
     return "\n".join(textwrap.wrap(text, width))
 
 
-def row_plots(figures: RunFigures, key: RowKey) -> Iterator[Plot]:
+def row_plots(figures: BenchFigures, key: RowKey) -> Iterator[Plot]:
     """Yield reliability diagram, confusion matrix and ROC curves of a row."""
     one = figures.accuracy[key]
     name = short(key)
@@ -149,7 +148,7 @@ def row_plots(figures: RunFigures, key: RowKey) -> Iterator[Plot]:
     )
 
 
-def _predictions(figures: RunFigures, key: RowKey) -> Predictions:
+def _predictions(figures: BenchFigures, key: RowKey) -> Predictions:
     """Return a row's answers to the test split; logarithms of probabilities are logits but for a constant."""
     answers = next(
         one for one in figures.results.answers if (one.row, one.images, one.region) == (key, "test", "all")

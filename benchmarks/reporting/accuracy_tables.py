@@ -7,14 +7,23 @@ from statistics import fmean, stdev
 from typing import Final
 
 from xray_infer.benchmarks.accuracy.accuracy_figures import RowAccuracy, Share, difference_words
-from xray_infer.benchmarks.reporting.cells import guess_share, number, percent, points, share, share_of
-from xray_infer.benchmarks.reporting.run_figures import SHORT, RunFigures, title
+from xray_infer.benchmarks.reporting.bench_figures import (
+    SHORT,
+    BenchFigures,
+    guess_share,
+    number,
+    percent,
+    points,
+    share,
+    share_of,
+    title,
+)
 from xray_infer.benchmarks.results_schema import RowKey, SourceProbe
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.study.document import Block, Heading, Paragraph, Table
 
 
-def accuracy_tables(figures: RunFigures) -> Iterator[Block]:
+def accuracy_tables(figures: BenchFigures) -> Iterator[Block]:
     """Yield headings and tables, as many as there are figures for."""
     if not figures.accuracy:
         return
@@ -123,7 +132,7 @@ def _calibration(key: RowKey, one: RowAccuracy) -> tuple[str, ...]:
     )
 
 
-def _external(figures: RunFigures) -> Iterator[Block]:
+def _external(figures: BenchFigures) -> Iterator[Block]:
     if not figures.external:
         return
     yield Heading(2, "Images from elsewhere")
@@ -153,7 +162,7 @@ TRAINED: Final = {
 }
 
 
-def shortcut_tables(figures: RunFigures) -> Iterator[Block]:
+def shortcut_tables(figures: BenchFigures) -> Iterator[Block]:
     """Yield headings and tables, as many as there are figures for."""
     results, rows = figures.results, figures.accuracy
     if not rows and not results.guesses and not results.probes and results.trained is None:
@@ -207,7 +216,7 @@ def shortcut_tables(figures: RunFigures) -> Iterator[Block]:
         )
 
 
-def source_names(figures: RunFigures) -> list[str]:
+def source_names(figures: BenchFigures) -> list[str]:
     """Return the sources of the test images."""
     return sorted({name for one in figures.accuracy.values() for name in one.by_source})
 

@@ -27,7 +27,7 @@ def report_command(results: Path, out: Path, readme: Path | None, recipes: Path 
         from xray_infer.errors import extra_for
 
         with extra_for("xray-bench", "bench"):
-            from xray_infer.benchmarks.reporting.run_figures import gather
+            from xray_infer.benchmarks.reporting.bench_figures import gather
             from xray_infer.benchmarks.reporting.writing import put_table, recipe_figures, write_report
             from xray_infer.benchmarks.results_file import read_results
         from xray_infer.atomic import write_json

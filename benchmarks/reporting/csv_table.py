@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from xray_infer.benchmarks.accuracy.accuracy_figures import RowAccuracy
-from xray_infer.benchmarks.reporting.run_figures import RunFigures
+from xray_infer.benchmarks.reporting.bench_figures import BenchFigures
 from xray_infer.benchmarks.speed.speed_figures import Estimate, RowSpeed
 from xray_infer.study.metrics import Interval
 
 Cell = str | int | float | None
 
 
-def csv_text(figures: RunFigures) -> str:
+def csv_text(figures: BenchFigures) -> str:
     """Return the file's text; a figure that was not measured is empty."""
     rows = [dict(_cells(figures, place)) for place in range(len(figures.keys))]
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -26,7 +26,7 @@ def csv_text(figures: RunFigures) -> str:
     return text.getvalue()
 
 
-def _cells(figures: RunFigures, place: int) -> Iterator[tuple[str, Cell]]:
+def _cells(figures: BenchFigures, place: int) -> Iterator[tuple[str, Cell]]:
     model = figures.results.models[place]
     yield from asdict(model.row).items()
     yield "file", model.file

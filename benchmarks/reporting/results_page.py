@@ -15,8 +15,8 @@ from typing import Final, TypeAlias
 
 from xray_infer.benchmarks.reporting.accuracy_plots import chosen_rows, row_plots, shortcut_plots
 from xray_infer.benchmarks.reporting.accuracy_tables import accuracy_tables, shortcut_tables
+from xray_infer.benchmarks.reporting.bench_figures import BenchFigures
 from xray_infer.benchmarks.reporting.drawing import Plot
-from xray_infer.benchmarks.reporting.run_figures import RunFigures
 from xray_infer.benchmarks.reporting.speed_plots import peer_plots, speed_plots, stage_plots, trade_off_plots
 from xray_infer.benchmarks.reporting.speed_tables import peer_tables, speed_tables, way_tables
 from xray_infer.benchmarks.reporting.summary_tables import (
@@ -58,7 +58,7 @@ $body
 """)
 
 
-def page(figures: RunFigures) -> str:
+def page(figures: BenchFigures) -> str:
     """Return the page's text."""
     parts = [one for one in _parts(figures) if not (isinstance(one, Table) and not one.rows)]
     body: list[str] = []
@@ -70,7 +70,7 @@ def page(figures: RunFigures) -> str:
     return _PAGE.substitute(title=TITLE, style=style, notice=RESEARCH_NOTICE, body="\n".join(body))
 
 
-def _doubts(figures: RunFigures) -> str:
+def _doubts(figures: BenchFigures) -> str:
     """Return what failed and what is doubtful; many doubts are folded behind their number."""
     found = doubts(figures)
     items = "\n".join(f"<li>{_escaped(sentence)}</li>" for sentence in found)
@@ -82,7 +82,7 @@ def _doubts(figures: RunFigures) -> str:
     return "\n".join(lines)
 
 
-def _parts(figures: RunFigures) -> Iterator[PageItem]:
+def _parts(figures: BenchFigures) -> Iterator[PageItem]:
     yield Paragraph(run_words(figures.results))
     yield from trade_off_plots(figures)
     yield summary_table(figures)

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from matplotlib.figure import Figure
 
+from xray_infer.benchmarks.reporting.bench_figures import SHORT, BenchFigures
 from xray_infer.benchmarks.reporting.drawing import (
     INK,
     LINE,
@@ -21,13 +22,12 @@ from xray_infer.benchmarks.reporting.drawing import (
     row_panels,
     short,
 )
-from xray_infer.benchmarks.reporting.run_figures import SHORT, RunFigures
 from xray_infer.benchmarks.results_schema import RowKey
 
 HATCHES = ("", "///", "...", "xxx", "|||")
 
 
-def speed_plots(figures: RunFigures) -> Iterator[Plot]:
+def speed_plots(figures: BenchFigures) -> Iterator[Plot]:
     """Yield latency distributions and the forest plot of ratios, where they were measured."""
     if any(one.p50_ms for one in figures.speed.values()):
         yield drawn(
@@ -44,7 +44,7 @@ def speed_plots(figures: RunFigures) -> Iterator[Plot]:
         )
 
 
-def stage_plots(figures: RunFigures) -> Iterator[Plot]:
+def stage_plots(figures: BenchFigures) -> Iterator[Plot]:
     """Yield the plot of stages, where they were measured."""
     if figures.stages:
         yield drawn(
@@ -54,7 +54,7 @@ def stage_plots(figures: RunFigures) -> Iterator[Plot]:
         )
 
 
-def peer_plots(figures: RunFigures) -> Iterator[Plot]:
+def peer_plots(figures: BenchFigures) -> Iterator[Plot]:
     """Yield the plot of whole programs, where peers ran."""
     if figures.peers:
         yield drawn(
@@ -75,7 +75,7 @@ def _labels(groups: dict[str, list[RowKey]]) -> dict[str, list[str]]:
     return {name: [short(key) for key in keys] for name, keys in groups.items()}
 
 
-def _latencies(figures: RunFigures) -> Figure:
+def _latencies(figures: BenchFigures) -> Figure:
     groups = _methods(key for key, one in figures.speed.items() if one.p50_ms)
     figure, axes = row_panels(_labels(groups))
     for panel, keys in zip(axes, groups.values(), strict=True):
@@ -101,7 +101,7 @@ def _latencies(figures: RunFigures) -> Figure:
     return figure
 
 
-def _forest(figures: RunFigures) -> Figure:
+def _forest(figures: BenchFigures) -> Figure:
     ratios = {key: ratio for key, one in figures.speed.items() if (ratio := one.ratio or one.latency_ratio)}
     groups = _methods(ratios)
     figure, axes = row_panels(_labels(groups))
@@ -118,7 +118,7 @@ def _forest(figures: RunFigures) -> Figure:
     return figure
 
 
-def _stages(figures: RunFigures) -> Figure:
+def _stages(figures: BenchFigures) -> Figure:
     rows = {one.row: one for one in figures.stages}
     groups = _methods(rows)
     names = list(dict.fromkeys(name for one in figures.stages for name in one.stages))
@@ -147,7 +147,7 @@ def _stages(figures: RunFigures) -> Figure:
     return figure
 
 
-def _peers(figures: RunFigures) -> Figure:
+def _peers(figures: BenchFigures) -> Figure:
     figure, (axes,) = row_panels({"": [one.name for one in figures.peers]}, each=0.36)
     for place, one in enumerate(figures.peers):
         parts = ((one.images_per_s, "with the start"), (one.steady_images_per_s, "after it"))
@@ -172,7 +172,7 @@ def _peers(figures: RunFigures) -> Figure:
 FAR = 6  # times the median latency: a row beyond would press the others together
 
 
-def trade_off_plots(figures: RunFigures) -> Iterator[Plot]:
+def trade_off_plots(figures: BenchFigures) -> Iterator[Plot]:
     """Yield a plot a method whose rows have both accuracy and latency."""
     for method, name in SHORT.items():
         rows = [key for key in figures.accuracy if key.method == method and _has_latency(figures, key)]
@@ -189,12 +189,12 @@ def trade_off_plots(figures: RunFigures) -> Iterator[Plot]:
             )
 
 
-def _left_out(figures: RunFigures, rows: Sequence[RowKey]) -> str:
+def _left_out(figures: BenchFigures, rows: Sequence[RowKey]) -> str:
     names = (f"{short(key)} ({_latency(figures, key):.0f} ms)" for key in rows)
     return f"; too far right to be shown: {', '.join(names)}" if rows else ""
 
 
-def pareto(figures: RunFigures, rows: Sequence[RowKey]) -> list[RowKey]:
+def pareto(figures: BenchFigures, rows: Sequence[RowKey]) -> list[RowKey]:
     """Return the rows that no other beats in both accuracy and p50 latency, the fastest first."""
     best: list[RowKey] = []
     for key in sorted(
@@ -206,18 +206,18 @@ def pareto(figures: RunFigures, rows: Sequence[RowKey]) -> list[RowKey]:
     return best
 
 
-def _has_latency(figures: RunFigures, key: RowKey) -> bool:
+def _has_latency(figures: BenchFigures, key: RowKey) -> bool:
     one = figures.speed.get(key)
     return one is not None and one.p50_ms is not None
 
 
-def _latency(figures: RunFigures, key: RowKey) -> float:
+def _latency(figures: BenchFigures, key: RowKey) -> float:
     estimate = figures.speed[key].p50_ms
     assert estimate is not None  # rows without were left out
     return estimate.value
 
 
-def _trade_off(figures: RunFigures, rows: Sequence[RowKey]) -> Figure:
+def _trade_off(figures: BenchFigures, rows: Sequence[RowKey]) -> Figure:
     figure, (axes,) = panels([3.9], [""])
     points = []
     for key in rows:

@@ -6,14 +6,21 @@ from collections.abc import Iterator
 
 from xray_infer.benchmarks.model_rows import BASELINE
 from xray_infer.benchmarks.peers.registry import SHIPPED
-from xray_infer.benchmarks.reporting.cells import estimate, middle, number, percent, ratio
-from xray_infer.benchmarks.reporting.run_figures import RunFigures, title
+from xray_infer.benchmarks.reporting.bench_figures import (
+    BenchFigures,
+    estimate,
+    middle,
+    number,
+    percent,
+    ratio,
+    title,
+)
 from xray_infer.benchmarks.results_schema import RowKey
 from xray_infer.benchmarks.speed.speed_figures import RowSpeed, limit_images_per_s
 from xray_infer.study.document import Block, Heading, Paragraph, Table
 
 
-def effort_words(figures: RunFigures) -> str:
+def effort_words(figures: BenchFigures) -> str:
     """Say how long was measured, and how that compares with MLPerf's minimum."""
     effort = figures.results.options.get("effort", {})
     processes = [one.processes for one in figures.speed.values()]
@@ -26,7 +33,7 @@ def effort_words(figures: RunFigures) -> str:
     return f"{text}."
 
 
-def speed_tables(figures: RunFigures) -> Iterator[Block]:
+def speed_tables(figures: BenchFigures) -> Iterator[Block]:
     """Yield headings and tables, as many as there are figures for."""
     speed = figures.speed
     if speed:
@@ -72,7 +79,7 @@ def speed_tables(figures: RunFigures) -> Iterator[Block]:
     )
 
 
-def way_tables(figures: RunFigures) -> Iterator[Block]:
+def way_tables(figures: BenchFigures) -> Iterator[Block]:
     """Yield headings and tables of stages and of the whole command."""
     if figures.stages:
         names = list(dict.fromkeys(name for one in figures.stages for name in one.stages))
@@ -125,7 +132,7 @@ def _offline(key: RowKey, one: RowSpeed) -> tuple[str, ...]:
     )
 
 
-def _limits(figures: RunFigures) -> str:
+def _limits(figures: BenchFigures) -> str:
     parts = [
         f"{limit:.1f} images/s in {name}"
         for name, recipe in (("float32", "fp32"), ("u8 by s8", "int8"))
@@ -138,7 +145,7 @@ def _limits(figures: RunFigures) -> str:
     )
 
 
-def peer_tables(figures: RunFigures) -> Iterator[Block]:
+def peer_tables(figures: BenchFigures) -> Iterator[Block]:
     """Yield heading and tables, where peers took part."""
     if not figures.results.peers:
         return
@@ -161,7 +168,7 @@ def peer_tables(figures: RunFigures) -> Iterator[Block]:
     )
 
 
-def peer_speed(figures: RunFigures) -> Iterator[Block]:
+def peer_speed(figures: BenchFigures) -> Iterator[Block]:
     """Yield the table of speeds and what its columns mean, where peers ran."""
     if not figures.peers:
         return

@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from xray_infer.benchmarks.model_rows import BASELINE
-from xray_infer.benchmarks.reporting.cells import guess_share, percent, ratio, share
-from xray_infer.benchmarks.reporting.run_figures import SHORT, RunFigures, title
+from xray_infer.benchmarks.reporting.bench_figures import (
+    SHORT,
+    BenchFigures,
+    guess_share,
+    percent,
+    ratio,
+    share,
+    title,
+)
 from xray_infer.benchmarks.results_schema import Results, RowKey
 from xray_infer.benchmarks.speed.stability import Doubt, run_warnings
 from xray_infer.study.document import Paragraph, Table
@@ -32,7 +39,7 @@ HEAD: Final = (
 )
 
 
-def summary_table(figures: RunFigures) -> Table:
+def summary_table(figures: BenchFigures) -> Table:
     """Return a line a row, below them the guesses without lungs; columns that nothing fills are left out."""
     rows = [_row(figures, key) for key in figures.keys]
     blank = ("",) * len(HEAD)
@@ -44,7 +51,7 @@ def summary_table(figures: RunFigures) -> Table:
     return Table(caption, [HEAD[place] for place in used], [[row[place] for place in used] for row in rows])
 
 
-def legend(figures: RunFigures) -> Paragraph:
+def legend(figures: BenchFigures) -> Paragraph:
     """Say what the columns of the short table mean, of those that it has."""
     parts = []
     if figures.accuracy:
@@ -65,7 +72,7 @@ def legend(figures: RunFigures) -> Paragraph:
     return Paragraph(" ".join(parts) or "Nothing was measured.")
 
 
-def _row(figures: RunFigures, key: RowKey) -> tuple[str, ...]:
+def _row(figures: BenchFigures, key: RowKey) -> tuple[str, ...]:
     accuracy, speed = figures.accuracy.get(key), figures.speed.get(key)
     mark = f" {MARK}" if key in figures.failures() else ""
     latency = ""
@@ -87,7 +94,7 @@ def _row(figures: RunFigures, key: RowKey) -> tuple[str, ...]:
     )
 
 
-def failures(figures: RunFigures) -> Iterator[Paragraph]:
+def failures(figures: BenchFigures) -> Iterator[Paragraph]:
     """Yield what failed, a paragraph a row."""
     for key in figures.failures():
         one = figures.accuracy[key]
@@ -99,7 +106,7 @@ def failures(figures: RunFigures) -> Iterator[Paragraph]:
         )
 
 
-def doubts(figures: RunFigures) -> list[str]:
+def doubts(figures: BenchFigures) -> list[str]:
     """Return what is doubtful, the run's first; a reason stands once, with its rows and their figures.
 
     Of many rows the worst are named; the tables have each row's range.

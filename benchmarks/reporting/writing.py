@@ -11,9 +11,9 @@ from xray_infer.atomic import make_folder, write_text
 from xray_infer.benchmarks.machine import describe
 from xray_infer.benchmarks.model_rows import KERAS
 from xray_infer.benchmarks.reporting.accuracy_tables import accuracy_tables, shortcut_tables
+from xray_infer.benchmarks.reporting.bench_figures import BenchFigures, gather
 from xray_infer.benchmarks.reporting.csv_table import csv_text
 from xray_infer.benchmarks.reporting.results_page import page
-from xray_infer.benchmarks.reporting.run_figures import RunFigures, gather
 from xray_infer.benchmarks.reporting.speed_tables import peer_speed, peer_tables, speed_tables, way_tables
 from xray_infer.benchmarks.reporting.summary_tables import (
     doubts,
@@ -38,7 +38,7 @@ def make_report(results: Results, out: Path) -> str:
     return write_report(gather(results), out)
 
 
-def write_report(figures: RunFigures, out: Path) -> str:
+def write_report(figures: BenchFigures, out: Path) -> str:
     """Write the files of a run's figures, as `make_report` does. Raises OutputError."""
     make_folder(out)
     write_text(out / "results.csv", csv_text(figures))
@@ -47,12 +47,12 @@ def write_report(figures: RunFigures, out: Path) -> str:
     return short_tables(figures)
 
 
-def short_tables(figures: RunFigures) -> str:
+def short_tables(figures: BenchFigures) -> str:
     """Return the table of all rows and that of the peers' speed, what columns mean and what it ran on."""
     return to_markdown(filled(_short(figures))).strip()
 
 
-def _short(figures: RunFigures) -> Iterator[Block]:
+def _short(figures: BenchFigures) -> Iterator[Block]:
     if figures.accuracy or figures.speed:
         yield summary_table(figures)
         yield legend(figures)
@@ -62,12 +62,12 @@ def _short(figures: RunFigures) -> Iterator[Block]:
     yield Paragraph(RESEARCH_NOTICE)
 
 
-def full_tables(figures: RunFigures) -> str:
+def full_tables(figures: BenchFigures) -> str:
     """Return everything that was found."""
     return to_markdown(filled(_blocks(figures)))
 
 
-def _blocks(figures: RunFigures) -> Iterator[Block]:
+def _blocks(figures: BenchFigures) -> Iterator[Block]:
     yield Heading(1, "xray-bench")
     yield Paragraph(RESEARCH_NOTICE, strong=True)
     yield Paragraph(run_words(figures.results))
@@ -107,7 +107,7 @@ def put_table(path: Path, table: str) -> None:
     write_text(path, f"{before}\n{table}\n{after}")
 
 
-def recipe_figures(figures: RunFigures) -> dict[str, Any]:
+def recipe_figures(figures: BenchFigures) -> dict[str, Any]:
     """Return fine-tuning's exported files, each in its default runtime, which comes first among its rows.
 
     Raises DataError where the run lacks such a file or its agreement with the Keras model.

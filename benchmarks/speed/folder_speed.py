@@ -25,6 +25,7 @@ import msgspec
 import numpy as np
 
 from xray_infer.benchmarks.model_rows import KERAS, ModelRow
+from xray_infer.benchmarks.peers.answer_file import image_files
 from xray_infer.benchmarks.processes import run_command
 from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import CommandRun, RowKey, StageRun
@@ -38,7 +39,7 @@ from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
 from xray_infer.outputs.naming import write_file
 from xray_infer.run.artifact import Classified
 from xray_infer.run.results import OK, RowMaker, Rules
-from xray_infer.run.sources.folder import FileItem, local_source
+from xray_infer.run.sources.folder import FileItem
 from xray_infer.run.writers import Writer
 from xray_infer.run.writers.csv_file import CsvWriter
 from xray_infer.terminal import Report
@@ -115,11 +116,6 @@ def _one(item: FileItem, session: Session, maker: RowMaker, writer: Writer, scra
     write_file(scratch / "overlay.jpg", overlay)
     marks.append(time.perf_counter())
     return np.diff(marks).tolist()
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Return the images of a folder as the command takes them. Raises SourceError where there are none."""
-    return [item.path for item in local_source(folder) if isinstance(item, FileItem)]
 
 
 @dataclass(frozen=True, slots=True)

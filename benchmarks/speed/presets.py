@@ -29,10 +29,6 @@ class Effort:
     most_seconds: float
     warm_up: int = 3
 
-    def as_long_as_mlperf(self) -> bool:
-        """Whether every process meets MLPerf's minimum by itself."""
-        return self.seconds >= 600 and self.queries >= 1024
-
 
 PRESETS: Final[Mapping[str, Effort]] = {
     "quick": Effort(rounds=2, seconds=0.4, queries=16, most_seconds=4),

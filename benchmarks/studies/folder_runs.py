@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from xray_infer.benchmarks.processes import FinishedProcess, spread
+from benchmarks.studies.rounds import spread
+from xray_infer.benchmarks.processes import FinishedProcess
 from xray_infer.run.sources.folder import local_source
 
 WHOLE: Final = "xray-infer"

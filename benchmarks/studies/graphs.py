@@ -20,9 +20,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from benchmarks.studies.rounds import spread
 from benchmarks.studies.study_command import FILE, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import spread
 from xray_infer.benchmarks.speed.machine_limits import PRODUCT_GMAC, products, rate_of
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.export.densenet import Convolution, DenseNet, Layer, MaxPool

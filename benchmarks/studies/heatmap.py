@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 
 from benchmarks.studies.folder_runs import WHOLE, Speeds, command_for, linked_images, note, parts_table
+from benchmarks.studies.rounds import spread
 from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from benchmarks.studies.without_maps import POOLED
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import run_command, spread
+from xray_infer.benchmarks.processes import run_command
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import full_size, prepare

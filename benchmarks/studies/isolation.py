@@ -16,9 +16,9 @@ import click
 import cv2
 import numpy as np
 
+from benchmarks.studies.rounds import spread
 from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import spread
 from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import Prepare, Prepared, prepare
 from xray_infer.images.isolation import IsolatedPrepare

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from benchmarks.studies.folder_runs import BESIDE, command_for, linked_images
+from benchmarks.studies.rounds import spread
 from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import FinishedProcess, run_command, spread
+from xray_infer.benchmarks.processes import FinishedProcess, run_command
 from xray_infer.terminal import Report, say
 
 

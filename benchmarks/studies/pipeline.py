@@ -27,10 +27,11 @@ from benchmarks.studies.folder_runs import (
     note,
     parts_table,
 )
+from benchmarks.studies.rounds import spread
 from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
+from xray_infer.benchmarks.processes import run_command
 from xray_infer.images.decode import prepare
-from xray_infer.benchmarks.processes import run_command, spread
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Session

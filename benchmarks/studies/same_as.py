@@ -33,7 +33,7 @@ import numpy as np
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
-from xray_infer.terminal import Report, one_line_errors, say
+from xray_infer.terminal import Report, debug_option, one_line_errors, say
 
 REPOSITORY: Final = Path(__file__).parents[2]
 VERSION: Final = re.compile(r'^(__version__|version) = "[^"]*"$', re.MULTILINE)
@@ -271,7 +271,7 @@ def table(found: Sequence[Comparison]) -> str:
 @click.option(
     "--keep", type=click.Path(path_type=Path), help="Folder to keep what both wrote. [default: none]"
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@debug_option
 def main(
     commit: str,
     folders: tuple[Path, ...],

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
+from benchmarks.studies.rounds import compare_commands, spread
 from benchmarks.studies.study_command import FILE, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import FinishedProcess, compare_commands, spread
+from xray_infer.benchmarks.processes import FinishedProcess
 from xray_infer.terminal import Report, say
 
 

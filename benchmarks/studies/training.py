@@ -13,9 +13,10 @@ from typing import Final
 
 import click
 
+from benchmarks.studies.rounds import spread
 from benchmarks.studies.study_command import FILE, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import FinishedProcess, run_command, spread
+from xray_infer.benchmarks.processes import FinishedProcess, run_command
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset, read_dataset
 from xray_infer.terminal import Report, say

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from comparison_results import BASELINE, ROWS, World, answers, image_set, make_results
 
 from xray_infer.benchmarks.comparison.cli import compare_command
-from xray_infer.benchmarks.comparison.comparing import compare
+from xray_infer.benchmarks.comparison.comparing import compare, differences, warnings
 from xray_infer.benchmarks.comparison.comparison_page import page
 from xray_infer.benchmarks.comparison.findings import (
     LARGER_FILE,
@@ -24,7 +24,6 @@ from xray_infer.benchmarks.comparison.findings import (
     NOT_TESTED,
     Criteria,
 )
-from xray_infer.benchmarks.comparison.run_differences import differences, warnings
 from xray_infer.benchmarks.results_file import write_results
 from xray_infer.benchmarks.results_schema import Peer
 from xray_infer.classes import RESEARCH_NOTICE

@@ -1,7 +1,6 @@
 """How often a comparison raises a false alarm, and how often it finds what was planted, over many seeds.
 
-The rates of the full size (10 rows, 5 stages, 200 seeds a case) for two, three and five rounds, with 2 to 5 %
-between processes and none or one in twenty slow: between 0 and 5 % of comparisons raise any alarm.
+The worlds are small, to be quick: 7 rows, 5 stages, 30 seeds a case.
 """
 
 from dataclasses import replace
@@ -13,7 +12,9 @@ pytest.importorskip("scipy")
 from comparison_results import BASELINE, ROWS, World, make_results
 
 from xray_infer.benchmarks.comparison.comparing import Comparison, compare
-from xray_infer.benchmarks.comparison.findings import NO_DIFFERENCE, NOT_TESTED, Criteria
+from xray_infer.benchmarks.comparison.findings import NO_DIFFERENCE, NOT_TESTED, Criteria, Finding
+from xray_infer.benchmarks.comparison.speed_samples import COMMANDS, LATENCY, STAGES, THROUGHPUT
+from xray_infer.benchmarks.results_schema import RowKey
 
 SEEDS = 30
 # More come in one of 6,000 such tests, if the true rate is 5 %.
@@ -62,17 +63,28 @@ def test_a_slower_machine_makes_no_row_slower():
     assert told > 0.9 * SEEDS
 
 
-def test_ten_percent_are_mostly_found_in_five_rounds():
-    found = comparisons(SMALL, times={ROWS[1]: 1.1}, stages={"decode": 1.1}, commands=1.1)
-    for subject, measure in (
-        (ROWS[1].name, "p50"),
-        (ROWS[1].name, "images/s"),
-        (BASELINE.name, "decode"),
-        (BASELINE.name, "images/s"),
+def of(found: Comparison, kind: str, subject: RowKey) -> Finding:
+    """Return the first finding of a kind for a row."""
+    return next(one for one in found.findings if (one.kind, one.subject) == (kind, subject.name))
+
+
+def test_fifteen_percent_are_mostly_found_in_five_rounds():
+    found = comparisons(SMALL, times={ROWS[1]: 1.15}, stages={"decode": 1.15}, commands=1.15)
+    for kind, subject in (
+        (LATENCY, ROWS[1]),
+        (THROUGHPUT, ROWS[1]),
+        (STAGES, BASELINE),
+        (COMMANDS, BASELINE),
     ):
-        assert sum((subject, measure, "slower") in called(one) for one in found) > 0.6 * SEEDS, measure
+        slower = sum(of(one, kind, subject).verdict == "slower" for one in found)
+        assert slower > 0.7 * SEEDS, kind
 
 
-def test_a_slow_process_now_and_then_hides_little():
-    found = comparisons(replace(SMALL, slow=0.05, rows=ROWS), times={ROWS[1]: 1.15})
-    assert sum((ROWS[1].name, "p50", "slower") in called(one) for one in found) > 0.7 * SEEDS
+def test_what_slow_processes_hide_is_within_what_could_not_have_been_found():
+    """One process in twenty is slow for no reason: five rounds then find less, and the page says so."""
+    found = comparisons(replace(SMALL, slow=0.05), times={ROWS[1]: 1.15})
+    latencies = [of(one, LATENCY, ROWS[1]) for one in found]
+    hidden = [one for one in latencies if one.verdict != "slower"]
+    assert len(hidden) < SEEDS
+    assert all(one.findable is None or one.findable > 0.1 for one in hidden)
+    assert sum(one.findable is None or one.findable > 0.15 for one in hidden) > 0.8 * len(hidden)

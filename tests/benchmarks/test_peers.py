@@ -182,7 +182,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 import sys
 import numpy as np
 from pathlib import Path
-from xray_infer.benchmarks.peers.conversion import convert
+from xray_infer.benchmarks.peers.torch_scripts import convert
 from xray_infer.train.network import build_classifier
 folder = Path(sys.argv[1])
 build_classifier("none", seed=3).save(folder / "model.keras")

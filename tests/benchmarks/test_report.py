@@ -12,9 +12,9 @@ import pytest
 from bench_results import FILES, IMAGES, METHODS, accuracy_only, made_up, single_row, speed_only
 from click.testing import CliRunner
 
+from xray_infer.benchmarks.reporting.bench_figures import gather, title
 from xray_infer.benchmarks.reporting.cli import report_command
 from xray_infer.benchmarks.reporting.csv_table import csv_text
-from xray_infer.benchmarks.reporting.run_figures import gather, title
 from xray_infer.benchmarks.reporting.summary_tables import MARK, doubts
 from xray_infer.benchmarks.reporting.writing import (
     BEGIN,

@@ -11,8 +11,8 @@ from browser import chromium, found_browser
 from report_pages import contrast
 
 from xray_infer.benchmarks.reporting.accuracy_plots import chosen_rows
+from xray_infer.benchmarks.reporting.bench_figures import BenchFigures, gather, title
 from xray_infer.benchmarks.reporting.drawing import RUNTIMES, SERIES
-from xray_infer.benchmarks.reporting.run_figures import RunFigures, gather, title
 from xray_infer.benchmarks.reporting.speed_plots import pareto
 from xray_infer.benchmarks.reporting.summary_tables import doubts
 from xray_infer.benchmarks.reporting.writing import make_report, write_report
@@ -27,7 +27,7 @@ CHANGES = {
 
 
 @cache
-def figures_of(name: str) -> RunFigures:
+def figures_of(name: str) -> BenchFigures:
     return gather(CHANGES[name](made_up()))
 
 

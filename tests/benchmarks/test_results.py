@@ -7,7 +7,7 @@ from importlib import resources
 import pytest
 from places import REPOSITORY
 
-from xray_infer.benchmarks.reporting.run_figures import gather
+from xray_infer.benchmarks.reporting.bench_figures import gather
 from xray_infer.benchmarks.reporting.writing import between_marks, full_tables, recipe_figures, short_tables
 from xray_infer.benchmarks.results_file import read_results
 from xray_infer.benchmarks.results_schema import Results

@@ -15,10 +15,11 @@ from typing import Final
 
 import click
 
+from benchmarks.studies.rounds import spread
 from benchmarks.studies.shards.fixtures import command, good_and_bad, merge_command, on_ray
 from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import run_command, spread
+from xray_infer.benchmarks.processes import run_command
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report, say

@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from benchmarks.studies.rounds import spread
 from benchmarks.studies.shards.costs import (
     line_bytes,
     measure_actors,
@@ -27,7 +28,6 @@ from benchmarks.studies.shards.simulation import (
 )
 from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.benchmarks.processes import spread
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.run.object_store import WORKERS_THAT_WAIT
 from xray_infer.run.sources.folder import FileItem, local_source

@@ -116,7 +116,7 @@ def sizes_table(cluster: Cluster, sizes: Sequence[int]) -> str:
 
 def waiting_table(rates: Mapping[tuple[float, int], Sequence[float]]) -> str:
     """Return Markdown of images/s by (latency in ms, threads) on one processor."""
-    from xray_infer.benchmarks.processes import spread
+    from benchmarks.studies.rounds import spread
 
     threads = sorted({count for _, count in rates})
     lines = [

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.studies.folder_runs import Speeds, command_for, linked_images, note
+from benchmarks.studies.rounds import spread
 from benchmarks.studies.viewer.session import FILLING, LEAFING, USED, Session
-from xray_infer.benchmarks.processes import run_command, spread
+from xray_infer.benchmarks.processes import run_command
 from xray_infer.errors import DataError
 from xray_infer.terminal import Report
 

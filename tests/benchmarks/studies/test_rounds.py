@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from xray_infer.benchmarks.processes import FinishedProcess, compare_commands, table
+from benchmarks.studies.folder_runs import WHOLE, Speeds, parts_table
+from benchmarks.studies.rounds import compare_commands
 from xray_infer.errors import DataError
 
 
@@ -25,11 +26,8 @@ def test_commands_take_turns_and_are_measured():
 
 
 def test_the_ratio_is_taken_round_by_round():
-    runs = {
-        "fast": [FinishedProcess(0.0, 1, 10), FinishedProcess(0.0, 2, 10)],
-        "base": [FinishedProcess(0.0, 4, 10), FinishedProcess(0.0, 6, 10)],
-    }
-    assert "| fast | 6.0 (4.0-8.0) | 3.50 (3.00-4.00) | 10 |" in table(runs, files=8)
+    speeds = {"fast": Speeds([8.0, 4.0]), WHOLE: Speeds([2.0, 4 / 3])}
+    assert "| fast | 6.0 (4.0-8.0) | 3.50 (3.00-4.00) |" in parts_table(speeds)
 
 
 def test_a_failing_command_is_named():
