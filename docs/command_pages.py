@@ -45,10 +45,6 @@ def command_page(program: str) -> str:
     """Return the page of a program with all its sub-commands."""
     main = importlib.import_module(PROGRAMS[program]).main
     parts = [f"{HEAD}# {program}\n", *_command(main, program, None, level=1)]
-    if program == "xray-infer" and not isinstance(main, click.Group):
-        from xray_infer.cli import merge_command
-
-        parts += _command(merge_command, "xray-infer merge", None, level=2)
     prefix = (main.context_settings or {}).get("auto_envvar_prefix", "")
     if prefix:
         parts.append(f"Every option can be given as an environment variable: `{prefix}_NAME` for `--name`.\n")
@@ -57,10 +53,11 @@ def command_page(program: str) -> str:
 
 def _command(command: click.Command, name: str, parent: click.Context | None, level: int) -> Iterator[str]:
     with click.Context(command, info_name=name, parent=parent, **command.context_settings) as context:
+        # Not click's path: it has the arguments of the parent in it.
+        path = name if parent is None else f"{parent.info_name} {name}"
         if level > 1:
-            yield f"{'#' * level} {context.command_path}\n"
-        usage = " ".join(command.collect_usage_pieces(context))
-        yield f"    {context.command_path} {usage}\n"
+            yield f"{'#' * level} {path}\n"
+        yield f"    {path} {' '.join(command.collect_usage_pieces(context))}\n"
         yield paragraphs(command.help or "") + "\n"
         recorder = Recorder()
         command.format_options(context, recorder)
@@ -68,8 +65,7 @@ def _command(command: click.Command, name: str, parent: click.Context | None, le
         for section, rows in recorder.sections.items():
             yield f"{'#' * (level + 1)} {section}\n" if len(recorder.sections) > 1 else ""
             yield table(("option", "meaning"), [(f"`{option}`", text) for option, text in rows]) + "\n"
-        if isinstance(command, click.Group):
-            for sub in command.list_commands(context):
-                found = command.get_command(context, sub)
-                if found is not None and not found.hidden:
-                    yield from _command(found, sub, context, level + 1)
+        # A group has sub-commands, and so has a command that can be called by itself as well.
+        for sub, found in sorted(getattr(command, "commands", {}).items()):
+            if not found.hidden:
+                yield from _command(found, sub, context, level + 1)

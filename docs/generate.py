@@ -14,8 +14,9 @@ import dataclasses
 import importlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from command_pages import PROGRAMS, command_page
@@ -23,10 +24,13 @@ from meanings import COLUMNS, MANIFEST, RECORD
 from page_parts import HEAD, paragraphs, table
 from python_pages import python_page
 
-from xray_infer.model.manifest import LATER_FIELDS, MANIFEST_FILE, MANIFEST_KEY, ModelManifest
+from xray_infer.model import certificate, embedding, manifest_parts
+from xray_infer.model.embedding import MANIFEST_FILE, MANIFEST_KEY
+from xray_infer.model.manifest import LATER_FIELDS, ModelManifest
 from xray_infer.run.record import RECORD_SCHEMA
 from xray_infer.run.results import COLUMNS as ROW_COLUMNS
 from xray_infer.run.results import ROW_SCHEMA
+from xray_infer.run.settings import what_changes_rows
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 
@@ -60,16 +64,33 @@ def manifest_page() -> str:
         )
         for field in fields
     ]
-    module = importlib.import_module(ModelManifest.__module__)
     return "\n".join(
         (
             f"{HEAD}# The manifest inside a model file\n",
-            paragraphs(module.__doc__ or "") + "\n",
-            f"`MANIFEST_KEY` is `{MANIFEST_KEY}`, `MANIFEST_FILE` is `{MANIFEST_FILE}`.\n",
-            table(("field", "type", "required", "meaning"), rows) + "\n",
+            doc_of(embedding).split("\n\nAn ONNX file is")[0] + "\n",
+            f"`MANIFEST_KEY` is `{MANIFEST_KEY}`, `MANIFEST_FILE` is `{MANIFEST_FILE}`. "
             "`xray-export inspect FILE` prints the manifest of a file.\n",
+            doc_of(importlib.import_module(ModelManifest.__module__)).split("\n\n", 1)[1] + "\n",
+            table(("field", "type", "required", "meaning"), rows) + "\n",
+            doc_of(manifest_parts) + "\n",
+            *(text for module in (manifest_parts, certificate) for text in _records(module)),
         )
     )
+
+
+def _records(module: ModuleType) -> Iterator[str]:
+    """Yield a section for each public dataclass of a module: its docstring, its fields."""
+    for name, thing in vars(module).items():
+        if dataclasses.is_dataclass(thing) and thing.__module__ == module.__name__ and name[0] != "_":
+            yield f"## {name}\n"
+            yield paragraphs(thing.__doc__ or "") + "\n"
+            rows = [(f"`{field.name}`", f"`{field.type}`") for field in dataclasses.fields(thing)]
+            yield table(("field", "type"), rows) + "\n"
+
+
+def doc_of(module: ModuleType) -> str:
+    """Return a module's docstring for Markdown."""
+    return paragraphs(module.__doc__ or "")
 
 
 def record_page() -> str:
@@ -80,6 +101,10 @@ def record_page() -> str:
             f"`RESULTS.run.json` beside the results, or `run.json` among shards. Version: {RECORD_SCHEMA}. "
             "A dot separates the keys of nested objects.\n",
             table(("key", "meaning"), [(f"`{key}`", text) for key, text in RECORD.items()]) + "\n",
+            "## Settings that change a row\n",
+            "These options are in `what_rows_depend_on`, named as in Python's `EngineOptions`. The number of "
+            "workers is not: it changes no row.\n",
+            table(("setting", "why"), [(f"`{name}`", why) for name, why in what_changes_rows()]) + "\n",
         )
     )
 
@@ -88,7 +113,7 @@ def files_page() -> str:
     """Return the page of the files that a run keeps its state in."""
     parts = [f"{HEAD}# Files of an unfinished run, and shards\n"]
     for title, module in (("Journal", "xray_infer.run.journal"), ("Shards", "xray_infer.run.shards")):
-        parts += [f"## {title}\n", paragraphs(importlib.import_module(module).__doc__ or "") + "\n"]
+        parts += [f"## {title}\n", doc_of(importlib.import_module(module)) + "\n"]
     return "\n".join(parts)
 
 

@@ -13,7 +13,7 @@ from page_parts import HEAD, paragraphs
 # What users of the Python interface meet, by the module that they import it from.
 PYTHON: Final[Mapping[str, Sequence[str]]] = {
     "xray_infer": ("Classifier", "Prediction"),
-    "xray_infer.run.engine": ("EngineOptions",),
+    "xray_infer.run.settings": ("EngineOptions", "AnswerSettings"),
     "xray_infer.images.limits": ("Limits",),
     "xray_infer.run.results": ("Rules",),
     "xray_infer.outputs.heatmaps.methods": ("Heatmap",),
