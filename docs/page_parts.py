@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,5 +24,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def paragraphs(text: str) -> str:
-    """Return a docstring for Markdown; its indented parts stay code."""
-    return inspect.cleandoc(text).replace("\b\n", "").replace("<", "\\<").strip()
+    """Return a docstring for Markdown; its indented parts stay code, its examples become code."""
+    lines = inspect.cleandoc(text).replace("\b\n", "")
+    parts = re.split(r"\n{2,}", lines)
+    return "\n\n".join(
+        f"```python\n{part}\n```" if part.startswith(">>> ") else part.replace("<", "\\<") for part in parts
+    ).strip()

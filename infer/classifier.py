@@ -82,6 +82,12 @@ class Prediction:
 
         `image` is what `predict` was given. `of` is a class, or `predicted`, the most probable. Raises
         ValueError where nothing was judged, ImageError where the image cannot be read again.
+
+        >>> with Classifier() as classifier:
+        ...     found = classifier.predict("samples/phantom_focal_1.png")
+        >>> drawn = found.heatmap("samples/phantom_focal_1.png", of="covid")
+        >>> drawn.dtype, drawn.ndim
+        (dtype('uint8'), 3)
         """
         from xray_infer.outputs.heatmaps.overlay import draw_overlay
 
@@ -141,8 +147,10 @@ class PixelsItem:
 class Classifier(Closing):
     """Classifies chest X-rays as covid, pneumonia or normal. Research use only: not for diagnosis.
 
-        with Classifier() as classifier:
-            print(classifier.predict("film.png").probabilities)
+    >>> with Classifier() as classifier:
+    ...     found = classifier.predict("samples/phantom_normal_1.png")
+    >>> found.status, found.label, sorted(found.probabilities)
+    ('ok', 'normal', ['covid', 'normal', 'pneumonia'])
 
     `model` is a file made by xray-export or the name of a model that ships, by default the best of them.
     `runtime` is a format, onnx or tflite, which its default runtime reads, or a runtime: onnxruntime, litert,
@@ -190,6 +198,11 @@ class Classifier(Closing):
 
         Images are taken as they are needed, a few ahead of the predictions: memory does not grow with them.
         None among them says that the next may take a while: what is in flight is yielded first.
+
+        >>> paths = ["samples/phantom_normal_1.png", "samples/README.md"]
+        >>> with Classifier() as classifier:
+        ...     [found.status for found in classifier.predict_many(paths)]
+        ['ok', 'error']
         """
         tasks = (None if image is None else Task(_item(image, place)) for place, image in enumerate(images))
         for outcome in self._engine.run(tasks):
