@@ -1,17 +1,40 @@
-"""The gate: lint, format, strict types on the core, tests. `python check.py`, in an environment with [dev].
+"""The gate: lint, format, types, tests. `python check.py`, in an environment with [dev].
 
-Types are checked on an installed copy: the package is mapped from several folders, which mypy can only
-follow once it is installed.
+`--fast` leaves out the slow tests, pyright and the figures of coverage; all other arguments go to pytest.
+Types are checked on an editable copy in `build/`: the package is mapped from several folders, which type
+checkers can follow only once it is installed with setuptools' `editable_mode=strict`.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent
-TYPED = REPOSITORY / "build" / "typed"
+BUILD = REPOSITORY / "build"
+EDITABLE = BUILD / "editable"  # a virtual environment of the project alone
+
+# What mypy checks strictly, all source: the package as it is installed, and folders of the repository.
+TYPED = ("benchmarks/studies", "tests/support", "tests/conftest.py")
+
+# What `--fast` runs: the tests that say most in the least time. tests/house checks that all of them are
+# there, and benchmarks/studies/mutations.py that they notice what must not go wrong.
+FAST = (
+    "tests/house",
+    "tests/properties",
+    "tests/images/test_decode.py",
+    "tests/images/test_formats.py",
+    "tests/model/test_manifest.py",
+    "tests/run/test_engine.py",
+    "tests/run/test_journal.py",
+    "tests/run/test_writers.py",
+    "tests/test_infer.py",
+)
+# A file's tests stay together on one of several processes; see tests/support/parallel.py.
+PARALLEL = ("-n", "auto", "--maxprocesses", "8", "--dist", "loadgroup", "--no-loadscope-reorder")
+COVERAGE = ("--cov", "--cov-report=term:skip-covered")
 
 
 def run(*arguments: str, **variables: str) -> None:
@@ -24,18 +47,40 @@ def run(*arguments: str, **variables: str) -> None:
         sys.exit(done.returncode)
 
 
-def core_files() -> list[str]:
-    """List the installed copy's core: the package itself and what lies in its own folder."""
-    package = TYPED / "xray_infer"
-    folders = [path.parent.name for path in REPOSITORY.glob("infer/*/__init__.py")]
-    return sorted(
-        map(str, [*package.glob("*.py"), *(f for name in folders for f in package.glob(f"{name}/**/*.py"))])
-    )
+def install_editable() -> tuple[Path, Path]:
+    """Install the project, editable and strictly, beside this Python's packages.
+
+    Return the Python that finds it, and the folder with the links to its files.
+    """
+    shutil.rmtree(EDITABLE, ignore_errors=True)
+    shutil.rmtree(BUILD / "lib", ignore_errors=True)  # setuptools would install what is gone from the source
+    run("venv", "--without-pip", str(EDITABLE))
+    (python, *_), (packages, *_) = sorted(EDITABLE.glob("*/python*")), [*EDITABLE.glob("**/site-packages")]
+    (packages / "others.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    strict = ("--no-deps", "--config-settings", "editable_mode=strict")
+    run("pip", "--python", str(python), "install", "--quiet", *strict, "--editable", ".")
+    (links,) = packages.glob("__editable__*.pth")
+    return python, Path(links.read_text().strip())
 
 
-run("ruff", "check")
-run("ruff", "format", "--check")
-shutil.rmtree(REPOSITORY / "build", ignore_errors=True)
-run("pip", "install", "--quiet", "--no-deps", "--target", str(TYPED), ".")
-run("mypy", *core_files(), MYPYPATH=str(TYPED))
-run("pytest", *sys.argv[1:])
+def check_types(*, fast: bool) -> None:
+    """Check all source strictly, and that an editor finds every import."""
+    python, links = install_editable()
+    path = os.pathsep.join([str(links), "tests/support"])
+    run("mypy", str(links / "xray_infer"), *TYPED, MYPYPATH=path)
+    if not fast:
+        run("pyright", "--pythonpath", str(python))
+
+
+def main(arguments: list[str]) -> None:
+    """Run all steps."""
+    fast = "--fast" in arguments
+    to_pytest = [one for one in arguments if one != "--fast"]
+    run("ruff", "check")
+    run("ruff", "format", "--check")
+    check_types(fast=fast)
+    run("pytest", *PARALLEL, *(FAST if fast else COVERAGE), *to_pytest)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -10,9 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from parallel import share_out
 from places import REPOSITORY
 from sharded import infer, plant
 from specimens import example_manifest, jpeg, png
+from unexpected_skips import register_in_ci
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.model.embedding import MANIFEST_KEY
@@ -24,6 +26,15 @@ from xray_infer.train.data.splits import random_split, write_manifest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # windows without a screen
 
 SHARED = REPOSITORY.parent / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    register_in_ci(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    share_out(config, items)
 
 
 @pytest.fixture(scope="session")
