@@ -6,10 +6,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
+from click.testing import Result
 from parallel import share_out
 from places import REPOSITORY
 from sharded import infer, plant
@@ -17,11 +19,15 @@ from specimens import example_manifest, jpeg, png
 from unexpected_skips import register_in_ci
 
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.images.limits import Limits
 from xray_infer.model.embedding import MANIFEST_KEY
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.run.sources.folder import FileItem
 from xray_infer.study.datasets import read_images
 from xray_infer.train.data.splits import random_split, write_manifest
+
+if TYPE_CHECKING:
+    from xray_infer.viewer.window import Window
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # windows without a screen
 
@@ -91,14 +97,14 @@ def heeds_interrupts() -> Iterator[None]:
 
 
 @pytest.fixture
-def stop_after(monkeypatch, heeds_interrupts):
+def stop_after(monkeypatch: pytest.MonkeyPatch, heeds_interrupts: None) -> Callable[..., list[str]]:
     """Make the command meet a signal after so many items have been read."""
 
     def arm(count: int, number: int = signal.SIGINT) -> list[str]:
         read: list[str] = []
         really_read, armed = FileItem.read, [True]
 
-        def read_and_stop(item, limits):
+        def read_and_stop(item: FileItem, limits: Limits) -> bytes:
             read.append(item.name)
             if len(read) == count and armed:
                 armed.clear()
@@ -206,7 +212,7 @@ def tiny_keras(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_graph(tiny_keras: Path):
+def tiny_graph(tiny_keras: Path) -> Any:
     """The network taken apart."""
     from tiny_densenet import TEMPERATURE
 
@@ -216,7 +222,7 @@ def tiny_graph(tiny_keras: Path):
 
 
 @pytest.fixture(scope="session")
-def tiny_reference(tiny_keras: Path, tiny_graph):
+def tiny_reference(tiny_keras: Path, tiny_graph: Any) -> Any:
     """The network's answers on its test images and the made-up inputs."""
     from xray_infer.export.calibration import draw
     from xray_infer.export.reference import make_reference
@@ -228,7 +234,7 @@ def tiny_reference(tiny_keras: Path, tiny_graph):
 
 
 @pytest.fixture(scope="session")
-def tiny_exports(tiny_keras: Path, tmp_path_factory: pytest.TempPathFactory):
+def tiny_exports(tiny_keras: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """Every recipe of every format, by the command itself: (folder, result)."""
     from click.testing import CliRunner
 
@@ -251,48 +257,51 @@ def tiny_exports(tiny_keras: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def films(tmp_path, xray) -> Path:
+def films(tmp_path: Path, xray: np.ndarray) -> Path:
     return plant(tmp_path / "films", xray)
 
 
 @pytest.fixture
-def whole(films, tiny_onnx, tmp_path) -> bytes:
+def whole(films: Path, tiny_onnx: Path, tmp_path: Path) -> bytes:
     """The rows of one file."""
     assert infer(films, "--model", tiny_onnx, "--out", tmp_path / "whole.csv").exit_code == 1
     return (tmp_path / "whole.csv").read_bytes()
 
 
 @pytest.fixture
-def shard(films, tiny_onnx, tmp_path):
+def shard(films: Path, tiny_onnx: Path, tmp_path: Path) -> Callable[..., Result]:
     """Run the command into shards of about four images; more options may be given."""
 
-    def run(*options: object):
+    def run(*options: object) -> Result:
         return infer(films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 4, *options)
 
     return run
 
 
 @pytest.fixture
-def read(monkeypatch) -> list[str]:
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were read."""
     names: list[str] = []
     really = FileItem.read
-    monkeypatch.setattr(
-        FileItem, "read", lambda item, limits: names.append(item.name) or really(item, limits)
-    )
+
+    def read_and_note(item: FileItem, limits: Limits) -> bytes:
+        names.append(item.name)
+        return really(item, limits)
+
+    monkeypatch.setattr(FileItem, "read", read_and_note)
     return names
 
 
 @pytest.fixture
-def open_window(qtbot, tiny_onnx):
+def open_window(qtbot: Any, tiny_onnx: Path) -> Iterator[Callable[..., Window]]:
     """Make a window with the tiny model, and open paths in it; all windows are closed in the end."""
     from xray_infer.run.settings import EngineOptions
     from xray_infer.viewer.judging import Wanted
     from xray_infer.viewer.window import Window
 
-    made = []
+    made: list[Window] = []
 
-    def make(*paths, model=tiny_onnx, **options):
+    def make(*paths: Path, model: Path | None = tiny_onnx, **options: Any) -> Window:
         window = Window(Wanted(model, "onnx", EngineOptions(isolate_s=60.0, **{"workers": 1, **options})))
         made.append(window)
         qtbot.addWidget(window)
@@ -309,7 +318,7 @@ def open_window(qtbot, tiny_onnx):
 
 
 @pytest.fixture
-def mixed(folder, xray):
+def mixed(folder: Path, xray: np.ndarray) -> Path:
     """Six good images, an empty file and a cut one."""
     (folder / "film1.tif").write_bytes(b"")
     (folder / "film2.jpg").write_bytes(jpeg(xray)[:800])
@@ -317,7 +326,7 @@ def mixed(folder, xray):
 
 
 @pytest.fixture
-def ready(qtbot, open_window, mixed):
+def ready(qtbot: Any, open_window: Callable[..., Window], mixed: Path) -> Window:
     """A window in which all of `mixed` is judged, and the first film is in view."""
     from viewer_use import LONG_MS, finish
 

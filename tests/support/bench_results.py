@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -124,10 +125,13 @@ def accuracy_only(results: Results) -> Results:
 def speed_only(results: Results) -> Results:
     """Return what `xray-bench latency` would have found: no answers, no Offline."""
     runs = [replace(one, offline=[]) for one in results.processes]
+    none: dict[str, Any] = {
+        name: [] for name in ("sets", "answers", "probes", "guesses", "stages", "commands", "peers")
+    }
     return replace(
         results,
         processes=runs,
-        **{name: [] for name in ("sets", "answers", "probes", "guesses", "stages", "commands", "peers")},
+        **none,
         peer_runs=[],
         trained=None,
     )
@@ -136,7 +140,7 @@ def speed_only(results: Results) -> Results:
 def single_row(results: Results) -> Results:
     """Return a run of one file in one runtime, in one process."""
     key = RowKey("fine_tuning", "onnx", "fp32", "onnxruntime")
-    parts = {
+    parts: dict[str, Any] = {
         name: [one for one in getattr(results, name) if one.row == key]
         for name in ("models", "answers", "stages", "commands")
     }
@@ -166,7 +170,7 @@ def answers(rng: np.random.Generator, images: ImageSet, regions: tuple[str, ...]
             strength = {"all": 3.6, "border": 1.4, "centre": 2.4}[region] + 0.7 * place
             logits = rng.normal(0, 1.6, (len(labels), 3)) + strength * np.eye(3)[labels]
             for model_format, recipe, runtime, _, _, noise in FILES:
-                own = softmax(logits + noise * rng.normal(size=logits.shape))
+                own: Any = softmax(logits + noise * rng.normal(size=logits.shape))
                 row = RowKey(method, model_format, recipe, runtime)
                 found.append(RowAnswers(row, images.name, region, at_temperature(own, 1.4).tolist()))
     return found
@@ -181,9 +185,11 @@ def probe(rng: np.random.Generator, images: ImageSet, method: str) -> SourceProb
     )
 
 
-def speed(rng: np.random.Generator, keys: list[RowKey], processes: int) -> dict[str, list]:
+def speed(rng: np.random.Generator, keys: list[RowKey], processes: int) -> dict[str, list[Any]]:
     """Measure a made-up machine: baselines before each third row, and after the last."""
-    found: dict[str, list] = {name: [] for name in ("processes", "stages", "commands", "limits", "peer_runs")}
+    found: dict[str, list[Any]] = {
+        name: [] for name in ("processes", "stages", "commands", "limits", "peer_runs")
+    }
     ms = {key: FILES[place % len(FILES)][4] for place, key in enumerate(keys)}
     for number in range(processes):
         turn = 0

@@ -52,7 +52,8 @@ class Tab:
             answer = self._next()
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer
-                return answer["result"]
+                result: dict[str, Any] = answer["result"]
+                return result
             self._note(answer)
 
     def open(self, address: str) -> None:
@@ -109,7 +110,8 @@ class Tab:
             assert more, "the browser has ended"
             self._left += more
         message, _, self._left = self._left.partition(b"\0")
-        return json.loads(message)
+        read: dict[str, Any] = json.loads(message)
+        return read
 
     def _note(self, event: dict[str, Any]) -> None:
         method, given = event.get("method"), event.get("params", {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -73,9 +74,9 @@ def dicom(
     """The same as a file; `codestream` stands for the encoded pixels, an attribute of None is left out."""
     made = dataset(pixels, bits=bits, **attributes)
     made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = syntax
+    made.file_meta.TransferSyntaxUID = UID(syntax)
     made.file_meta.MediaStorageSOPClassUID = made.get("SOPClassUID", CR_CLASS)
-    made.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    made.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
     _set_pixels(made, pixels, syntax, codestream)
     stream = io.BytesIO()
     pydicom.dcmwrite(stream, made, enforce_file_format=True)
@@ -86,14 +87,19 @@ def _set_pixels(
     made: Dataset, pixels: np.ndarray, syntax: str, codestream: bytes | list[bytes] | None
 ) -> None:
     if syntax in NATIVE:
-        order = ">" if syntax == ExplicitVRBigEndian else "<"
-        raw = codestream or pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+        order: Literal["<", ">"] = ">" if syntax == ExplicitVRBigEndian else "<"
+        raw = (
+            codestream
+            if isinstance(codestream, bytes) and codestream
+            else pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+        )
         made.PixelData = raw + b"\0" * (len(raw) % 2)
         made["PixelData"].VR = "OW" if pixels.itemsize == 2 else "OB"
         return
     if codestream is None and syntax in (RLELossless, JPEGLSLossless, JPEG2000Lossless, JPEGLSNearLossless):
-        plugin = {RLELossless: "pydicom", JPEG2000Lossless: "pylibjpeg"}.get(syntax, "pyjpegls")
-        options = {"jls_error": 2} if syntax == JPEGLSNearLossless else {}
+        plugins: dict[str, str] = {RLELossless: "pydicom", JPEG2000Lossless: "pylibjpeg"}
+        plugin = plugins.get(syntax, "pyjpegls")
+        options: dict[str, Any] = {"jls_error": 2} if syntax == JPEGLSNearLossless else {}
         made.compress(syntax, np.ascontiguousarray(pixels), encoding_plugin=plugin, **options)
         return
     if codestream is None and syntax == JPEGBaseline8Bit:

@@ -8,6 +8,7 @@ import io
 import os
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, folder: Path, *, names: str = "*"
     really_open, left = io.open, [room]
 
     class Disk(io.FileIO):
-        def write(self, data):
+        def write(self, data: Any) -> int:
             taken = min(left[0], len(data))
             left[0] -= taken
             super().write(bytes(data)[:taken])
@@ -28,7 +29,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, folder: Path, *, names: str = "*"
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return taken
 
-    def open_on_it(file, mode="r", *arguments, **options):
+    def open_on_it(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
         path = Path(os.fsdecode(file)) if isinstance(file, str | bytes | os.PathLike) else None
         if path is None or mode.strip("bt+") == "r" or folder not in path.parents:
             return really_open(file, mode, *arguments, **options)

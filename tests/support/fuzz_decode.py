@@ -16,6 +16,10 @@ import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xray_infer.images.limits import Limits
 
 MAX_PIXELS = 250_000
 MAX_FILE_BYTES = 4 << 20
@@ -47,7 +51,7 @@ def one_input(data: bytes) -> None:
     assert grown_mb < MOST_GROWTH_MB, f"one input took {grown_mb:.0f} MB"
 
 
-def show(data: bytes, limits: object) -> None:
+def show(data: bytes, limits: Limits) -> None:
     """Decode a DICOM file whatever it is of: most mutants say that they are no radiograph."""
     from xray_infer.images.dicom.attributes import read_attributes
     from xray_infer.images.dicom.container import open_container

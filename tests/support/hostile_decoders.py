@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -41,40 +42,40 @@ def obey_picture(data: bytes, *, limits: Limits, side: int) -> Picture:
     return read_picture(data, limits=limits, side=side)
 
 
-def _crash():
+def _crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def _killed_for_memory():
+def _killed_for_memory() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _overrun():
+def _overrun() -> None:
     ctypes.string_at(0)
 
 
-def _hang():
+def _hang() -> None:
     time.sleep(1000)
 
 
-def _hang_with_lock():
+def _hang_with_lock() -> None:
     ctypes.PyDLL(None).sleep(1000)  # unlike CDLL, this keeps the interpreter's lock
 
 
-def _exit():
+def _exit() -> None:
     sys.exit(3)
 
 
-def _ask_for_a_terabyte():
+def _ask_for_a_terabyte() -> None:
     np.ones(1 << 40, np.uint8)
 
 
-def _eat_address_space():
+def _eat_address_space() -> None:
     eaten = [np.empty(64 << 20, np.uint8) for _ in range(100_000)]
     raise AssertionError(len(eaten))
 
 
-def _print():
+def _print() -> None:
     for descriptor in (0, 1, 2):
         os.write(descriptor, b"rubbish\n" * 1000)
     print("rubbish", flush=True)
@@ -83,19 +84,19 @@ def _print():
     raise ImageError("printed")
 
 
-def _raise(error: Exception):
+def _raise(error: Exception) -> None:
     raise error
 
 
 def _write_picture(
-    height: int, width: int, *, bytes_each: int = 2, ends: tuple[float, float] = (0, 1), unit=1.0
-):
+    height: int, width: int, *, bytes_each: int = 2, ends: tuple[float, float] = (0, 1), unit: float = 1.0
+) -> None:
     _write_everywhere(
         ANSWER.pack(KINDS[bytes_each], height, width) + SCALE.pack(*ends, 0.0, unit) + b"part of it"
     )
 
 
-def _write_everywhere(answer: bytes):
+def _write_everywhere(answer: bytes) -> None:
     """Take the pipe over, as injected code would."""
     for descriptor in range(3, 16):
         try:
@@ -105,7 +106,7 @@ def _write_everywhere(answer: bytes):
     time.sleep(1000)
 
 
-ORDERS = {
+ORDERS: dict[bytes, Callable[[], object]] = {
     b"crash": _crash,
     b"overrun": _overrun,
     b"killed": _killed_for_memory,

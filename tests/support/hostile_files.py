@@ -81,7 +81,7 @@ def samples(seed: int = 0) -> Iterator[Sample]:
 
 def number_of(name: str) -> str:
     """The part of a name that no writer changes."""
-    found = re.findall(r"h\d{3}", name)
+    found: list[str] = re.findall(r"h\d{3}", name)
     assert len(found) == 1, name
     return found[0]
 

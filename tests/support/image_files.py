@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -18,7 +19,7 @@ def tiff(
     photometric: int | None = None,
     rows_per_strip: int | None = None,
     compression: int = 1,
-    order: str = "<",
+    order: Literal["<", ">"] = "<",
     big: bool = False,
     tags: dict[int, Sequence[int]] | None = None,
     strips: Sequence[bytes] | None = None,

@@ -1,5 +1,9 @@
 """Small ONNX and TFLite files, built operator by operator, for tests of `xray-export inspect`."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import flatbuffers
 import numpy as np
 import onnx
@@ -17,12 +21,21 @@ KINDS, CODES = schema.TensorType, schema.BuiltinOperator
 SHIPPED = sorted(path for path in MODELS_FOLDER.iterdir() if path.suffix in SUFFIXES)
 
 
-def counts(report):
+def counts(report: Any) -> dict[tuple[str, str], int]:
     """Return {(operator, precision): number}."""
     return {(one.op_type, one.precision): one.count for one in report.contents.op_counts()}
 
 
-def save_onnx(path, nodes, inputs, outputs, constants, *, opset=18, manifest=None):
+def save_onnx(
+    path: Path,
+    nodes: Sequence[Any],
+    inputs: Sequence[tuple[str, int, Sequence[str | int | None]]],
+    outputs: Sequence[tuple[str, int, Sequence[str | int | None]]],
+    constants: Mapping[str, Any],
+    *,
+    opset: int = 18,
+    manifest: str | None = None,
+) -> Path:
     """Save a graph; inputs and outputs are (name, type, shape), constants arrays by name."""
     graph = helper.make_graph(
         nodes,
@@ -39,7 +52,7 @@ def save_onnx(path, nodes, inputs, outputs, constants, *, opset=18, manifest=Non
     return path
 
 
-def float_onnx(path):
+def float_onnx(path: Path) -> Path:
     """Convolution, Relu, pooling, Gemm: [N, 3, 8, 8] to [N, 5]."""
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["conv"], pads=[1, 1, 1, 1], strides=[2, 2]),
@@ -64,7 +77,7 @@ def float_onnx(path):
     )
 
 
-def qdq_onnx(path, *, activation=np.uint8, domain="", opset=18):
+def qdq_onnx(path: Path, *, activation: Any = np.uint8, domain: str = "", opset: int = 18) -> Path:
     """A convolution 2 -> 3 of 4 x 4 pixels between its QDQ nodes, followed by a Relu in float."""
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"], domain=domain),
@@ -94,7 +107,9 @@ def qdq_onnx(path, *, activation=np.uint8, domain="", opset=18):
     )
 
 
-def tflite_tensor(name, kind, shape, buffer, *, scales=None):
+def tflite_tensor(
+    name: str, kind: int, shape: Sequence[int], buffer: int, *, scales: int | None = None
+) -> Any:
     tensor = schema.TensorT()
     tensor.name, tensor.type, tensor.buffer = name.encode(), kind, buffer
     tensor.shape = np.array(shape, np.int32)
@@ -105,7 +120,14 @@ def tflite_tensor(name, kind, shape, buffer, *, scales=None):
     return tensor
 
 
-def save_tflite(path, tensors, operators, constants, *, tail=b""):
+def save_tflite(
+    path: Path,
+    tensors: Sequence[Any],
+    operators: Sequence[tuple[int, Sequence[int], Sequence[int]]],
+    constants: Mapping[int, np.ndarray],
+    *,
+    tail: bytes = b"",
+) -> Path:
     """Save a graph; operators are (code, inputs, outputs), constants arrays by buffer, from 1 on.
 
     Tensor 0 is the input, the last operator's output the output.
@@ -136,7 +158,7 @@ def save_tflite(path, tensors, operators, constants, *, tail=b""):
     return path
 
 
-def without_score(path):
+def without_score(path: Path) -> bytes:
     """Return an exported file's bytes, with no ood_score and no manifest that tells of it."""
     if path.suffix == ".onnx":
         model = onnx.load(path)
@@ -145,7 +167,7 @@ def without_score(path):
         del model.graph.node[:], model.graph.initializer[:], model.graph.output[-1], model.metadata_props[:]
         model.graph.node.extend(kept)
         model.graph.initializer.extend(constants)
-        return model.SerializeToString(deterministic=True)
+        return bytes(model.SerializeToString(deterministic=True))
     model = flatbuffer_utils.read_model_from_bytearray(path.read_bytes())
     (graph,), (signature,) = model.subgraphs, model.signatureDefs
     graph.outputs = list(graph.outputs)[:-1]

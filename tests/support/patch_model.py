@@ -1,6 +1,7 @@
 """A model whose answers hang on one patch of its input."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xray_infer.model.runtimes import ModelOutput
 
@@ -10,11 +11,12 @@ PATCH = np.s_[96:128, 160:192]  # rows, columns: cells 6 and 7, 10 and 11 of 16 
 class PatchModel:
     """The first class's logit is the mean gray of PATCH over 16, the others' 1 and 0; it counts passes."""
 
-    def __init__(self):
-        self.batches = []
+    def __init__(self) -> None:
+        self.batches: list[int] = []
 
-    def __call__(self, inputs):
-        assert (inputs.dtype, inputs.shape[1:]) == (np.uint8, (224, 224, 1))
+    def __call__(self, inputs: NDArray[np.uint8]) -> ModelOutput:
+        assert inputs.dtype == np.uint8
+        assert inputs.shape[1:] == (224, 224, 1)
         self.batches.append(len(inputs))
         given = inputs[:, PATCH[0], PATCH[1], 0].mean(axis=(1, 2)) / 16
         its = np.stack([given, np.ones(len(inputs)), np.zeros(len(inputs))], axis=1)

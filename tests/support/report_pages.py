@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.cli import main
@@ -35,7 +36,7 @@ HOSTILE_NAMES = (
 EMPTY = {"area", "br", "col", "hr", "img", "input", "link", "meta", "wbr"}  # HTML, 13.1.2: no end tag
 
 
-def run(*arguments: object):
+def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
@@ -60,7 +61,12 @@ def made_up_rows(count: int, *, failed_every: int = 0) -> Iterator[Row]:
 
 
 def write_page(
-    path: Path, rows: Iterable[Row], *, most_rows: int = 20_000, names: Iterable[str] = (), overlays=None
+    path: Path,
+    rows: Iterable[Row],
+    *,
+    most_rows: int = 20_000,
+    names: Iterable[str] = (),
+    overlays: Any = None,
 ) -> None:
     """Write a page of rows that no run made. `names` are the items', by default the rows' paths."""
     found = list(rows)
@@ -135,7 +141,7 @@ class ReadPage(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, {name: value or "" for name, value in attributes}))
-        if tag not in EMPTY and not self.get_starttag_text().endswith("/>"):
+        if tag not in EMPTY and not (self.get_starttag_text() or "").endswith("/>"):
             self._open.append(tag)
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -159,7 +165,8 @@ class ReadPage(HTMLParser):
 
     def rows_json(self) -> list[list[object]]:
         """Return the rows as they stand in the page."""
-        return json.loads(self.script("rows"))
+        rows: list[list[object]] = json.loads(self.script("rows"))
+        return rows
 
     def text(self) -> str:
         """Return what is read, in one line."""

@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from specimens import jpeg, png
 
 from xray_infer.cli import main, merge_command
@@ -37,7 +38,7 @@ sys.meta_path.insert(0, Finder())
 """
 
 
-def infer(*arguments: object):
+def infer(*arguments: object) -> Result:
     """Run the command in this process."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
@@ -83,6 +84,7 @@ def poisoned(tmp_path: Path) -> str:
     return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
 
 
-def record_of(shards: Path) -> dict:
+def record_of(shards: Path) -> dict[str, Any]:
     """Return a local run's record."""
-    return json.loads((shards / "run.json").read_text())
+    record: dict[str, Any] = json.loads((shards / "run.json").read_text())
+    return record

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from xray_infer.errors import ImageError
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.run.sources import Item, Source
@@ -20,14 +22,16 @@ def content(item: Item, limits: Limits = DEFAULT_LIMITS) -> bytes | str:
         return f"{type(error).__name__}: {error}"
 
 
-def rows(source: Source | str, limits: Limits = DEFAULT_LIMITS, **options) -> list[tuple[str, bytes | str]]:
+def rows(
+    source: Source | str, limits: Limits = DEFAULT_LIMITS, **options: Any
+) -> list[tuple[str, bytes | str]]:
     """Return (name, content) of every item; a path, glob or URI is opened first."""
     if isinstance(source, str):
         source = open_source(source, limits=limits, **options)
     return [(item.name, content(item, limits)) for item in source]
 
 
-def names(source: Source | str, **options) -> list[str]:
+def names(source: Source | str, **options: Any) -> list[str]:
     """Return the names of the items, and check that they are counted right."""
     if isinstance(source, str):
         source = open_source(source, limits=DEFAULT_LIMITS, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -29,7 +29,7 @@ def jpeg(pixels: np.ndarray) -> bytes:
 
 def example_manifest(**changes: object) -> ModelManifest:
     """A manifest that says little; its parts may be given as the file has them."""
-    fields: dict = {
+    fields: dict[str, Any] = {
         "name": "tiny",
         "version": "0",
         "method": "fine_tuning",
@@ -60,23 +60,24 @@ def quick_config(**changes: Any) -> TrainConfig:
 class HtmlPage(HTMLParser):
     """Collects the elements and the text of an HTML file."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.elements, self.text = [], ""
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
         self.feed(text)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attributes)))
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         self.text += data
 
-    def all(self, tag):
+    def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
 
 @contextmanager
-def ordinary_user(readable: Path, writable: Path):
+def ordinary_user(readable: Path, writable: Path) -> Iterator[None]:
     """Give up root's rights for a while: root passes through every closed door."""
     if os.geteuid() != 0:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -19,7 +20,7 @@ METHOD = "tiny"
 TEMPERATURE = 1.7
 
 
-def _block(values, width):
+def _block(values: Any, width: int) -> Any:
     """Pre-activation, bottleneck, growth and concatenation, as in DenseNet."""
     new = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(values))
     new = keras.layers.Conv2D(2 * width, 1, use_bias=False)(new)
@@ -28,14 +29,14 @@ def _block(values, width):
     return keras.layers.Concatenate()([values, new])
 
 
-def _transition(values):
+def _transition(values: Any) -> Any:
     """Normalisation, a convolution to half the channels, and pooling."""
     values = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(values))
     values = keras.layers.Conv2D(values.shape[-1] // 2, 1, use_bias=False)(values)
     return keras.layers.AveragePooling2D(2)(values)
 
 
-def network(outputs=3):
+def network(outputs: int = 3) -> Any:
     image = keras.Input(INPUT_SHAPE, dtype="uint8", name="image")
     values = keras.layers.Rescaling(1 / 255)(image)
     values = keras.layers.RandomFlip("horizontal", seed=0)(values)
@@ -57,11 +58,12 @@ def network(outputs=3):
     return keras.Model(image, keras.layers.Dense(outputs, activation="softmax")(pooled))
 
 
-def write_images(folder):
+def write_images(folder: Path) -> None:
     """Three classes that a small network can tell apart: dark, bright, striped. Thirty images each."""
     generator = np.random.default_rng(0)
-    stripes = np.where(np.arange(224) // 16 % 2, 200, 40)
-    for name, level in zip(CLASS_NAMES, (60, 190, stripes), strict=True):
+    stripes: Any = np.where(np.arange(224) // 16 % 2, 200, 40)
+    levels: tuple[Any, ...] = (60, 190, stripes)
+    for name, level in zip(CLASS_NAMES, levels, strict=True):
         (folder / name).mkdir(parents=True)
         for index in range(30):
             noise = generator.normal(generator.uniform(-20, 20), 25, (224, 224))
@@ -69,7 +71,7 @@ def write_images(folder):
             cv2.imwrite(str(folder / name / f"{index}.png"), pixels)
 
 
-def fit(model, images, labels):
+def fit(model: Any, images: np.ndarray, labels: Any) -> None:
     """Give BatchNorm statistics of its own inputs and the head a least-squares solution."""
     generator = np.random.default_rng(0)
     for layer in model.layers:
