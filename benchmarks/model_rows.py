@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from xray_infer.errors import DataError, ModelError
 from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, find_model
+from xray_infer.study.training_record import read_training_record
 
 KERAS: Final = "keras"
 FORMATS: Final = (KERAS, *SUFFIXES.values())
@@ -105,11 +105,12 @@ def _keras_row(path: Path) -> ModelRow:
         raise ModelError(f"{path}: a trained model is named {' or '.join(f'{one}.keras' for one in METHODS)}")
     try:
         content = path.read_bytes()
-        record = path.with_suffix(".json")
-        training = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model file: {error.strerror}") from error
+    temperature, data = 1.0, ""
+    if (record := path.with_suffix(".json")).exists():
+        training = read_training_record(record)
+        temperature, data = training.temperature, training.facts.data_sha256
     key = RowKey(path.stem, KERAS, "fp32", KERAS)
     digest = hashlib.sha256(content).hexdigest()
-    temperature, data = training.get("temperature", 1.0), training.get("data_sha256", "")
     return ModelRow(key, path, ModelFile(key, path.name, digest, len(content), temperature, data))

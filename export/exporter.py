@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Final
 import xray_infer
 from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.errors import DataError, ModelError, ParityError
+from xray_infer.errors import DataError, ParityError
 from xray_infer.export.calibration import (
     CALIBRATION_SPLIT,
     CHOICE_SPLIT,
@@ -33,6 +32,7 @@ from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Quantization, Training, read_training
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import Dataset, read_dataset
+from xray_infer.study.training_record import read_training_record
 from xray_infer.terminal import Report
 
 INTENDED_USE: Final = f"Chest X-rays: COVID-19, other pneumonia or normal. {RESEARCH_NOTICE}"
@@ -73,7 +73,7 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     Raises ModelError, DataError or OutputError before any file is made, and ParityError at the first
     file that fails; the files before it stay.
     """
-    training = read_training_record(config.model)
+    training = training_of(config.model)
     dataset = read_dataset(config.data)
     check_same_data(dataset, training, data=config.data, model=config.model)
     calibration, choice, gate = _draw_images(dataset, config)
@@ -146,19 +146,10 @@ def _what_was_tried(made: Made) -> str:
     return f"; tried, with agreement on validation images: {', '.join(attempts)}" if tried else ""
 
 
-def read_training_record(model: Path) -> Training:
-    """Read the JSON that training leaves beside the model. Raises ModelError."""
+def training_of(model: Path) -> Training:
+    """Return what a Keras model's training record says, for the manifest of its files. Raises ModelError."""
     path = model.with_suffix(".json")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{path}: cannot read the training record: {error.strerror}") from error
-    except ValueError as error:
-        raise ModelError(f"{path}: the training record is not valid JSON: {error}") from error
-    training = read_training(record, f"{path}: the training record")
-    if training.data_sha256 is None:
-        raise ModelError(f"{path}: the training record does not name its data (data_sha256)")
-    return training
+    return read_training(read_training_record(path).to_dict(), f"{path}: the training record")
 
 
 def _draw_images(dataset: Dataset, config: ExportConfig) -> tuple[ImageStream, ImageStream, ImageStream]:

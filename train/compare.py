@@ -12,6 +12,8 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.metrics import negative_log_likelihood, wilson_interval
+from xray_infer.study.training_record import read_training_record
+from xray_infer.train.config import IDENTITY_FILE, read_identity
 from xray_infer.train.predictions import read_predictions
 
 
@@ -56,18 +58,17 @@ def compare_runs(folders: Sequence[Path]) -> str:
 
 def _configuration(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return read_identity(folder)
     except OSError as error:
-        raise DataError(f"{folder}: no training run there ({error.strerror}: run.json)") from error
-    return found
+        raise DataError(f"{folder}: no training run there ({error.strerror}: {IDENTITY_FILE})") from error
 
 
 def _validation(folder: Path, method: str) -> ValidationResult | None:
     """Return None for a method that is not finished."""
-    record = folder / f"{method}.json"
-    if not record.exists():
+    path = folder / f"{method}.json"
+    if not path.exists():
         return None
-    temperature = json.loads(record.read_text(encoding="utf-8"))["temperature"]
-    validation = read_predictions(folder / f"{method}.predictions.csv")["val"]
-    loss = negative_log_likelihood(validation.labels, validation.logits, temperature)
+    record = read_training_record(path)
+    validation = read_predictions(folder / f"{method}.predictions.csv", splits=("val",))["val"]
+    loss = negative_log_likelihood(validation.labels, validation.logits, record.temperature)
     return ValidationResult(int(validation.hits.sum()), len(validation.labels), loss)

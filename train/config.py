@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from xray_infer.atomic import write_json
+from xray_infer.errors import DataError
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.json_records import JsonError, from_json, load_object
 from xray_infer.train.schedule import SCHEDULES, Schedule
+
+IDENTITY_FILE: Final = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,28 @@ class TrainConfig:
         facts = {**asdict(self), "weights": Path(self.weights).name}
         del facts["methods"], facts["validation_only"]
         return _flat(facts)
+
+
+def read_identity(out: Path) -> dict[str, Any]:
+    """Return the configuration of the run in a folder, as `write_identity` left it in run.json.
+
+    Raises OSError where there is none, DataError for one that is damaged.
+    """
+    path = out / IDENTITY_FILE
+    try:
+        found = load_object(path)
+        from_json(str, found.get("data_sha256"), where="data_sha256")
+    except JsonError as error:
+        raise DataError(
+            f"{path}: the configuration of the run is damaged: {error}; "
+            "restore it from a copy, or train in a new folder"
+        ) from error
+    return found
+
+
+def write_identity(out: Path, identity: Mapping[str, Any]) -> None:
+    """Write run.json, atomically. Raises OutputError."""
+    write_json(out / IDENTITY_FILE, identity)
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

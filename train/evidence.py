@@ -13,24 +13,23 @@ test split: of each run's own, so those of random splits are of other images tha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
 from xray_infer.atomic import make_folder, write_json, write_text
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset, read_dataset
+from xray_infer.study.training_record import TrainingRecord, read_training_record
 from xray_infer.terminal import Report
 from xray_infer.train.config import TrainConfig
 from xray_infer.train.data.splits import random_split
 from xray_infer.train.data.yardsticks import Yardstick, yardsticks
 from xray_infer.train.fit import train_dataset
 
-Records = dict[str, dict[str, Any]]
+Records = Mapping[str, TrainingRecord]  # of one run, by method
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,9 @@ class Runs:
     def accuracies(self, kind: str, method: str) -> list[float]:
         """Return the test accuracies of a method in all runs whose name begins with `kind`."""
         return [
-            methods[method]["test"]["accuracy"]
+            test.accuracy
             for name, methods in self.records.items()
-            if name.startswith(kind)
+            if name.startswith(kind) and (test := methods[method].test) is not None
         ]
 
 
@@ -60,10 +59,14 @@ def gather(data: Path, out: Path, config: TrainConfig, *, seeds: int, report: Re
     for name, some, change in _plan(dataset, config, seeds):
         report(f"run {name}")
         train_dataset(some, out / name, change, cache=out / "cache", report=report)
-        runs[name] = {method: json.loads((out / name / f"{method}.json").read_text()) for method in METHODS}
+        runs[name] = {method: read_training_record(out / name / f"{method}.json") for method in METHODS}
     measured = yardsticks(dataset, seed=config.seed, report=report)
     page = _page(Runs(runs), measured, dataset, seeds)
-    write_json(out / "evidence.json", {"runs": runs, "yardsticks": [one.to_dict() for one in measured]})
+    records = {
+        name: {method: record.to_dict() for method, record in methods.items()}
+        for name, methods in runs.items()
+    }
+    write_json(out / "evidence.json", {"runs": records, "yardsticks": [one.to_dict() for one in measured]})
     write_text(out / "evidence.md", page)
     return page
 

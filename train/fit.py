@@ -15,9 +15,9 @@ While it runs (see `stages`, `fixed_part`, `inputs`): METHOD.last.keras, METHOD.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +28,10 @@ from xray_infer.errors import DataError
 from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset, check_split, read_images
+from xray_infer.study.json_records import JsonError, from_json, load_json
+from xray_infer.study.training_record import RunFacts, TrainingRecord, read_training_record
 from xray_infer.terminal import Report
-from xray_infer.train.config import TrainConfig
+from xray_infer.train.config import IDENTITY_FILE, TrainConfig, read_identity, write_identity
 from xray_infer.train.data.splits import grouped_split, write_manifest
 from xray_infer.train.data.yardsticks import Yardstick, yardsticks
 from xray_infer.train.predictions import read_predictions
@@ -81,69 +83,68 @@ def train_dataset(
     }
     _claim(out, identity)
     wanted = METHODS if METHODS[1] in config.methods else METHODS[:1]
-    finished = {method: _record(out, method) for method in wanted if (out / f"{method}.json").exists()}
+    paths = {method: out / f"{method}.json" for method in wanted}
+    finished = {method: read_training_record(path) for method, path in paths.items() if path.exists()}
     pending = [method for method in wanted if method not in finished]
-    untested = [record for record in finished.values() if "test" not in record and not config.validation_only]
+    untested = [record for record in finished.values() if record.test is None and not config.validation_only]
     if pending or untested:
         write_manifest(dataset, out / "split.csv")
-        facts = {
-            "data_sha256": dataset.digest,
-            "counts": dataset.counts(),
-            "seed": config.seed,
-            "backbone_sha256": identity["backbone_sha256"],
-            "preprocessing_version": PREPROCESSING_VERSION,
-            "versions": {**installed_versions(PACKAGES), "backend": keras.backend.backend()},
-        }
+        facts = RunFacts(
+            data_sha256=dataset.digest,
+            counts=dataset.counts(),
+            seed=config.seed,
+            backbone_sha256=identity["backbone_sha256"],
+            preprocessing_version=PREPROCESSING_VERSION,
+            versions={**installed_versions(PACKAGES), "backend": keras.backend.backend()},
+        )
         trainer = Trainer(dataset, out, config, facts, cache or out / "cache", report)
         for record in untested:
             trainer.test(record)
         trainer.train(pending)
     shutil.rmtree(out / "cache", ignore_errors=True)
-    reported = [method for method in wanted if method in config.methods]
-    records = [_record(out, method) for method in reported]
+    records = [read_training_record(paths[method]) for method in wanted if method in config.methods]
     if config.validation_only:
         return _validation_lines(records)
-    facts = {
-        **{key: records[0][key] for key in ("data_sha256", "counts", "seed", "versions")},
+    shared = records[0].facts
+    shown = {
+        "data_sha256": shared.data_sha256,
+        "counts": shared.counts,
+        "seed": shared.seed,
+        "versions": shared.versions,
         "config": identity,
     }
     measured = _yardsticks(dataset, out, config.seed, report)
-    return write_report(out, [_result(record, out) for record in records], facts, measured)
+    return write_report(out, [_result(record, out) for record in records], shown, measured)
 
 
 def _yardsticks(dataset: Dataset, out: Path, seed: int, report: Report) -> tuple[Yardstick, ...]:
     """Read the run's yardsticks, or measure them where it has none that can be read."""
     path = out / "yardsticks.json"
     try:
-        return tuple(Yardstick.from_dict(one) for one in json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
+        return from_json(tuple[Yardstick, ...], load_json(path))
+    except (OSError, JsonError):  # not there, or damaged
         measured = yardsticks(dataset, seed=seed, report=report)
         write_json(path, [one.to_dict() for one in measured])
         return measured
 
 
-def _record(out: Path, method: str) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((out / f"{method}.json").read_text(encoding="utf-8"))
-    return record
-
-
-def _result(record: Mapping[str, Any], out: Path) -> MethodResult:
-    splits = read_predictions(out / f"{record['method']}.predictions.csv")
+def _result(record: TrainingRecord, out: Path) -> MethodResult:
+    splits = read_predictions(out / f"{record.method}.predictions.csv", splits=("val", "test"))
     return MethodResult(
-        method=record["method"],
-        schedule=record["schedule"],
-        history=record["history"],
-        temperature=record["temperature"],
-        wall_seconds=record["wall_seconds_since_start_or_resume"],
+        method=record.method,
+        schedule=asdict(record.schedule),
+        history=record.history,
+        temperature=record.temperature,
+        wall_seconds=record.wall_seconds_since_start_or_resume,
         validation=splits["val"],
         test=splits["test"],
     )
 
 
-def _validation_lines(records: Sequence[Mapping[str, Any]]) -> str:
+def _validation_lines(records: Sequence[TrainingRecord]) -> str:
     lines = [
-        f"{record['method']}: validation accuracy {record['validation']['accuracy']:.4f}, "
-        f"macro-F1 {record['validation']['macro_f1']:.4f}, {record['validation']['images']} images"
+        f"{record.method}: validation accuracy {record.validation.accuracy:.4f}, "
+        f"macro-F1 {record.validation.macro_f1:.4f}, {record.validation.images} images"
         for record in records
     ]
     return "\n".join(lines)
@@ -152,15 +153,14 @@ def _validation_lines(records: Sequence[Mapping[str, Any]]) -> str:
 def _claim(out: Path, identity: Mapping[str, Any]) -> None:
     """Make the output folder this configuration's own, or refuse it."""
     make_folder(out)
-    claim = out / "run.json"
-    if claim.exists():
-        found = json.loads(claim.read_text(encoding="utf-8"))
+    if (out / IDENTITY_FILE).exists():
+        found = read_identity(out)
         different = sorted(
             key for key in identity.keys() | found.keys() if found.get(key) != identity.get(key)
         )
         if different:
             raise DataError(f"{out} holds a run that differs in {', '.join(different)}; give a new --out")
-    write_json(claim, identity)
+    write_identity(out, identity)
 
 
 def _digest(weights: str) -> str | None:

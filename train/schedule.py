@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from xray_infer.study.training_record import MethodSchedule
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -55,19 +57,19 @@ class Schedule:
         stages = {"feature_extraction": self.feature_extraction, "fine_tuning": self.fine_tuning}
         return stages[method]
 
-    def describe(self, method: str) -> dict[str, Any]:
-        """Return the schedule of one method as plain JSON types, for records."""
+    def describe(self, method: str) -> MethodSchedule:
+        """Return the schedule of one method, for its training record."""
         stage = self.stage(method)
         plain = stage.label_smoothing == 0 and stage.mixup == 0
-        return {
-            "optimizer": "AdamW" if stage.weight_decay else "Adam",
-            "loss": "sparse categorical cross-entropy" if plain else "categorical cross-entropy",
+        return MethodSchedule(
+            optimizer="AdamW" if stage.weight_decay else "Adam",
+            loss="sparse categorical cross-entropy" if plain else "categorical cross-entropy",
             **asdict(stage),
-            "batch_size": self.batch_size,
-            "views": self.views,
-            "augmentation": self.augmentation,
-            "originals": self.originals,
-        }
+            batch_size=self.batch_size,
+            views=self.views,
+            augmentation=self.augmentation,
+            originals=self.originals,
+        )
 
     def with_stages(self, **changes: tuple[Any, Any]) -> Schedule:
         """Change fields of both stages at once, each to a pair of values: (extraction, fine-tuning)."""

@@ -8,7 +8,6 @@ Files in the run's folder while a method trains:
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.atomic import write_atomically, write_json
+from xray_infer.errors import DataError
+from xray_infer.study.json_records import AnyFloat, JsonError, from_json, load_json
 from xray_infer.terminal import Report
 from xray_infer.train.batches import BatchOptions, PlainBatches, TrainingBatches, Views, one_hot
 from xray_infer.train.fixed_part.runners import computes_in_bfloat16
@@ -59,7 +60,7 @@ def train_stage(model: keras.Model, top: keras.Model, method: str, data: StageDa
     """
     stage = run.schedule.stage(method)
     last, progress = run.out / f"{method}.last.keras", run.out / f"{method}.progress.json"
-    history: History = json.loads(progress.read_text()) if progress.exists() and last.exists() else []
+    history: History = _read_history(progress) if last.exists() else []
     options = BatchOptions(run.schedule.batch_size, run.seed, stage.mixup, one_hot=stage.label_smoothing > 0)
     batches = TrainingBatches(data.views, data.labels, data.train, options, first_epoch=len(history))
     targets = data.labels if options.targets_are_indices else one_hot(data.labels)
@@ -104,6 +105,22 @@ def train_stage(model: keras.Model, top: keras.Model, method: str, data: StageDa
     )
     logs.close()
     return history
+
+
+def _read_history(path: Path) -> History:
+    """Return the rows of METHOD.progress.json, none where it does not exist. Raises DataError."""
+    try:
+        rows = from_json(tuple[dict[str, AnyFloat], ...], load_json(path))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the history of the training: {error.strerror}") from error
+    except JsonError as error:
+        raise DataError(
+            f"{path}: the history of the training is damaged: {error}; "
+            "delete it to train this method from its first epoch on"
+        ) from error
+    return list(rows)
 
 
 def copy_weights(part: keras.Model, whole: keras.Model) -> None:

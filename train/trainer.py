@@ -6,17 +6,18 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.atomic import make_folder, write_json
+from xray_infer.atomic import make_folder
 from xray_infer.errors import DataError
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset
-from xray_infer.study.metrics import measure, softmax
+from xray_infer.study.metrics import Metrics, measure, softmax
+from xray_infer.study.training_record import RunFacts, TrainingRecord, write_training_record
 from xray_infer.terminal import Report
 from xray_infer.train.batches import ImageViews, Views
 from xray_infer.train.calibrate import fit_temperature
@@ -29,7 +30,7 @@ from xray_infer.train.inputs import decode_inputs, keep_region
 from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
 from xray_infer.train.predictions import write_predictions
 from xray_infer.train.report import Predictions
-from xray_infer.train.stages import History, Run, StageData, standardised_head, train_stage
+from xray_infer.train.stages import Run, StageData, standardised_head, train_stage
 
 LARGEST_FEATURES: Final = 224 * 224 * 3  # values: an image as the network sees it
 CHUNK: Final = 256  # images whose features are in memory at once
@@ -43,7 +44,7 @@ class Trainer:
         dataset: Dataset,
         out: Path,
         config: TrainConfig,
-        facts: Mapping[str, Any],
+        facts: RunFacts,
         cache: Path,
         report: Report,
     ) -> None:
@@ -90,14 +91,14 @@ class Trainer:
             history = train_stage(model, top, method, data, run)
             self._finish(method, views, parts, history, time.monotonic() - started)
 
-    def test(self, record: Mapping[str, Any]) -> None:
+    def test(self, record: TrainingRecord) -> None:
         """Add the test split to the record of a method that was trained on validation alone."""
-        method = record["method"]
+        method = record.method
         self._report(f"{method}: trained already, now tested")
         model = keras.saving.load_model(self._out / f"{method}.keras", compile=False)
         freeze(model, unfrozen=self._config.schedule.stage(method).unfrozen)
         views, parts = self._views(model, method)
-        self._finish(method, views, parts, record["history"], record["wall_seconds_since_start_or_resume"])
+        self._finish(method, views, parts, record.history, record.wall_seconds_since_start_or_resume)
 
     def _start(self, method: str) -> keras.Model:
         if method == METHODS[0]:
@@ -137,7 +138,7 @@ class Trainer:
         method: str,
         views: Views,
         parts: Parts | None,
-        history: History,
+        history: Sequence[Mapping[str, float]],
         seconds: float,
     ) -> None:
         """Evaluate the best epoch, fit what is fitted on validation data, and write all of it down."""
@@ -148,20 +149,19 @@ class Trainer:
         validation = splits["val"]
         temperature = fit_temperature(validation.logits, validation.labels)
         write_predictions(self._out / f"{method}.predictions.csv", splits)
-        record = {
-            "method": method,
-            **self._facts,
-            "schedule": self._config.schedule.describe(method),
-            "region": self._config.region,
-            "path": "plain" if parts is None else f"features at {parts.boundary}",
-            "history": history,
-            "wall_seconds_since_start_or_resume": round(seconds, 1),
-            "temperature": temperature,
-            "validation": _figures(validation, temperature),
-        }
-        if "test" in splits:
-            record["test"] = _figures(splits["test"], temperature)
-        write_json(self._out / f"{method}.json", record)
+        record = TrainingRecord(
+            method=method,
+            facts=self._facts,
+            schedule=self._config.schedule.describe(method),
+            region=self._config.region,
+            path="plain" if parts is None else f"features at {parts.boundary}",
+            history=tuple(history),
+            wall_seconds_since_start_or_resume=round(seconds, 1),
+            temperature=temperature,
+            validation=_measure(validation, temperature),
+            test=_measure(splits["test"], temperature) if "test" in splits else None,
+        )
+        write_training_record(self._out / f"{method}.json", record)
         for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
             (self._out / leftover).unlink(missing_ok=True)
 
@@ -196,5 +196,5 @@ def _too_large(parts: Parts) -> bool:
     return bool(np.prod(parts.features.shape[1:]) > LARGEST_FEATURES)
 
 
-def _figures(predictions: Predictions, temperature: float) -> dict[str, Any]:
-    return measure(predictions.labels, softmax(predictions.logits, temperature)).to_dict()
+def _measure(predictions: Predictions, temperature: float) -> Metrics:
+    return measure(predictions.labels, softmax(predictions.logits, temperature))

@@ -17,7 +17,7 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, check_same_data, draw
 from xray_infer.export.densenet import DenseNet
 from xray_infer.export.edge_graph import load_classifier, take_apart
-from xray_infer.export.exporter import read_training_record
+from xray_infer.export.exporter import training_of
 from xray_infer.export.int8_network import Int8Network, correct, equalise, for_int8, round_stem
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.ranges import METHODS, collect_ranges, collect_statistics
@@ -107,7 +107,7 @@ def steps_table(found: Sequence[Closeness]) -> str:
 def main(model: Path, data: Path, images: int, calibration_images: int, seed: int) -> None:
     """Measure what each step before int8 keeps: MODEL, a .keras file, on DATA's validation images."""
     load_toolchain()
-    training, dataset = read_training_record(model), read_dataset(data)
+    training, dataset = training_of(model), read_dataset(data)
     check_same_data(dataset, training, data=data, model=model)
     calibration = draw(dataset, CALIBRATION_SPLIT, count=calibration_images, seed=seed)
     measured = draw(dataset, CHOICE_SPLIT, count=images, seed=seed)

@@ -19,6 +19,7 @@ from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.benchmarks.processes import FinishedProcess, run_command
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset, read_dataset
+from xray_infer.study.training_record import read_training_record
 from xray_infer.terminal import Report, say
 from xray_infer.train.data.splits import write_manifest
 
@@ -61,8 +62,8 @@ def _run(name: str, manifest: Path, weights: str, seed: int, out: Path) -> Train
     if name == FAST:
         options = ["--out", str(out), "--weights", weights, "--seed", str(seed)]
         run = run_command([sys.executable, "-m", "xray_infer.train", str(manifest), *options])
-        records = [json.loads((out / f"{method}.json").read_text()) for method in METHODS]
-        return TrainingRun(run, {one["method"]: one["test"]["accuracy"] for one in records})
+        records = [read_training_record(out / f"{method}.json") for method in METHODS]
+        return TrainingRun(run, {one.method: one.test.accuracy for one in records if one.test})
     options = ["--no-xla"] if name == WITHOUT_XLA else []
     script = [sys.executable, "-c", PLAIN_FIT]
     run = run_command([*script, str(manifest), weights, str(seed), str(out), *options])

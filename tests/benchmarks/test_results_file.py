@@ -3,12 +3,16 @@
 import json
 
 import pytest
+from click.testing import CliRunner
+from training_records import DAMAGES, example_record
 
+from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.model_rows import baseline_of, find_rows, reference_of
 from xray_infer.benchmarks.results_file import RESULTS_FILE, PartStore, read_results, write_results
 from xray_infer.benchmarks.results_schema import SCHEMA, LimitRun, Machine, ModelFile, Results, RowKey
 from xray_infer.errors import DataError, ModelError
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.training_record import write_training_record
 
 KEY = RowKey("fine_tuning", "onnx", "fp32", "onnxruntime")
 
@@ -108,7 +112,21 @@ def test_a_keras_file_is_named_by_its_method(tmp_path):
 def test_a_keras_file_is_a_row_and_the_reference_of_its_method(tmp_path):
     path = tmp_path / "fine_tuning.keras"
     path.write_bytes(b"weights")
-    path.with_suffix(".json").write_text('{"temperature": 0.5, "data_sha256": "ab"}')
+    write_training_record(path.with_suffix(".json"), example_record(temperature=0.5, data_sha256="ab"))
     (row,) = find_rows([tmp_path])
     assert (row.model.temperature, row.model.data_digest, row.model.size_bytes) == (0.5, "ab", 7)
     assert reference_of(KEY, [row.key, KEY]) == row.key
+
+
+@pytest.mark.parametrize(("reason", "damage"), DAMAGES.items(), ids=DAMAGES)
+def test_a_damaged_training_record_is_one_line_of_the_command(tmp_path, reason, damage):
+    path = tmp_path / "fine_tuning.keras"
+    path.write_bytes(b"weights")
+    write_training_record(path.with_suffix(".json"), example_record())
+    damage(path.with_suffix(".json"))
+    options = ["--models", path, "--data", tmp_path, "--out", tmp_path / "out"]
+    result = CliRunner().invoke(main, [str(option) for option in options])
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert result.stderr.startswith(f"xray-bench: {path.with_suffix('.json')}: {reason}")
+    assert result.stderr.endswith("train this method again: xray-train DATA --out RUN --resume\n")
+    assert result.stderr.count("\n") == 1

@@ -1,7 +1,6 @@
 """xray-export on a small network of the real one's structure: contract, gate, refusals."""
 
 import dataclasses
-import json
 import zipfile
 
 import numpy as np
@@ -19,6 +18,7 @@ from click.testing import CliRunner
 from model_files import without_score
 from onnx import numpy_helper
 from tiny_densenet import METHOD, TEMPERATURE, network
+from training_records import example_record
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, ModelError, OutputError, ParityError
@@ -33,6 +33,7 @@ from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import read_dataset
+from xray_infer.study.training_record import write_training_record
 
 pytestmark = pytest.mark.tensorflow
 
@@ -252,10 +253,10 @@ def test_missing_files_and_other_data_are_refused(tiny_keras, tmp_path):
     with pytest.raises(ModelError, match=r"alone\.json: cannot read the training record: No such file"):
         _export(_config(alone, tmp_path / "out"))
     digest = read_dataset(tiny_keras.parent / "data").digest
-    alone.with_suffix(".json").write_text(json.dumps({"data_sha256": digest}))
+    write_training_record(alone.with_suffix(".json"), example_record(data_sha256=digest))
     with pytest.raises(ModelError, match=r"alone\.keras: Keras cannot load this file"):
         _export(_config(tiny_keras, tmp_path / "out", model=alone))
-    alone.with_suffix(".json").write_text(json.dumps({"data_sha256": "0" * 64}))
+    write_training_record(alone.with_suffix(".json"), example_record(data_sha256="0" * 64))
     with pytest.raises(DataError, match=r"not the data that .* was trained on"):
         _export(_config(tiny_keras, tmp_path / "out", model=alone))
     assert not (tmp_path / "out").exists()

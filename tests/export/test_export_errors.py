@@ -18,12 +18,14 @@ from click.testing import CliRunner
 from full_disk import fill_disk
 from specimens import ordinary_user
 from tiny_densenet import METHOD
+from training_records import DAMAGES, example_record
 
 from xray_infer.errors import ModelError, OutputError
 from xray_infer.export.cli import main
 from xray_infer.export.recipes import RECIPES
 from xray_infer.export.scratch import scratch_errors
 from xray_infer.study.datasets import read_images
+from xray_infer.study.training_record import write_training_record
 
 pytestmark = pytest.mark.tensorflow
 
@@ -140,6 +142,18 @@ def test_a_folder_without_permission_is_refused_before_the_work(tiny_keras, tiny
     for result in (existing, new):
         assert "reference" not in result.stderr
     assert names_in(out) == []
+
+
+@pytest.mark.parametrize(("reason", "damage"), DAMAGES.items(), ids=DAMAGES)
+def test_a_damaged_training_record(tmp_path, reason, damage):
+    model = tmp_path / "fine_tuning.keras"
+    model.write_bytes(b"weights")
+    record = model.with_suffix(".json")
+    write_training_record(record, example_record())
+    damage(record)
+    advice = "train this method again: xray-train DATA --out RUN --resume"
+    assert_refused(run(model, tmp_path / "out"), f"{re.escape(f'{record}: {reason}')}.*{advice}")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import cv2
 import keras
 import numpy as np
+from training_records import example_record
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.export.calibration import draw
 from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, INPUT_SHAPE
 from xray_infer.study.datasets import read_dataset, read_images
+from xray_infer.study.training_record import write_training_record
 from xray_infer.train.data.splits import random_split, write_manifest
 
 METHOD = "tiny"
@@ -97,10 +98,6 @@ def make_model(folder: Path) -> Path:
     fit(model, np.stack(list(train)), train.labels)
     path = folder / f"{METHOD}.keras"
     model.save(path)
-    record = {
-        "method": METHOD,
-        "data_sha256": dataset.digest,
-        "temperature": TEMPERATURE,
-    }
-    path.with_suffix(".json").write_text(json.dumps(record))
+    record = example_record(method=METHOD, data_sha256=dataset.digest, temperature=TEMPERATURE)
+    write_training_record(path.with_suffix(".json"), record)
     return path

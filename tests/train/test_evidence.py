@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from specimens import quick_config
+from training_records import example_metrics, example_record
 
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.training_record import write_training_record
 
 pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
@@ -27,8 +29,8 @@ def test_evidence_runs_seeds_splits_and_regions(split_tree, tmp_path, monkeypatc
         accuracy += 0.1 * out.name.startswith("random")
         for method in METHODS:
             worse = 0.05 if method == "feature_extraction" else 0
-            record = {"test": {"accuracy": accuracy - worse}}
-            (out / f"{method}.json").write_text(json.dumps(record))
+            record = example_record(method=method, test=example_metrics(accuracy - worse))
+            write_training_record(out / f"{method}.json", record)
 
     monkeypatch.setattr(evidence, "train_dataset", train_dataset)
     page = evidence.gather(
@@ -88,8 +90,8 @@ def test_training_is_timed_in_turns(split_tree, monkeypatch):
             out = Path(command[command.index("--out") + 1])
             out.mkdir()
             for method, accuracy in accuracies.items():
-                record = {"method": method, "test": {"accuracy": accuracy}}
-                (out / f"{method}.json").write_text(json.dumps(record))
+                record = example_record(method=method, test=example_metrics(accuracy))
+                write_training_record(out / f"{method}.json", record)
         else:
             Path(command[6]).write_text(json.dumps(accuracies))
         return FinishedProcess(0.0, 10.0 if name == "fast" else 50.0 + seed * 20, 100)

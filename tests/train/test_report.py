@@ -11,6 +11,7 @@ from specimens import HtmlPage, png
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.study import metrics
+from xray_infer.study.json_records import from_json
 from xray_infer.train.data.yardsticks import Score, Yardstick
 
 pytest.importorskip("matplotlib")
@@ -191,7 +192,7 @@ def test_unknown_sources_are_said_to_be_unknown(pair):
 def test_accuracies_stand_beside_the_yardsticks(written, pair):
     out, text = written
     (stored,) = read(out)["yardsticks"]
-    assert Yardstick.from_dict(stored) == YARDSTICKS[0]
+    assert from_json(Yardstick, stored) == YARDSTICKS[0]
     table = text[text.index("Accuracy with Wilson's") :].split("\n\n")[1].splitlines()
     assert [line.split(" | ")[0] for line in table[2:]] == [
         "| feature extraction",

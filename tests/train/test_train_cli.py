@@ -2,8 +2,10 @@
 
 import pytest
 from click.testing import CliRunner
+from training_records import DAMAGES, example_record
 
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.training_record import write_training_record
 
 pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
@@ -25,6 +27,27 @@ def test_errors_are_one_line(tmp_path, module_tree):
         assert result.stderr.count("\n") == 1
         if message:
             assert message in result.stderr
+
+
+@pytest.mark.parametrize(("reason", "damage"), DAMAGES.items(), ids=DAMAGES)
+def test_a_damaged_training_record_is_one_line_of_the_report(tmp_path, split_tree, reason, damage):
+    """A finished run whose report is asked for again: its record is read, and nothing is trained."""
+    from xray_infer.study.datasets import read_dataset
+    from xray_infer.train.cli import main
+    from xray_infer.train.config import TrainConfig, write_identity
+
+    dataset = read_dataset(split_tree)
+    identity = TrainConfig(weights="none").identity()
+    write_identity(tmp_path, identity | {"data_sha256": dataset.digest, "backbone_sha256": None})
+    path = tmp_path / "feature_extraction.json"
+    write_training_record(path, example_record(method="feature_extraction"))
+    damage(path)
+    options = ["--out", str(tmp_path), "--weights", "none", "--method", "feature-extraction", "--resume"]
+    result = CliRunner().invoke(main, [str(split_tree), *options])
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert result.stderr.startswith(f"xray-train: {path}: {reason}")
+    assert result.stderr.endswith("train this method again: xray-train DATA --out RUN --resume\n")
+    assert result.stderr.count("\n") == 1
 
 
 def test_options_change_the_schedule_that_is_named(tmp_path, monkeypatch):

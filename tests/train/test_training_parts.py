@@ -1,9 +1,14 @@
 """The parts of training that need no network of full size: stores, batches, calibration, regions, logs."""
 
+import re
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from training_records import DAMAGES, example_record
 
 from xray_infer.errors import DataError
+from xray_infer.study.training_record import write_training_record
 
 
 class Killed(Exception):
@@ -177,14 +182,13 @@ def test_predictions_come_back_exactly(tmp_path):
 
 
 def write_run(folder, labels, logits, **configuration):
-    import json
-
+    from xray_infer.train.config import write_identity
     from xray_infer.train.predictions import write_predictions
     from xray_infer.train.report import Predictions
 
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"data_sha256": "d", "seed": 0} | configuration))
-    (folder / "fine_tuning.json").write_text(json.dumps({"temperature": 2.0}))
+    write_identity(folder, {"data_sha256": "d", "seed": 0} | configuration)
+    write_training_record(folder / "fine_tuning.json", example_record(temperature=2.0))
     blank = ("",) * len(labels)
     files = tuple(folder / str(number) for number in range(len(labels)))
     one = Predictions(files, np.array(labels), np.array(logits, float), blank, blank)
@@ -208,6 +212,60 @@ def test_runs_are_compared_by_what_differs(tmp_path):
         compare_runs([tmp_path / "a", tmp_path / "c"])
     with pytest.raises(DataError, match=r"gone: no training run there \(No such file or"):
         compare_runs([tmp_path / "gone"])
+
+
+def compare(*folders):
+    from xray_infer.train.cli import main
+
+    result = CliRunner().invoke(main, ["compare", *map(str, folders)])
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+@pytest.mark.parametrize(("reason", "damage"), DAMAGES.items(), ids=DAMAGES)
+def test_a_damaged_training_record_is_one_line_of_compare(tmp_path, reason, damage):
+    folder = tmp_path / "run"
+    write_run(folder, [0], [[4, 0, 0]])
+    damage(folder / "fine_tuning.json")
+    line = compare(folder)
+    assert line.startswith(f"xray-train: {folder / 'fine_tuning.json'}: {reason}")
+    assert line.endswith("train this method again: xray-train DATA --out RUN --resume\n")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"data_sha256": 3}'])
+def test_a_damaged_configuration_is_one_line_of_compare(tmp_path, text):
+    folder = tmp_path / "run"
+    write_run(folder, [0], [[4, 0, 0]])
+    (folder / "run.json").write_text(text)
+    line = compare(folder)
+    assert line.startswith(f"xray-train: {folder / 'run.json'}: the configuration of the run is damaged: ")
+    assert line.endswith("; restore it from a copy, or train in a new folder\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: "", "the predictions are damaged: no val images"),
+        (lambda text: text[:-9], "the predictions are damaged: "),  # in the middle of a logit
+        (lambda text: text.replace("logit_covid", "logit"), "the predictions are damaged: no column 'logit_"),
+        (lambda text: text.replace("covid,,", "flu,,"), "the predictions are damaged: "),
+        (lambda text: text.replace("val,", "test,"), "the predictions are damaged: no val images"),
+        (lambda text: None, "cannot read the predictions: No such file or directory"),
+    ],
+    ids=["empty", "truncated", "column", "class", "split", "gone"],
+)
+def test_damaged_predictions_are_one_line_of_compare(tmp_path, change, reason):
+    folder = tmp_path / "run"
+    write_run(folder, [0], [[4, 0, 0]])
+    path = folder / "fine_tuning.predictions.csv"
+    if (text := change(path.read_text())) is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    line = compare(folder)
+    assert re.match(f"xray-train: {re.escape(f'{path}: {reason}')}", line), line
+    assert line.endswith("; delete fine_tuning.json beside it and train again with --resume\n")
 
 
 def test_logs_hold_every_epoch(tmp_path):

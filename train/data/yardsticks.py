@@ -7,7 +7,6 @@ learned the source. All are fitted on the training split alone, with fixed setti
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -51,13 +50,6 @@ class Score:
     accuracy_interval: Interval
     confusion: tuple[tuple[int, ...], ...]
 
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Score:
-        """Return a score from its fields as JSON types."""
-        low, high = record["accuracy_interval"]
-        confusion = tuple(map(tuple, record["confusion"]))
-        return cls(record["images"], record["accuracy"], (low, high), confusion)
-
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
@@ -70,11 +62,6 @@ class Yardstick:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Yardstick:
-        """Return what `to_dict` gave, also after a way through JSON."""
-        return cls(record["name"], *(Score.from_dict(record[split]) for split in ("val", "test")))
 
 
 def yardsticks(
