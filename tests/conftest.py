@@ -27,7 +27,7 @@ from xray_infer.study.datasets import read_images
 from xray_infer.train.data.splits import random_split, write_manifest
 
 if TYPE_CHECKING:
-    from xray_infer.viewer.window import Window
+    pass
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # windows without a screen
 
@@ -290,47 +290,3 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(FileItem, "read", read_and_note)
     return names
-
-
-@pytest.fixture
-def open_window(qtbot: Any, tiny_onnx: Path) -> Iterator[Callable[..., Window]]:
-    """Make a window with the tiny model, and open paths in it; all windows are closed in the end."""
-    from xray_infer.run.settings import EngineOptions
-    from xray_infer.viewer.judging import Wanted
-    from xray_infer.viewer.window import Window
-
-    made: list[Window] = []
-
-    def make(*paths: Path, model: Path | None = tiny_onnx, **options: Any) -> Window:
-        window = Window(Wanted(model, "onnx", EngineOptions(isolate_s=60.0, **{"workers": 1, **options})))
-        made.append(window)
-        qtbot.addWidget(window)
-        with qtbot.waitExposed(window):
-            window.show()
-        if paths:
-            window.open([str(path) for path in paths])
-        return window
-
-    yield make
-    for window in made:
-        window.close()
-        assert not window.still_running
-
-
-@pytest.fixture
-def mixed(folder: Path, xray: np.ndarray) -> Path:
-    """Six good images, an empty file and a cut one."""
-    (folder / "film1.tif").write_bytes(b"")
-    (folder / "film2.jpg").write_bytes(jpeg(xray)[:800])
-    return folder
-
-
-@pytest.fixture
-def ready(qtbot: Any, open_window: Callable[..., Window], mixed: Path) -> Window:
-    """A window in which all of `mixed` is judged, and the first film is in view."""
-    from viewer_use import LONG_MS, finish
-
-    window = open_window(mixed)
-    finish(qtbot, window)
-    qtbot.waitUntil(lambda: window.canvas.has_picture, timeout=LONG_MS)
-    return window

@@ -1,20 +1,78 @@
-"""What the model says of a film: label, confidence, bars, verdict; the heat map's controls; the model."""
+"""The panel with the model's answer: label, confidence, bars, verdict; heat-map controls; the model."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QFont
-from PySide6.QtWidgets import QGroupBox, QScrollArea, QVBoxLayout, QWidget
+from collections.abc import Mapping
+from typing import Final
 
-from xray_infer.classes import RESEARCH_NOTICE
+from PySide6.QtCore import QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFont, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QGroupBox, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.run.results import OK, Rules
-from xray_infer.viewer.bars import Bars
 from xray_infer.viewer.heat_controls import HeatControls
-from xray_infer.viewer.labels import Wrapped
-from xray_infer.viewer.style import CLASS_COLOURS, QUIET, WARNING
-from xray_infer.viewer.words import confidence_of, label_of, model_of, said_before, verdict_of
+from xray_infer.viewer.style import CLASS_COLOURS, QUIET, WARNING, WrappedLabel
+from xray_infer.viewer.words import MODEL_LOADING, confidence_of, label_of, model_of, precision_of, verdict_of
+
+_BAR_HEIGHT: Final = 26
+
+
+class ProbabilityBars(QWidget):
+    """One bar per class; a click on a bar chooses the class whose heat map is drawn."""
+
+    picked = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._probabilities: Mapping[str, float] = {}
+        self.setFixedHeight(_BAR_HEIGHT * len(CLASS_NAMES))
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def show_probabilities(self, probabilities: Mapping[str, float]) -> None:
+        """Show probabilities by class, 0..1; an empty mapping shows that there is no answer."""
+        self._probabilities = probabilities
+        said = ", ".join(f"{name} {value:.1%}" for name, value in probabilities.items())
+        self.setAccessibleName(f"Probabilities: {said or 'none'}")
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """Qt's hook."""
+        return QSize(240, _BAR_HEIGHT * len(CLASS_NAMES))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Qt's hook."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        metrics = painter.fontMetrics()
+        names = max(metrics.horizontalAdvance(name) for name in CLASS_NAMES) + 8
+        numbers = metrics.horizontalAdvance("100.0 %") + 8
+        most = self.width() - names - numbers
+        for number, name in enumerate(CLASS_NAMES):
+            line = QRect(0, number * _BAR_HEIGHT, self.width(), _BAR_HEIGHT)
+            middle = Qt.AlignmentFlag.AlignVCenter
+            painter.setPen(self.palette().text().color())
+            painter.drawText(line, Qt.AlignmentFlag.AlignLeft | middle, name)
+            track = QRectF(names, line.top() + 6, most, _BAR_HEIGHT - 12)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(self.palette().base())
+            painter.drawRoundedRect(track, 3, 3)
+            value = self._probabilities.get(name)
+            if value is not None:
+                painter.setBrush(CLASS_COLOURS[name])
+                painter.drawRoundedRect(
+                    QRectF(track.left(), track.top(), track.width() * value, track.height()), 3, 3
+                )
+                painter.setPen(self.palette().text().color())
+                painter.drawText(line, Qt.AlignmentFlag.AlignRight | middle, f"{value:.1%}")
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Qt's hook."""
+        number = int(event.position().y()) // _BAR_HEIGHT
+        if 0 <= number < len(CLASS_NAMES):
+            self.picked.emit(CLASS_NAMES[number])
 
 
 class AnswerPanel(QWidget):
@@ -25,19 +83,19 @@ class AnswerPanel(QWidget):
         self.setFixedWidth(360)
         self._manifest: ModelManifest | None = None
         self._rules = Rules()
-        self._name, self._label = Wrapped(), Wrapped()
+        self._name, self._label = WrappedLabel(), WrappedLabel()
         large = QFont(self._label.font())
         large.setPointSizeF(large.pointSizeF() * 1.8)
         large.setBold(True)
         self._label.setFont(large)
-        self._confidence, self._verdict, self._said = Wrapped(), Wrapped(), Wrapped()
-        self.bars, self.heat = Bars(), HeatControls()
-        self._model = Wrapped("The model is being loaded.")
+        self._confidence, self._verdict, self._precision = WrappedLabel(), WrappedLabel(), WrappedLabel()
+        self.bars, self.heat = ProbabilityBars(), HeatControls()
+        self._model = WrappedLabel(MODEL_LOADING)
         about = QGroupBox("Model")
         QVBoxLayout(about).addWidget(self._model)
         inside = QWidget()
         layout = QVBoxLayout(inside)
-        for widget in (self._name, self._label, self._confidence, self.bars, self._verdict, self._said):
+        for widget in (self._name, self._label, self._confidence, self.bars, self._verdict, self._precision):
             layout.addWidget(widget)
         layout.addWidget(self.heat)
         layout.addWidget(about)
@@ -48,7 +106,7 @@ class AnswerPanel(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setWidget(inside)
-        notice = Wrapped(RESEARCH_NOTICE)
+        notice = WrappedLabel(RESEARCH_NOTICE)
         notice.setStyleSheet(f"color: {WARNING.name()}; font-weight: bold; padding: 8px")
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -56,28 +114,32 @@ class AnswerPanel(QWidget):
         whole.addWidget(notice)  # never scrolls out of view
         self.bars.picked.connect(self.heat.pick)
 
-    def know(self, manifest: ModelManifest, rules: Rules) -> None:
-        """Say what is known of the model."""
+    def show_model(self, manifest: ModelManifest, rules: Rules) -> None:
+        """Show what the model file says of the model."""
         self._manifest, self._rules = manifest, rules
         self._model.setText("\n".join(model_of(manifest)))
 
     def show_problem(self, text: str) -> None:
-        """Say why there is no model."""
+        """Show why there is no model."""
         self._model.setText(text)
 
     def show_answer(self, name: str, prediction: Prediction | None) -> None:
-        """Show what is known of a film, None: nothing yet."""
+        """Show the answer for a film; None: there is none yet."""
         self._name.setText(name)
         self._label.setText(label_of(prediction) if name else "")
-        self.bars.show_chances(prediction.probabilities if prediction else {})
-        colour, confidence, verdict, said = QUIET, "", "", ""
+        self.bars.show_probabilities(prediction.probabilities if prediction else {})
+        colour, confidence, verdict, precision = QUIET, "", "", ""
         if prediction is not None and self._manifest is not None:
             ok = prediction.status == OK
             colour = CLASS_COLOURS.get(prediction.label, QUIET) if ok else WARNING
             confidence = confidence_of(prediction, self._manifest)
             verdict = verdict_of(prediction, self._rules)
-            said = said_before(prediction.label, self._manifest)
+            precision = precision_of(prediction.label, self._manifest)
         self._label.setStyleSheet(f"color: {colour.name()}")
-        for label, text in ((self._confidence, confidence), (self._verdict, verdict), (self._said, said)):
+        for label, text in (
+            (self._confidence, confidence),
+            (self._verdict, verdict),
+            (self._precision, precision),
+        ):
             label.setText(text)
             label.setVisible(bool(text))

@@ -1,7 +1,8 @@
-"""The picture: pan, zoom, window and level, inversion, the heat map over it; or a few words in its place."""
+"""Shows the picture with pan, zoom, window and level, inversion and heat map; or a message in its place."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 
@@ -18,13 +19,14 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from xray_infer.viewer.images import to_image
-from xray_infer.viewer.placement import STEP, Placement
-from xray_infer.viewer.render import Levels, Window, render
+from xray_infer.viewer.render import STEP, ArrayImage, ImagePyramid, Placement, WindowLevel, render
 
-# Of dragging: so many pixels make the window e times as wide, or the level less by all its width.
-PIXELS_A_FACTOR: Final = 300.0
-NOTCH: Final = 120.0  # of a wheel, in Qt's units
+# A drag over so many pixels makes the window e times as wide, or lowers the level by the window's width.
+PIXELS_PER_FACTOR: Final = 300.0
+NOTCH: Final = 120.0  # one notch of a wheel, in Qt's units
+PAN_STEP: Final = 60  # of one key, in points of the screen
+WINDOW_STEP: Final = 0.1  # of one key: the window's width changes by the factor e^0.1
+BRIGHTNESS_STEP: Final = 0.05  # of one key: the level changes by this share of the window's width
 _MARGIN: Final = 10
 
 
@@ -39,7 +41,7 @@ class Drag(Enum):
 class Canvas(QWidget):
     """See the module. The left button pans; the right one, or the left with Shift, changes window and level.
 
-    To the right is a wider window, upwards a brighter picture. A double click fits the picture in again.
+    To the right makes the window wider, up makes the picture brighter. A double click fits the picture again.
     """
 
     changed = Signal()  # window, level or zoom
@@ -52,9 +54,9 @@ class Canvas(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
         self.setAccessibleName("Picture")
-        self._levels: Levels | None = None
-        self._words = ""
-        self._window = Window(0, 255)
+        self._pyramid: ImagePyramid | None = None
+        self._message = ""
+        self._window_level = WindowLevel(0, 255)
         self._placement: Placement | None = None  # None: fitted to whatever size there is
         self._heat: NDArray[np.uint16] | None = None
         self._strength = 0.0
@@ -62,28 +64,28 @@ class Canvas(QWidget):
         self._last = QPointF()
 
     @property
-    def window_now(self) -> Window:
-        """Window and level as they are."""
-        return self._window
+    def window_level(self) -> WindowLevel:
+        """Window and level as they are now."""
+        return self._window_level
 
     @property
-    def words(self) -> str:
-        """What stands in the picture's place; empty while there is one."""
-        return self._words
+    def message(self) -> str:
+        """The message in the picture's place; empty while there is a picture."""
+        return self._message
 
     @property
     def has_picture(self) -> bool:
         """Whether a picture is shown."""
-        return self._levels is not None
+        return self._pyramid is not None
 
-    def show_picture(self, levels: Levels) -> None:
-        """Show a picture as a whole, in the window that it comes with; inversion stays as it is."""
-        self._levels, self._words, self._placement = levels, "", None
+    def show_picture(self, pyramid: ImagePyramid) -> None:
+        """Show the whole picture, with its own window and level; inversion stays as it is."""
+        self._pyramid, self._message, self._placement = pyramid, "", None
         self.reset_window()
 
-    def show_words(self, words: str) -> None:
-        """Show words in the picture's place."""
-        self._levels, self._words = None, words
+    def show_message(self, message: str) -> None:
+        """Show a message in the picture's place."""
+        self._pyramid, self._message = None, message
         self._updated()
 
     def show_heat(self, heat: NDArray[np.uint16] | None, strength: float) -> None:
@@ -94,23 +96,27 @@ class Canvas(QWidget):
     def zoom(self, factor: float, at: QPointF | None = None) -> None:
         """Enlarge around a point of the widget, by default its middle."""
         placed = self._placed()
-        if placed is None or self._levels is None:
+        if placed is None or self._pyramid is None:
             return
         ratio = self.devicePixelRatioF()
         offset = (0.0, 0.0)
         if at is not None:
             middle = QPointF(self.width() / 2, self.height() / 2)
             offset = ((at.x() - middle.x()) * ratio, (at.y() - middle.y()) * ratio)
-        fitting = Placement.fitting(self._levels.shape, self._screen()).scale
+        fitting = Placement.fitting(self._pyramid.shape, self._screen()).scale
         self._place(placed.zoomed(factor, offset, smallest=min(fitting, 1.0)))
 
+    def zoom_notches(self, notches: int) -> None:
+        """Enlarge around the middle by so many notches of the wheel; negative ones make it smaller."""
+        self.zoom(STEP**notches)
+
     def fit(self) -> None:
-        """Show all of the picture."""
+        """Fit the picture to the widget."""
         self._placement = None
         self._updated()
 
     def actual_size(self) -> None:
-        """Show a pixel of the picture as one of the screen."""
+        """Show each pixel of the picture as one pixel of the screen."""
         placed = self._placed()
         if placed is not None:
             self._place(Placement(1.0, placed.x, placed.y))
@@ -122,36 +128,48 @@ class Canvas(QWidget):
             ratio = self.devicePixelRatioF()
             self._place(placed.moved(dx * ratio, dy * ratio))
 
+    def pan_steps(self, right: int, down: int) -> None:
+        """Move the picture by so many steps; negative ones move it to the left and up."""
+        self.pan(PAN_STEP * right, PAN_STEP * down)
+
+    def widen_window(self, steps: int) -> None:
+        """Make the window wider by so many steps; negative ones make it narrower."""
+        self.change_window(wider=WINDOW_STEP * steps)
+
+    def brighten(self, steps: int) -> None:
+        """Make the picture brighter by so many steps; negative ones make it darker."""
+        self.change_window(brighter=BRIGHTNESS_STEP * steps)
+
     def change_window(self, *, wider: float = 0.0, brighter: float = 0.0) -> None:
-        """Change window and level, see `Window.changed`."""
-        if self._levels is not None:
-            reach = self._levels.reach
-            self._window = self._window.changed(wider=wider, brighter=brighter, reach=reach)
+        """Change window and level, see `WindowLevel.changed`."""
+        if self._pyramid is not None:
+            reach = self._pyramid.reach
+            self._window_level = self._window_level.changed(wider=wider, brighter=brighter, reach=reach)
             self._updated()
 
-    def invert(self, inverted: bool) -> None:
-        """Turn black and white round, for this and the next pictures."""
-        self._window = Window(self._window.black, self._window.white, inverted)
+    def invert(self) -> None:
+        """Exchange black and white, for this and the next pictures."""
+        self._window_level = replace(self._window_level, inverted=not self._window_level.inverted)
         self._updated()
 
     def reset_window(self) -> None:
-        """Take the window that the picture comes with."""
-        if self._levels is not None:
-            self._window = Window.of(self._levels.picture, inverted=self._window.inverted)
+        """Go back to the picture's own window and level."""
+        if self._pyramid is not None:
+            self._window_level = WindowLevel.of(self._pyramid.picture, inverted=self._window_level.inverted)
             self._updated()
 
     def state(self) -> str:
-        """Return zoom, window and level in words; empty without a picture."""
+        """Return size, zoom, window and level as text; empty without a picture."""
         placed = self._placed()
-        if placed is None or self._levels is None:
+        if placed is None or self._pyramid is None:
             return ""
-        inverted = ", inverted" if self._window.inverted else ""
-        picture = self._levels.picture  # in its file's own measure, as other programs tell it
-        span = abs(picture.unit) * self._window.width
-        level = picture.zero + picture.unit * self._window.level
+        inverted = ", inverted" if self._window_level.inverted else ""
+        picture = self._pyramid.picture  # in the file's own units, as other programs show them
+        span = abs(picture.unit) * self._window_level.width
+        level = picture.zero + picture.unit * self._window_level.level
         form = ",.0f" if abs(picture.unit) >= 1 else ".4g"
         window = f"window {span:{form}}, level {level:{form}}"
-        height, width = self._levels.shape
+        height, width = self._pyramid.shape
         return f"{width:,} x {height:,}, {placed.scale:.0%}, {window}{inverted}"
 
     def sizeHint(self) -> QSize:
@@ -163,36 +181,36 @@ class Canvas(QWidget):
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(0, 0, 0))
         placed = self._placed()
-        if self._levels is None or placed is None:
-            self._paint_words(painter)
+        if self._pyramid is None or placed is None:
+            self._paint_message(painter)
             return
-        shown = render(self._levels, self._window, placed, self._screen(), self._heat, self._strength)
+        shown = render(self._pyramid, self._window_level, placed, self._screen(), self._heat, self._strength)
         if shown is not None:
             ratio = self.devicePixelRatioF()
             height, width = shown.pixels.shape[:2]
             target = QRectF(shown.x / ratio, shown.y / ratio, width / ratio, height / ratio)
-            painter.drawImage(target, to_image(shown.pixels))
+            painter.drawImage(target, ArrayImage(shown.pixels))
 
-    def _paint_words(self, painter: QPainter) -> None:
+    def _paint_message(self, painter: QPainter) -> None:
         font = painter.font()
         font.setPointSizeF(font.pointSizeF() * 1.2)
         painter.setFont(font)
         painter.setPen(QColor(230, 230, 230))
         room = QRectF(self.rect()).adjusted(4 * _MARGIN, _MARGIN, -4 * _MARGIN, -_MARGIN)
-        painter.drawText(room, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._words)
+        painter.drawText(room, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._message)
 
     def _screen(self) -> tuple[int, int]:
         ratio = self.devicePixelRatioF()
         return max(1, round(self.height() * ratio)), max(1, round(self.width() * ratio))
 
     def _placed(self) -> Placement | None:
-        if self._levels is None:
+        if self._pyramid is None:
             return None
-        return self._placement or Placement.fitting(self._levels.shape, self._screen())
+        return self._placement or Placement.fitting(self._pyramid.shape, self._screen())
 
     def _place(self, placement: Placement) -> None:
-        if self._levels is not None:
-            self._placement = placement.kept_in(self._levels.shape)
+        if self._pyramid is not None:
+            self._placement = placement.kept_in(self._pyramid.shape)
             self._updated()
 
     def _updated(self) -> None:
@@ -216,7 +234,7 @@ class Canvas(QWidget):
         if self._drag == Drag.PAN:
             self.pan(moved.x(), moved.y())
         elif self._drag == Drag.WINDOW:
-            self.change_window(wider=moved.x() / PIXELS_A_FACTOR, brighter=-moved.y() / PIXELS_A_FACTOR)
+            self.change_window(wider=moved.x() / PIXELS_PER_FACTOR, brighter=-moved.y() / PIXELS_PER_FACTOR)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Qt's hook."""

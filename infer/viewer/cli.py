@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PySide6.QtCore import QMessageLogContext, QtMsgType
     from PySide6.QtWidgets import QApplication
 
-    from xray_infer.viewer.judging import Wanted
+    from xray_infer.viewer.classifying import ClassifierSettings
     from xray_infer.viewer.window import Window
 
 LIBRARIES: Final = (
@@ -51,30 +51,34 @@ NO_SCREEN: Final = "on a computer without a screen: xray-infer FOLDER --out resu
 @RUNTIME
 @MIN_CONFIDENCE
 @OOD_THRESHOLD
-@click.option("--workers", type=click.IntRange(1, 256), help="Default: one per processor.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Worker threads (default: one per processor).",
+)
 @debug_option
 @VERSION
 def main(paths: tuple[str, ...], model: Path | None, runtime: str | None, debug: bool, **rules: Any) -> None:
-    """Show chest X-rays in a window, with what the model says of each.
+    """Show chest X-rays in a window, each with the model's answer.
 
-    PATHS are images, folders or archives; without any, drop them on the window. F1 lists the keys.
+    PATHS are images, folders or archives. Without PATHS, drop files on the window. F1 lists the keys.
     """
     with one_line_errors("xray-view", debug=debug):
         _check_qt()
         from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
         from xray_infer.run.settings import EngineOptions
-        from xray_infer.viewer.judging import Wanted
+        from xray_infer.viewer.classifying import ClassifierSettings
 
-        # No file takes the window with it.
+        # A file that crashes or hangs its decoder must not end the window.
         options = EngineOptions(isolate_s=DEFAULT_DECODE_SECONDS, **rules)
         with nullcontext() if debug else hide_native_output():
-            status = run(paths, Wanted(model, runtime or "onnx", options))
+            status = run(paths, ClassifierSettings(model, runtime or "onnx", options))
         sys.exit(status)
 
 
-def run(paths: tuple[str, ...], wanted: Wanted) -> int:
+def run(paths: tuple[str, ...], settings: ClassifierSettings) -> int:
     """Show the window until it is closed, and return the exit status."""
-    app, window = make_window(wanted)
+    app, window = make_window(settings)
     status = 0
 
     def stop(number: int, frame: object) -> None:
@@ -82,7 +86,7 @@ def run(paths: tuple[str, ...], wanted: Wanted) -> int:
         status = EXIT_INTERRUPTED
         window.close()
 
-    # Qt's loop gives Python its turn at each tick of the window's timer.
+    # Python runs signal handlers between its own instructions: at each tick of the window's timer.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     window.show()
@@ -90,12 +94,12 @@ def run(paths: tuple[str, ...], wanted: Wanted) -> int:
         window.open(paths)
     app.exec()
     if window.still_running:
-        os._exit(status)  # a thread waits for a file that may never come; nothing is lost with it
+        os._exit(status)  # a thread waits for a file that may never arrive; ending it loses nothing
     return status
 
 
-def make_window(wanted: Wanted) -> tuple[QApplication, Window]:
-    """Start Qt, and return it with the window, which is yet to be shown."""
+def make_window(settings: ClassifierSettings) -> tuple[QApplication, Window]:
+    """Start Qt, and return it with the window, which is not shown yet."""
     from PySide6.QtCore import qInstallMessageHandler
     from PySide6.QtWidgets import QApplication
 
@@ -110,11 +114,11 @@ def make_window(wanted: Wanted) -> tuple[QApplication, Window]:
 
     cv2.setNumThreads(1)  # the workers are the parallelism
     apply_style(app)
-    return app, Window(wanted)
+    return app, Window(settings)
 
 
 class _Messages:
-    """Qt's messages: none on the terminal, but for the last before it gives up."""
+    """Keeps Qt's messages off the terminal, but for the reason why Qt cannot open a window."""
 
     def __init__(self) -> None:
         self._warnings: list[str] = []

@@ -1,25 +1,23 @@
-"""The list of films: thumbnail, name, label and confidence. Only what is in view is drawn, and asked for."""
+"""The list of films: thumbnail, name, label and confidence. Only rows in view cost drawing and thumbnails."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QFont, QPainter
+from PySide6.QtCore import QModelIndex, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QFont, QPainter, QResizeEvent
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from xray_infer.run.results import OK
-from xray_infer.viewer.films import FILM, Film, Films
-from xray_infer.viewer.pictures import THUMBNAIL_SIDE
+from xray_infer.viewer.films import FILM, Film, Films, ModelIndex
+from xray_infer.viewer.picture_loader import THUMBNAIL_SIDE
 from xray_infer.viewer.style import CLASS_COLOURS, QUIET, WARNING
 from xray_infer.viewer.words import detail_of, label_of
 
 GAP: Final = 6
 ROW_HEIGHT: Final = THUMBNAIL_SIDE + GAP
-SETTLE_MS: Final = 60  # thumbnails are asked for when scrolling pauses for so long
-
-Index = QModelIndex | QPersistentModelIndex
+SETTLE_MS: Final = 60  # thumbnails are requested when scrolling pauses for so long
 
 
 class FilmDelegate(QStyledItemDelegate):
@@ -29,11 +27,11 @@ class FilmDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._films = films
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+    def sizeHint(self, option: QStyleOptionViewItem, index: ModelIndex) -> QSize:
         """Qt's hook."""
         return QSize(200, ROW_HEIGHT)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: ModelIndex) -> None:
         """Qt's hook."""
         film: Film = index.data(FILM)
         rect: QRect = option.rect
@@ -48,8 +46,7 @@ class FilmDelegate(QStyledItemDelegate):
         plain: QFont = option.font
         bold = QFont(plain)
         bold.setBold(True)
-        said = film.prediction
-        label, detail = label_of(said), detail_of(said)
+        label, detail = label_of(film.prediction), detail_of(film.prediction)
         _write(painter, room.adjusted(0, 0, 0, -2 * line), film.name, plain, palette.text().color())
         _write(
             painter, room.adjusted(0, line, 0, -line), label, bold, _colour(film), Qt.TextElideMode.ElideRight
@@ -85,7 +82,7 @@ def _write(
     painter.setFont(font)
     painter.setPen(colour)
     shown = painter.fontMetrics().elidedText(text, elide, room.width())
-    line = Qt.TextFlag.TextSingleLine  # whatever a name holds
+    line = Qt.TextFlag.TextSingleLine  # even if a name holds a line break
     painter.drawText(room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter | line, shown)
 
 
@@ -93,6 +90,7 @@ class FilmList(QListView):
     """See the module."""
 
     chosen = Signal(int)  # a film's place
+    no_more = Signal()  # there is no further film of those that were looked for
     in_view = Signal(int, int)  # the first and the last place in view, when the view has settled
 
     def __init__(self, films: Films, parent: QWidget | None = None) -> None:
@@ -109,46 +107,66 @@ class FilmList(QListView):
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self._tell_view)
+        self._settle.timeout.connect(self._emit_in_view)
         self.verticalScrollBar().valueChanged.connect(self.settle)
         films.rowsInserted.connect(self.settle)
-        self.selectionModel().currentChanged.connect(self._tell_choice)
+        self.selectionModel().currentChanged.connect(self._emit_chosen)
 
     def choose(self, place: int) -> None:
-        """Go to a film; to the last or the first beyond either end."""
+        """Go to a film; beyond either end, to the first or the last."""
         count = len(self._films)
         if count:
             self.setCurrentIndex(self._films.index(min(max(place, 0), count - 1)))
 
+    def step(self, by: int) -> None:
+        """Go forward or back by so many films."""
+        self.choose(max(self.place, 0) + by)
+
+    def go_to_first(self) -> None:
+        """Go to the first film."""
+        self.choose(0)
+
+    def go_to_last(self) -> None:
+        """Go to the last film."""
+        self.choose(len(self._films) - 1)
+
+    def step_to_unanswered(self, step: int) -> None:
+        """Go to the next film, 1, or the one before, -1, that could not be read or was rejected."""
+        place = self._films.next_unanswered(self.place, step)
+        if place is None:
+            self.no_more.emit()
+        else:
+            self.choose(place)
+
     @property
     def place(self) -> int:
-        """The place of the film that is looked at; -1 for none."""
+        """The place of the film in view; -1 for none."""
         return self.currentIndex().row()
 
     def settle(self) -> None:
-        """Tell what is in view a little later."""
+        """Emit `in_view` a little later."""
         if not self._settle.isActive():
             self._settle.start()
 
-    def resizeEvent(self, event: object) -> None:
+    def resizeEvent(self, event: QResizeEvent) -> None:
         """Qt's hook."""
-        super().resizeEvent(event)  # type: ignore[arg-type]
+        super().resizeEvent(event)
         self.settle()
 
-    def dataChanged(self, first: Index, last: Index, roles: Sequence[int] = ()) -> None:
-        """Qt's hook: draw those lines again. Qt's own would lay out the whole list again for each answer."""
+    def dataChanged(self, first: ModelIndex, last: ModelIndex, roles: Sequence[int] = ()) -> None:
+        """Qt's hook: draw these rows again. Qt's own method lays out the whole list for each answer."""
         for place in range(first.row(), last.row() + 1):
             self.update(self._films.index(place))
 
     def keyboardSearch(self, text: str) -> None:
-        """Qt's hook: letters are the window's keys."""
+        """Qt's hook: does nothing, because letters are the window's keys."""
 
-    def _tell_view(self) -> None:
+    def _emit_in_view(self) -> None:
         if len(self._films):
             first = self.indexAt(self._port.rect().topLeft()).row()
             last = self.indexAt(self._port.rect().bottomLeft()).row()
             self.in_view.emit(max(first, 0), last if last >= 0 else len(self._films) - 1)
 
-    def _tell_choice(self, now: QModelIndex, before: QModelIndex) -> None:
+    def _emit_chosen(self, now: QModelIndex, before: QModelIndex) -> None:
         if now.isValid():
             self.chosen.emit(now.row())

@@ -1,4 +1,4 @@
-"""The films of an opening as Qt's list shows them, each with its answer once there is one."""
+"""The films of a worklist as a model of Qt's list view, each with its answer once there is one."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from xray_infer.run.results import Row, printable_name
 from xray_infer.run.sources import Item
 from xray_infer.viewer.words import detail_of, label_of
 
-MOST_THUMBNAILS: Final = 400  # 16 KB each; what is scrolled back to is made again
-FILM: Final = Qt.ItemDataRole.UserRole
+MOST_THUMBNAILS: Final = 400  # 16 KB each; thumbnails beyond are made again when they come into view
+FILM: Final = Qt.ItemDataRole.UserRole  # the role under which `data` gives the Film itself
 
-Index = QModelIndex | QPersistentModelIndex
+ModelIndex = QModelIndex | QPersistentModelIndex
 
 
 @dataclass(slots=True)
 class Film:
-    """One input and what is known of it so far."""
+    """One input, and the answer once there is one."""
 
     item: Item
     prediction: Prediction | None = None
@@ -36,19 +36,19 @@ class Film:
 
     @property
     def failed(self) -> bool:
-        """Whether it is known that there is no picture to show: it cannot be read, or holds none to judge."""
+        """Whether there is certainly no picture to show: the file cannot be read, or its kind is rejected."""
         found = self.prediction
         return found is not None and found.confidence is None and found.ood_score is None
 
 
 class Films(QAbstractListModel):
-    """See the module. The interface thread's alone."""
+    """See the module. For the interface thread alone."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._films: list[Film] = []
         self._thumbnails: OrderedDict[int, QPixmap] = OrderedDict()
-        self.counts: Counter[str] = Counter()  # of answers, by status
+        self.counts: Counter[str] = Counter()  # answers by status
 
     def __len__(self) -> int:
         return len(self._films)
@@ -82,26 +82,26 @@ class Films(QAbstractListModel):
         self._changed(place)
 
     def thumbnail(self, place: int) -> QPixmap | None:
-        """Return a film's thumbnail if it is at hand."""
+        """Return a film's thumbnail, None if it is not in memory."""
         found = self._thumbnails.get(place)
         if found is not None:
             self._thumbnails.move_to_end(place)
         return found
 
     def keep_thumbnail(self, place: int, thumbnail: QPixmap) -> None:
-        """Keep a thumbnail, and let go of the one that was not looked at for longest."""
+        """Keep a thumbnail; drop the least recently used one when there are too many."""
         self._thumbnails[place] = thumbnail
         while len(self._thumbnails) > MOST_THUMBNAILS:
             self._thumbnails.popitem(last=False)
         self._changed(place)
 
-    def next_unjudged(self, place: int, step: int) -> int | None:
-        """Return the place of the next film, in steps of 1 or -1, that got no answer; else None."""
+    def next_unanswered(self, place: int, step: int) -> int | None:
+        """Return the place of the next film, in steps of 1 or -1, without an answer; else None."""
         end = len(self._films) if step > 0 else -1
-        found = (one for one in range(place + step, end, step) if self._without_answer(one))
+        found = (one for one in range(place + step, end, step) if self._is_unanswered(one))
         return next(found, None)
 
-    def _without_answer(self, place: int) -> bool:
+    def _is_unanswered(self, place: int) -> bool:
         prediction = self._films[place].prediction
         return prediction is not None and prediction.confidence is None
 
@@ -109,11 +109,11 @@ class Films(QAbstractListModel):
         index = self.index(place)
         self.dataChanged.emit(index, index)
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008  Qt's signature
+    def rowCount(self, parent: ModelIndex = QModelIndex()) -> int:  # noqa: B008  Qt's signature
         """Qt's hook."""
         return 0 if parent.isValid() else len(self._films)
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+    def data(self, index: ModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook: the film for FILM, words for people and for screen readers."""
         if not index.isValid():
             return None
@@ -123,9 +123,8 @@ class Films(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return film.name
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
-            said = (label_of(film.prediction), detail_of(film.prediction))
-            lines = filter(None, (film.name, *said))
+            lines = filter(None, (film.name, label_of(film.prediction), detail_of(film.prediction)))
             if role == Qt.ItemDataRole.AccessibleTextRole:
                 return "\n".join(lines)
-            return f"<qt>{'<br>'.join(map(html.escape, lines))}</qt>"  # Qt would take a name for markup
+            return f"<qt>{'<br>'.join(map(html.escape, lines))}</qt>"  # else Qt takes names for markup
         return None

@@ -1,4 +1,4 @@
-"""Whose heat map is laid over the picture, and how strongly."""
+"""Controls of the heat map: the class that it is drawn for, and its strength over the picture."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE
 from xray_infer.outputs.heatmaps.blend import blend
 from xray_infer.outputs.heatmaps.methods import Heatmap
 from xray_infer.outputs.heatmaps.overlay import describe
-from xray_infer.viewer.images import to_image
-from xray_infer.viewer.labels import Wrapped
-from xray_infer.viewer.style import QUIET
+from xray_infer.viewer.render import ArrayImage
+from xray_infer.viewer.style import QUIET, WrappedLabel
+from xray_infer.viewer.words import NO_HEAT_MAP
 
 PREDICTED: Final = "predicted"
 SHOWN_CLASSES: Final = (PREDICTED, *CLASS_NAMES)
@@ -31,7 +31,7 @@ _BAR, _NUMBERS = 12, 18  # heights of the scale, in points of the screen
 
 
 class ColourScale(QWidget):
-    """The heat map's colours from 0 to its end, as they look over gray."""
+    """The heat map's colours from 0 to its largest value, as they look over gray."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -39,7 +39,7 @@ class ColourScale(QWidget):
         self.setFixedHeight(_BAR + _NUMBERS)
 
     def show_end(self, end: str) -> None:
-        """Show what the last colour stands for; nothing without it."""
+        """Show the value of the last colour; an empty text hides the scale."""
         self._end = end
         self.update()
 
@@ -53,7 +53,7 @@ class ColourScale(QWidget):
         bar = np.empty((_BAR, width, 3), np.uint8)
         blend(gray, heat, bar)
         painter = QPainter(self)
-        painter.drawImage(0, 0, to_image(bar))
+        painter.drawImage(0, 0, ArrayImage(bar))
         painter.setPen(QUIET)
         below = QRect(0, _BAR, width, _NUMBERS)
         for side, text in ((Qt.AlignmentFlag.AlignLeft, "0"), (Qt.AlignmentFlag.AlignRight, self._end)):
@@ -61,7 +61,7 @@ class ColourScale(QWidget):
 
 
 class HeatControls(QGroupBox):
-    """Whose heat map is laid over the picture, and how strongly."""
+    """Controls of the heat map: the class that it is drawn for, and its strength over the picture."""
 
     changed = Signal()
 
@@ -82,7 +82,7 @@ class HeatControls(QGroupBox):
         self._slider.setToolTip("[ and ]; H turns it off and on")
         self._before = 100
         self._scale = ColourScale()
-        self._text = Wrapped()
+        self._text = WrappedLabel()
         layout = QVBoxLayout(self)
         layout.addLayout(classes)
         layout.addWidget(self._slider)
@@ -93,27 +93,27 @@ class HeatControls(QGroupBox):
 
     @property
     def shown(self) -> str:
-        """A class, or `predicted`."""
+        """The class whose heat map is shown, or `predicted`."""
         return SHOWN_CLASSES[self._buttons.checkedId()]
 
     @property
     def strength(self) -> float:
-        """0, none, to 1."""
+        """Opacity of the heat map, 0 to 1."""
         return self._slider.value() / 100
 
     def pick(self, name: str) -> None:
-        """Show this class; and show it, where the heat map is off."""
+        """Choose this class, and turn the heat map on if it is off."""
         self._buttons.button(SHOWN_CLASSES.index(name)).setChecked(True)
         if self._slider.value() == 0:
             self._slider.setValue(self._before)
         self.changed.emit()
 
     def fade(self, by: int) -> None:
-        """Make it stronger or weaker by per cents."""
+        """Make the heat map stronger or weaker by so many per cent."""
         self._slider.setValue(self._slider.value() + by)
 
     def toggle(self) -> None:
-        """Turn it off, or on to what it was."""
+        """Turn the heat map off, or back on with the strength that it had."""
         if self._slider.value():
             self._before = self._slider.value()
             self._slider.setValue(0)
@@ -121,10 +121,10 @@ class HeatControls(QGroupBox):
             self._slider.setValue(self._before)
 
     def describe(self, heatmap: Heatmap | None) -> None:
-        """Say what is shown."""
+        """Show the scale and the explanation of this heat map."""
         if heatmap is None:
             self._scale.show_end("")
-            self._text.setText("There is no heat map without an answer.")
+            self._text.setText(NO_HEAT_MAP)
             return
         self._scale.show_end(f"{heatmap.scale:.3g} {heatmap.unit}")
         self._text.setText(f"{describe(heatmap)} {HEATMAP_NOTICE}")

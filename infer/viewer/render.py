@@ -1,40 +1,43 @@
-"""A picture to what the screen shows of it: the part in view, its window, the heat over it. No Qt in here.
+"""From a picture to what the screen shows: the part in view, window and level, the heat map over it.
 
-The cost follows the screen's size and not the picture's: a picture is kept at full size, a half, a quarter
-and so on, and what is in view is taken from the level that is at most twice as fine as the screen.
+All of it works on arrays; only `ArrayImage` knows Qt. The cost follows the screen's size and not the
+picture's: a picture is kept at full size, a half, a quarter and so on, and the part in view is taken from the
+level that is at most twice as fine as the screen.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PySide6.QtGui import QImage
 
 from xray_infer.images.gray import Picture
 from xray_infer.outputs.heatmaps.blend import blend, upsample, widen
 from xray_infer.outputs.heatmaps.methods import Heatmap
-from xray_infer.viewer.placement import Placement
 
 SMALLEST_LEVEL: Final = 256  # pixels of the shorter side: there is nothing to gain below
 HEAT_SIDE: Final = 448  # of the map that is stretched over the picture: 64 pixels a cell
-LEAST_SHARE: Final = 1 / 512  # of the picture's range, that a window may be wide
+LEAST_SHARE: Final = 1 / 512  # least width of a window, as a share of the picture's range
+LARGEST: Final = 32.0  # largest scale: screen pixels per pixel of the picture
+STEP: Final = 1.25  # zoom factor of one notch of the wheel, or of one key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Levels:
+class ImagePyramid:
     """A picture and its smaller copies, each half of the one before it; uint8 or uint16 [h, w]."""
 
     picture: Picture
     levels: tuple[NDArray[Any], ...]
-    reach: float  # what a window may have to span: the values that occur, or the picture's own window
+    reach: float  # the widest range of values: those that occur, or the picture's own window
 
     @classmethod
-    def of(cls, picture: Picture) -> Levels:
+    def of(cls, picture: Picture) -> ImagePyramid:
         """Make the copies, by averaging."""
         low, high, *_ = cv2.minMaxLoc(picture.values)
         return cls(picture, tuple(_halved(picture.values)), max(high - low, picture.white - picture.black))
@@ -47,7 +50,7 @@ class Levels:
 
     @property
     def size_bytes(self) -> int:
-        """What all of it takes in memory."""
+        """Memory that all levels take."""
         return sum(level.nbytes for level in self.levels)
 
 
@@ -60,15 +63,57 @@ def _halved(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Which values are shown as black and as white (DICOM: level and width); `inverted` turns it round."""
+class Placement:
+    """Where a picture stands on the screen: its scale, and which of its points is in the middle.
+
+    `scale` is in screen pixels per pixel of the picture; `x`, `y` is the point in the middle of the screen.
+
+    Points are in pixels of the picture, from its top left corner: a pixel's own centre is at a half.
+    """
+
+    scale: float
+    x: float
+    y: float
+
+    @classmethod
+    def fitting(cls, shape: tuple[int, int], screen: tuple[int, int]) -> Placement:
+        """Return where all of a picture of this height and width is in view, as large as the screen allows.
+
+        `screen` is its height and width in pixels. A picture that is smaller is enlarged.
+        """
+        (height, width), (rows, columns) = shape, screen
+        scale = min(rows / height, columns / width, LARGEST)
+        return cls(max(scale, 1e-6), width / 2, height / 2)
+
+    def zoomed(self, factor: float, at: tuple[float, float], smallest: float) -> Placement:
+        """Return it larger or smaller; the point that is `at` (dx, dy) from the middle stays where it is."""
+        scale = min(max(self.scale * factor, smallest), max(LARGEST, smallest))
+        gone = 1 / self.scale - 1 / scale
+        return Placement(scale, self.x + at[0] * gone, self.y + at[1] * gone)
+
+    def moved(self, dx: float, dy: float) -> Placement:
+        """Return it with the picture shifted by so many screen pixels."""
+        return replace(self, x=self.x - dx / self.scale, y=self.y - dy / self.scale)
+
+    def kept_in(self, shape: tuple[int, int]) -> Placement:
+        """Return it with some of the picture in view: a point of it stays in the middle of the screen."""
+        height, width = shape
+        return replace(self, x=min(max(self.x, 0), width), y=min(max(self.y, 0), height))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLevel:
+    """Which values are shown as black and as white (DICOM: window centre and width).
+
+    `inverted` exchanges black and white.
+    """
 
     black: float
     white: float
     inverted: bool = False
 
     @classmethod
-    def of(cls, picture: Picture, *, inverted: bool = False) -> Window:
+    def of(cls, picture: Picture, *, inverted: bool = False) -> WindowLevel:
         """Return the window that the picture comes with: what the model sees, unless it is inverted."""
         return cls(picture.black, picture.white, inverted)
 
@@ -82,17 +127,17 @@ class Window:
         """White's value less black's."""
         return self.white - self.black
 
-    def changed(self, *, wider: float, brighter: float, reach: float) -> Window:
+    def changed(self, *, wider: float, brighter: float, reach: float) -> WindowLevel:
         """Return it wider by the factor e^`wider`, and brighter by a share of its own width.
 
-        `reach`, see `Levels.reach`: it is never wider than 8 times that, nor narrower than LEAST_SHARE of it
-        unless it was before; its level stays near the values.
+        `reach` as in ImagePyramid. The window is never wider than 8 times that; unless it already was, it is
+        not narrower than LEAST_SHARE of it. Its level stays near the values.
         """
         least = min(self.width, reach * LEAST_SHARE)
         width = min(max(self.width * math.exp(wider), least), 8 * reach)
         lower = -brighter if self.inverted else brighter
         level = min(max(self.level - lower * self.width, -4 * reach), 5 * reach)
-        return Window(level - width / 2, level + width / 2, self.inverted)
+        return WindowLevel(level - width / 2, level + width / 2, self.inverted)
 
     def table(self, dtype: np.dtype[Any]) -> NDArray[np.uint8]:
         """Return what each value is shown as, uint8 [256] or [65536]."""
@@ -118,8 +163,8 @@ class Rendered:
 
 
 def render(
-    levels: Levels,
-    window: Window,
+    pyramid: ImagePyramid,
+    window_level: WindowLevel,
     placement: Placement,
     screen: tuple[int, int],
     heat: NDArray[np.uint16] | None = None,
@@ -130,7 +175,7 @@ def render(
     `heat` as `stretch` returns it, laid over the picture with `strength`, 0 to 1, as in heat maps' files.
     """
     rows, columns = screen
-    height, width = levels.shape
+    height, width = pyramid.shape
     left = columns / 2 - placement.x * placement.scale  # of the picture, on the screen
     top = rows / 2 - placement.y * placement.scale
     x0, y0 = max(0, math.floor(left)), max(0, math.floor(top))
@@ -139,10 +184,10 @@ def render(
     if x1 <= x0 or y1 <= y0:
         return None
     steps = math.floor(math.log2(max(1.0, 1 / placement.scale)))
-    level = levels.levels[min(steps, len(levels.levels) - 1)]
+    level = pyramid.levels[min(steps, len(pyramid.levels) - 1)]
     view = _View(x0 - left, y0 - top, x1 - x0, y1 - y0, placement.scale)
     part = view.of(level, (height, width))
-    table = window.table(part.dtype)
+    table = window_level.table(part.dtype)
     shown = cv2.LUT(part, table) if part.dtype == np.uint8 else table[part]
     gray = shown.astype(np.uint8, copy=False)
     if heat is None or strength <= 0:
@@ -185,3 +230,13 @@ def _bounds(start: float, step: float, count: int, size: int) -> tuple[int, int]
     """Return the first pixel that is needed and the one after the last."""
     first = min(max(math.floor(start) - 1, 0), size - 1)
     return first, max(min(math.ceil(start + step * count) + 2, size), first + 1)
+
+
+class ArrayImage(QImage):
+    """Shows an array, uint8 [h, w], gray, or [h, w, 3], BGR, in the same memory, which it keeps alive."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self._pixels = np.ascontiguousarray(pixels)
+        height, width = self._pixels.shape[:2]
+        form = QImage.Format.Format_Grayscale8 if self._pixels.ndim == 2 else QImage.Format.Format_BGR888
+        super().__init__(self._pixels.data, width, height, self._pixels.strides[0], form)

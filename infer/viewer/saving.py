@@ -1,4 +1,7 @@
-"""Files that a person asks for: the heat map in view, rows. Written in a thread, whole or not at all."""
+"""Saving the heat map in view and rows: asks where, then writes in a thread, each file whole or not at all.
+
+`FileDialogs` also asks which files to open: every dialog begins in the folder of the last answer.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QFileDialog, QWidget
 
 from xray_infer.atomic import write_atomically
 from xray_infer.classifier import Prediction
@@ -20,9 +24,40 @@ from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
 from xray_infer.run.results import Row
 from xray_infer.run.sources import Item
 from xray_infer.run.writers import find_writer
-from xray_infer.viewer.threads import fault
+from xray_infer.viewer.threads import fault_message
 
 FORMATS: Final = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}  # of a heat map, by suffix
+PICTURES: Final = "Pictures (*.jpg *.jpeg *.png)"
+RESULTS: Final = "Results (*.csv *.jsonl *.parquet)"
+
+
+class FileDialogs:
+    """Dialogs over a window; each returns nothing when the user cancels it."""
+
+    def __init__(self, parent: QWidget) -> None:
+        self._parent = parent
+        self._folder = str(Path.cwd())
+
+    def ask_images(self) -> list[str]:
+        """Ask for images to open."""
+        paths, _ = QFileDialog.getOpenFileNames(self._parent, "Open images", self._folder)
+        if paths:
+            self._folder = str(Path(paths[0]).parent)
+        return paths
+
+    def ask_folder(self) -> list[str]:
+        """Ask for a folder to open."""
+        path = QFileDialog.getExistingDirectory(self._parent, "Open a folder", self._folder)
+        self._folder = path or self._folder
+        return [path] if path else []
+
+    def ask_where(self, name: str, kinds: str) -> Path | None:
+        """Ask where to save a file, by default under `name`; `kinds` in Qt's form."""
+        path, _ = QFileDialog.getSaveFileName(self._parent, "Save", str(Path(self._folder, name)), kinds)
+        if not path:
+            return None
+        self._folder = str(Path(path).parent)
+        return Path(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +70,7 @@ class HeatMapFile:
     heatmap: Heatmap
 
     def write(self) -> str:
-        """Write it, and return what to tell. Raises XrayError."""
+        """Write it, and return what to tell the user. Raises XrayError."""
         form = FORMATS.get(self.path.suffix.lower())
         if form is None:
             raise OutputError(f"{self.path}: cannot write this format; use one of {', '.join(FORMATS)}")
@@ -56,7 +91,7 @@ class RowsFile:
     left: int = 0
 
     def write(self) -> str:
-        """Write them, and return what to tell. Raises XrayError."""
+        """Write them, and return what to tell the user. Raises XrayError."""
         count = 0
         with find_writer(self.path)(self.path) as writer:
             for row in self.rows:
@@ -68,7 +103,7 @@ class RowsFile:
 
 
 class Saver(QObject):
-    """Writes one file after the other, and tells of each."""
+    """Writes one file after the other, and reports each."""
 
     saved = Signal(str)
     failed = Signal(str)
@@ -78,7 +113,7 @@ class Saver(QObject):
         self._pool = ThreadPoolExecutor(1, "save")
 
     def save(self, file: HeatMapFile | RowsFile) -> None:
-        """Write a file after those that were asked for before."""
+        """Write a file after those that were submitted before."""
         self._pool.submit(self._save, file.write)
 
     def _save(self, write: Callable[[], str]) -> None:
@@ -87,8 +122,8 @@ class Saver(QObject):
         except XrayError as error:
             self.failed.emit(str(error))
         except Exception as error:
-            self.failed.emit(fault(error))
+            self.failed.emit(fault_message(error))
 
     def close(self) -> None:
-        """Wait until all is written."""
+        """Wait until all files are written."""
         self._pool.shutdown()

@@ -1,4 +1,4 @@
-"""The line below the window: how far it is, what was last told, how the picture is shown."""
+"""The line below the window: the progress, the last message, the picture's size, zoom, window and level."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar
 
 from xray_infer.run.results import ERROR, REJECTED
-from xray_infer.viewer.words import NOT_JUDGED, UNREAD
+from xray_infer.viewer.words import NOT_CLASSIFIED, UNREAD
 
 
-class Status(QStatusBar):
-    """See the module. `told` is a line that stays until the next one; `picture` is the right end."""
+class StatusLine(QStatusBar):
+    """See the module. `message` stays until the next one; `picture` is the label at the right end."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told = ""
+        self.message = ""
         self._bar = QProgressBar()
         self._bar.setMaximumWidth(160)
         self._bar.setTextVisible(False)
@@ -28,48 +28,48 @@ class Status(QStatusBar):
         self.addWidget(self._bar)
         self.addWidget(self._text, 1)
         self.addPermanentWidget(self.picture)
-        self.begin()
+        self.reset()
 
-    def begin(self) -> None:
-        """Count from here on."""
-        self.listed = self.judging = False
+    def reset(self) -> None:
+        """Start again for a new worklist."""
+        self.listed = self.classifying = False
         self.skipped = 0
-        self.told = ""
-        self._first: tuple[float, int] | None = None  # when there was an answer, and how many there were
+        self.message = ""
+        self._first: tuple[float, int] | None = None  # time of the first answers, and their number
         self._rate = 0.0
 
     @property
     def text(self) -> str:
-        """What stands there."""
+        """The text at the left."""
         return self._text.text()
 
     def show_progress(self, count: int, counts: Mapping[str, int]) -> None:
-        """Show how many of so many films have an answer, by status."""
+        """Show how many of `count` films have an answer; `counts` is by status."""
         done = sum(counts.values())
-        self._bar.setVisible(self.judging and count > 0)
+        self._bar.setVisible(self.classifying and count > 0)
         self._bar.setRange(0, max(count, 1))
         self._bar.setValue(done)
         words = list(self._words(count, done, counts)) if count else []
-        if self.judging and not self.listed:
+        if self.classifying and not self.listed:
             words.append("looking for images")
-        self._text.setText("  ·  ".join(filter(None, (", ".join(words), self.told))))
+        self._text.setText("  ·  ".join(filter(None, (", ".join(words), self.message))))
 
     def _words(self, count: int, done: int, counts: Mapping[str, int]) -> list[str]:
         words = [f"{done:,} of {count:,} films"]
         words += [
             f"{counts[status]:,} {what}"
-            for status, what in ((REJECTED, NOT_JUDGED), (ERROR, UNREAD))
+            for status, what in ((REJECTED, NOT_CLASSIFIED), (ERROR, UNREAD))
             if counts.get(status)
         ]
         if self.skipped:
-            words.append(f"{self.skipped:,} other files")
-        if rate := self._answers_a_second(done):
-            words.append(f"{rate:.1f} a second")
+            words.append(f"{self.skipped:,} other files skipped")
+        if rate := self._films_per_second(done):
+            words.append(f"{rate:.1f} films per second")
         return words
 
-    def _answers_a_second(self, done: int) -> float:
-        """Return the rate since the first look that found an answer, without the model's loading."""
-        if self.judging and done:
+    def _films_per_second(self, done: int) -> float:
+        """Return the rate since the first answers, so that loading the model does not count."""
+        if self.classifying and done:
             now = time.monotonic()
             since, count = self._first = self._first or (now, done)
             self._rate = (done - count) / (now - since) if now > since else 0.0

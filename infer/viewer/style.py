@@ -1,15 +1,18 @@
-"""How the window looks: dark, so that a film is the brightest thing on the screen; a colour a class.
+"""How the window looks: dark, so that a film is the brightest thing on the screen; one colour per class.
 
-The classes' colours are near Okabe and Ito's, told apart by the colour-blind; a word always stands beside.
+The classes' colours are close to Okabe and Ito's, which colour-blind people can tell apart; the class's name
+always stands beside its colour. Text of other people, names and reasons, is shown in a `WrappedLabel`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 
 from xray_infer.classes import CLASS_NAMES
 
@@ -23,6 +26,8 @@ _PANEL: Final = QColor("#202124")
 _DEEP: Final = QColor("#17181A")
 _RAISED: Final = QColor("#303134")
 _CHOSEN: Final = QColor("#3C4F6B")
+_BREAK: Final = "\N{ZERO WIDTH SPACE}"
+_MAY_BREAK: Final = re.compile(r"([/\\_.-]+|[^\s/\\_.-]{24})(?=\S)")
 
 
 def apply_style(app: QApplication) -> None:
@@ -48,3 +53,25 @@ def apply_style(app: QApplication) -> None:
     for role in (roles.WindowText, roles.Text, roles.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, role, QColor("#6B7075"))
     app.setPalette(palette)
+
+
+class WrappedLabel(QLabel):
+    """Text that wraps to its width, even in long names, can be selected, and is never taken for markup."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self._text = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)  # names and reasons are other people's text
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setText(text)
+
+    def setText(self, text: str) -> None:
+        """Show a text."""
+        self._text = text
+        self.setAccessibleName(text)
+        super().setText(_MAY_BREAK.sub(rf"\1{_BREAK}", text))
+
+    def text(self) -> str:
+        """Return the text as it was given."""
+        return self._text

@@ -1,8 +1,9 @@
-"""What the window says of an answer and of the model, in words. No Qt in here."""
+"""What the window says of an answer, of the model, and when there is nothing to show. No Qt in here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.classifier import Prediction
@@ -10,22 +11,38 @@ from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Interval, SplitResult
 from xray_infer.run.results import OK, REJECTED, UNCERTAIN, Rules
 
-WAITING = "waiting"
-UNREAD = "could not be read"
-NOT_JUDGED = "not judged"
+WELCOME: Final = (
+    "Drop chest X-rays or a folder here.\n"
+    "Ctrl+O opens images, Ctrl+Shift+O a folder.\n"
+    "JPEG, PNG, TIFF, WebP, BMP, DICOM, zip and tar archives.\n"
+    "F1 shows the keys."
+)
+WAITING: Final = "waiting"
+UNREAD: Final = "could not be read"
+NOT_CLASSIFIED: Final = "not classified"
+MODEL_LOADING: Final = "The model is being loaded."
+NO_HEAT_MAP: Final = "There is no heat map without an answer."
+NO_HEAT_MAP_TO_SAVE: Final = "there is no heat map to save: this film has no answer"
+NO_ROW_TO_SAVE: Final = "there is no row to save: this film has no answer yet"
+NO_ROWS_TO_SAVE: Final = "there are no rows to save yet"
+NO_MORE_UNANSWERED: Final = "no more films without an answer in this direction"
+COMPRESSED_ARCHIVE: Final = (
+    "a compressed tar archive cannot be shown, because all its images would have to stay in memory; "
+    "unpack it first, or classify it with xray-infer"
+)
 
 
 def label_of(prediction: Prediction | None) -> str:
-    """Return the few words that stand for an answer."""
+    """Return an answer in one or a few words."""
     if prediction is None:
         return WAITING
     if prediction.status == OK:
         return prediction.label
-    return NOT_JUDGED if prediction.status == REJECTED else UNREAD
+    return NOT_CLASSIFIED if prediction.status == REJECTED else UNREAD
 
 
 def detail_of(prediction: Prediction | None) -> str:
-    """Return what stands below it in the list: the confidence, or the reason."""
+    """Return the list's second line on an answer: the confidence, or the reason why there is none."""
     if prediction is None:
         return ""
     if prediction.confidence is None:
@@ -35,24 +52,22 @@ def detail_of(prediction: Prediction | None) -> str:
 
 
 def confidence_of(prediction: Prediction, manifest: ModelManifest) -> str:
-    """Return the confidence and what it rests on."""
+    """Return the confidence, and how it was calibrated."""
     if prediction.confidence is None:
         return ""
-    return f"{prediction.confidence:.1%} confident, {_calibration(manifest)}"
+    return f"Confidence {prediction.confidence:.1%}, {_calibration(manifest)}"
 
 
 def _calibration(manifest: ModelManifest) -> str:
     validation = manifest.training.validation
     temperature = f"temperature {manifest.temperature:.2f}"
-    if (
-        validation is None or validation.images is None
-    ):  # the file does not say that, nor on what, it was fitted
+    if validation is None or validation.images is None:  # the file does not say on what it was fitted
         return temperature
     return f"calibrated on {validation.images:,} validation images ({temperature})"
 
 
 def verdict_of(prediction: Prediction, rules: Rules) -> str:
-    """Return whether the image is like those that the model knows."""
+    """Return whether the image is like the training images, and whether the answer is uncertain."""
     if prediction.status != OK:
         return refusal_of(prediction.status, prediction.reason)
     score, limit = prediction.ood_score, rules.ood_threshold
@@ -61,7 +76,7 @@ def verdict_of(prediction: Prediction, rules: Rules) -> str:
         parts.append("This model cannot tell whether an image is like its training images.")
     elif limit is None or limit == float("inf"):
         parts.append(
-            f"Not held against the training images: out-of-distribution score {score:.2f}, no limit."
+            f"Not compared with the training images: out-of-distribution score {score:.2f}, no limit is set."
         )
     else:
         parts.append(f"Like the training images: out-of-distribution score {score:.2f}, limit {limit:.2f}.")
@@ -72,42 +87,43 @@ def verdict_of(prediction: Prediction, rules: Rules) -> str:
 
 def refusal_of(status: str, reason: str) -> str:
     """Return why there is no answer."""
-    return f"{(NOT_JUDGED if status == REJECTED else UNREAD).capitalize()}: {reason}."
+    return f"{(NOT_CLASSIFIED if status == REJECTED else UNREAD).capitalize()}: {reason}."
 
 
 def model_of(manifest: ModelManifest) -> Iterator[str]:
-    """Yield what is known of a model, a line a fact; what its file does not say is left out."""
+    """Yield the facts in a model file, one line each; a fact that the file does not state is left out."""
     yield f"{manifest.name} {manifest.version}, {manifest.recipe}, {manifest.format}"
     if manifest.training.test is not None:
         yield from _tested(manifest.training.test)
     rejection = manifest.rejection
     if rejection is not None and rejection.training_images is not None:
         yield (
-            f"Rejects what is unlike its {rejection.training_images:,} training images; set to reject "
-            f"{rejection.false_rejection:.0%} of X-rays like them."
+            f"Rejects images that are unlike its {rejection.training_images:,} training images; the limit is set "
+            f"to reject {rejection.false_rejection:.0%} of X-rays that are like them."
         )
 
 
 def _tested(test: SplitResult) -> Iterator[str]:
     if test.images is None or test.accuracy is None:
         return
-    yield f"Right on {test.accuracy:.1%}{_between(test.accuracy_interval)} of {test.images:,} test images."
+    yield f"Accuracy {test.accuracy:.1%}{_between(test.accuracy_interval)} on {test.images:,} test images."
     for name in CLASS_NAMES:
         found = test.classes.get(name)
         if found is not None and found.recall is not None:
-            yield f"Finds {found.recall:.0%}{_between(found.recall_interval)} of {name}."
-    yield "Tested on a part of its own data; from another hospital expect less."
+            yield f"Sensitivity for {name}: {found.recall:.0%}{_between(found.recall_interval)}."
+    yield "Tested on a part of its own data; expect lower accuracy on images from another hospital."
 
 
-def said_before(label: str, manifest: ModelManifest) -> str:
-    """Return how often the model was right on the test images when it said this; empty if it is not known."""
+def precision_of(label: str, manifest: ModelManifest) -> str:
+    """Return the precision of a label on the test images; empty if the model file does not state it."""
     test = manifest.training.test
     found = test.classes.get(label) if test is not None else None
     if test is None or not test.images or found is None or found.precision is None or found.support is None:
         return ""
     return (
-        f"On its test images, {found.support / test.images:.0%} of them {label}, it was right in "
-        f"{found.precision:.0%}{_between(found.precision_interval)} of those that it called {label}."
+        f"Of the test images that the model labelled {label}, {found.precision:.0%}"
+        f"{_between(found.precision_interval)} were {label}; "
+        f"{found.support / test.images:.0%} of all test images are {label}."
     )
 
 

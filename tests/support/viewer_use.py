@@ -22,7 +22,7 @@ def finish(qtbot: Any, window: Window) -> None:
     qtbot.waitUntil(
         lambda: len(window.films) > 0 and window.films.counts.total() == len(window.films), timeout=LONG_MS
     )
-    qtbot.waitUntil(lambda: not window.status.judging, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: not window.status.classifying, timeout=LONG_MS)
 
 
 def press(

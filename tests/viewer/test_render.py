@@ -8,8 +8,15 @@ from xray_infer.images.gray import Picture
 from xray_infer.outputs.heatmaps.blend import blend
 from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for
 from xray_infer.outputs.heatmaps.overlay import lay_heat
-from xray_infer.viewer.placement import LARGEST, Placement
-from xray_infer.viewer.render import SMALLEST_LEVEL, Levels, Window, render, stretch
+from xray_infer.viewer.render import (
+    LARGEST,
+    SMALLEST_LEVEL,
+    ImagePyramid,
+    Placement,
+    WindowLevel,
+    render,
+    stretch,
+)
 
 
 def smooth(height, width, dtype=np.uint8, seed=0):
@@ -18,8 +25,8 @@ def smooth(height, width, dtype=np.uint8, seed=0):
     return (pixels * (np.iinfo(dtype).max / 255)).astype(dtype)
 
 
-def levels_of(values):
-    return Levels.of(Picture(values, 0.0, float(np.iinfo(values.dtype).max)))
+def pyramid_of(values):
+    return ImagePyramid.of(Picture(values, 0.0, float(np.iinfo(values.dtype).max)))
 
 
 @pytest.fixture
@@ -32,7 +39,7 @@ def heatmaps():
 def test_at_its_own_size_a_picture_is_shown_as_it_is():
     values = smooth(300, 260)
     shown = render(
-        levels_of(values), Window(0, 255), Placement.fitting(values.shape, values.shape), values.shape
+        pyramid_of(values), WindowLevel(0, 255), Placement.fitting(values.shape, values.shape), values.shape
     )
     assert (shown.x, shown.y) == (0, 0)
     assert np.array_equal(shown.pixels, values)
@@ -40,13 +47,13 @@ def test_at_its_own_size_a_picture_is_shown_as_it_is():
 
 def test_sixteen_bits_are_shown_through_the_window():
     values = smooth(80, 90, np.uint16)
-    levels = levels_of(values)
+    pyramid = pyramid_of(values)
     placed = Placement.fitting(values.shape, values.shape)
-    narrow = render(levels, Window(10_000, 12_000), placed, values.shape).pixels
+    narrow = render(pyramid, WindowLevel(10_000, 12_000), placed, values.shape).pixels
     expected = np.rint(np.clip(255 * (values.astype(float) - 10_000) / 2_000, 0, 255))
     assert np.array_equal(narrow, expected)
     assert len(np.unique(narrow)) > 100  # of 8 bits, 8 levels would be left
-    inverted = render(levels, Window(10_000, 12_000, inverted=True), placed, values.shape).pixels
+    inverted = render(pyramid, WindowLevel(10_000, 12_000, inverted=True), placed, values.shape).pixels
     assert np.array_equal(inverted, 255 - narrow)
 
 
@@ -54,8 +61,8 @@ def test_sixteen_bits_are_shown_through_the_window():
 @pytest.mark.parametrize("screen", [(150, 130), (77, 400), (901, 640)])
 def test_fitted_it_is_what_resizing_gives(dtype, screen):
     values = smooth(1200, 1000, dtype)
-    levels = levels_of(values)
-    shown = render(levels, Window.of(levels.picture), Placement.fitting(values.shape, screen), screen)
+    pyramid = pyramid_of(values)
+    shown = render(pyramid, WindowLevel.of(pyramid.picture), Placement.fitting(values.shape, screen), screen)
     height, width = shown.pixels.shape
     scale = min(screen[0] / 1200, screen[1] / 1000)
     assert 0 <= height - 1200 * scale < 2
@@ -74,11 +81,11 @@ def test_zoomed_in_each_pixel_stands_where_it_belongs():
     values = np.zeros((100, 100), np.uint8)
     values[30, 70] = 255
     placed = Placement(8.0, 70.5, 30.5)  # the middle of that pixel in the middle of the screen
-    shown = render(levels_of(values), Window(0, 255), placed, (200, 200))
+    shown = render(pyramid_of(values), WindowLevel(0, 255), placed, (200, 200))
     rows, columns = np.nonzero(shown.pixels > 200)
     assert abs(rows.mean() + shown.y - 99.5) < 0.6
     assert abs(columns.mean() + shown.x - 99.5) < 0.6
-    assert render(levels_of(values), Window(0, 255), Placement(8.0, 1000, 50), (200, 200)) is None
+    assert render(pyramid_of(values), WindowLevel(0, 255), Placement(8.0, 1000, 50), (200, 200)) is None
 
 
 def test_the_point_under_the_mouse_stays_there_and_zoom_has_its_ends():
@@ -96,10 +103,10 @@ def test_the_point_under_the_mouse_stays_there_and_zoom_has_its_ends():
 def test_a_picture_with_a_side_that_opencv_cannot_warp():
     """60,000 pixels: warpAffine ends at 32,767."""
     values = np.tile(np.arange(256, dtype=np.uint8), (8, 240))[:, :60_000]
-    levels = levels_of(np.ascontiguousarray(values))
-    assert len(levels.levels) == 1
+    pyramid = pyramid_of(np.ascontiguousarray(values))
+    assert len(pyramid.levels) == 1
     for placed in (Placement.fitting((8, 60_000), (600, 800)), Placement(4.0, 59_990, 4)):
-        shown = render(levels, Window(0, 255), placed, (600, 800))
+        shown = render(pyramid, WindowLevel(0, 255), placed, (600, 800))
         assert shown.pixels.size
     assert shown.pixels[0, -1] == values[0, -1]
 
@@ -108,17 +115,17 @@ def test_a_picture_with_a_side_that_opencv_cannot_warp():
 def test_the_smallest_pictures(shape):
     values = np.full(shape, 90, np.uint8)
     for placed in (Placement.fitting(shape, (300, 400)), Placement(1.0, shape[1] / 2, shape[0] / 2)):
-        shown = render(levels_of(values), Window(0, 255), placed, (300, 400))
+        shown = render(pyramid_of(values), WindowLevel(0, 255), placed, (300, 400))
         assert (shown.pixels == 90).all()
 
 
 def test_smaller_copies_end_where_there_is_nothing_to_gain():
-    levels = levels_of(smooth(2000, 1501, np.uint16))
-    shapes = [one.shape for one in levels.levels]
+    pyramid = pyramid_of(smooth(2000, 1501, np.uint16))
+    shapes = [one.shape for one in pyramid.levels]
     assert shapes == [(2000, 1501), (1000, 751), (500, 376)]
     assert min(shapes[-1]) < 2 * SMALLEST_LEVEL
-    assert levels.size_bytes == sum(2 * height * width for height, width in shapes)
-    assert {one.dtype for one in levels.levels} == {np.dtype(np.uint16)}
+    assert pyramid.size_bytes == sum(2 * height * width for height, width in shapes)
+    assert {one.dtype for one in pyramid.levels} == {np.dtype(np.uint16)}
 
 
 def test_heat_lies_where_the_files_have_it(heatmaps):
@@ -130,7 +137,7 @@ def test_heat_lies_where_the_files_have_it(heatmaps):
 
     def shown(strength):
         heat = stretch(heatmaps[0])
-        return render(levels_of(values), Window(0, 255), placed, values.shape, heat, strength).pixels
+        return render(pyramid_of(values), WindowLevel(0, 255), placed, values.shape, heat, strength).pixels
 
     assert np.abs(shown(1.0).astype(int) - expected).max() <= 4
     # Half the strength is half the way.
@@ -155,7 +162,7 @@ def test_full_strength_is_what_the_command_draws(heatmaps):
 
 
 def test_window_and_level_change_by_dragging():
-    own = Window(100, 300)
+    own = WindowLevel(100, 300)
     wider = own.changed(wider=1.0, brighter=0.0, reach=1000)
     assert wider.width == pytest.approx(200 * np.e)
     assert wider.level == own.level
@@ -163,7 +170,7 @@ def test_window_and_level_change_by_dragging():
     assert (brighter.black, brighter.white) == (50, 250)
     table, before = brighter.table(np.dtype(np.uint16)), own.table(np.dtype(np.uint16))
     assert table[200] > before[200]
-    turned = Window(100, 300, inverted=True).changed(wider=0.0, brighter=0.25, reach=1000)
+    turned = WindowLevel(100, 300, inverted=True).changed(wider=0.0, brighter=0.25, reach=1000)
     assert turned.table(np.dtype(np.uint16))[200] > 255 - before[200]
     for step in (-100.0, 100.0):  # nothing breaks at the ends
         end = own.changed(wider=step, brighter=step, reach=1000)
@@ -174,10 +181,10 @@ def test_window_and_level_change_by_dragging():
 def test_a_window_that_is_a_step_can_be_widened_to_all_values():
     """Of width 1, as some files have it: the values that occur say how far it may go."""
     values = smooth(40, 40, np.uint16) >> 4
-    levels = Levels.of(Picture(values, 2000.0, 2001.0))
-    assert levels.reach == int(values.max()) - int(values.min())
-    window = Window.of(levels.picture)
-    assert window.changed(wider=-1.0, brighter=0.0, reach=levels.reach).width == 1
+    pyramid = ImagePyramid.of(Picture(values, 2000.0, 2001.0))
+    assert pyramid.reach == int(values.max()) - int(values.min())
+    window = WindowLevel.of(pyramid.picture)
+    assert window.changed(wider=-1.0, brighter=0.0, reach=pyramid.reach).width == 1
     for _ in range(100):
-        window = window.changed(wider=0.1, brighter=0.0, reach=levels.reach)
-    assert window.width > levels.reach
+        window = window.changed(wider=0.1, brighter=0.0, reach=pyramid.reach)
+    assert window.width > pyramid.reach

@@ -13,8 +13,8 @@ from viewer_use import LONG_MS, command_rows, finish
 
 from xray_infer.classifier import BytesItem
 from xray_infer.run.sources.folder import FileItem
-from xray_infer.viewer import judging
-from xray_infer.viewer.pictures import PATIENCE_S, Request
+from xray_infer.viewer import classifying
+from xray_infer.viewer.picture_loader import PATIENCE_S, PictureRequest
 
 
 def test_dropped_files_replace_what_was_open(qtbot, ready, mixed, tmp_path, xray):
@@ -38,10 +38,10 @@ def test_dropped_files_replace_what_was_open(qtbot, ready, mixed, tmp_path, xray
 
 def test_what_cannot_be_opened_says_why(qtbot, open_window, tmp_path):
     window = open_window(tmp_path / "none")
-    qtbot.waitUntil(lambda: "No such file" in window.canvas.words, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: "No such file" in window.canvas.message, timeout=LONG_MS)
     (tmp_path / "empty").mkdir()
     window.open([str(tmp_path / "empty")])
-    qtbot.waitUntil(lambda: "no images in this folder" in window.canvas.words, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: "no images in this folder" in window.canvas.message, timeout=LONG_MS)
     window.open([str(tmp_path / "none.png"), str(tmp_path / "gone")])  # of several, each is a film
     finish(qtbot, window)
     assert [row.reason for row in window.films.rows()] == ["No such file or directory"] * 2
@@ -60,7 +60,7 @@ def test_archives_are_opened_but_for_those_that_would_have_to_stay_in_memory(
     finish(qtbot, window)
     assert window.films.counts == {"ok": 6}
     window.open([str(tmp_path / "c.tgz")])
-    qtbot.waitUntil(lambda: "unpack it first" in window.canvas.words, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: "unpack it first" in window.canvas.message, timeout=LONG_MS)
     window.open([str(tmp_path / "c.tgz"), str(folder)])
     finish(qtbot, window)
     assert window.films.counts == {"ok": 6}
@@ -98,9 +98,9 @@ def test_without_a_usable_model_the_pictures_are_shown_all_the_same(qtbot, open_
     qtbot.waitUntil(lambda: "bad.onnx" in window.status.text, timeout=LONG_MS)
     assert "not an ONNX file" in window.answer._model.text()
     qtbot.waitUntil(lambda: window.canvas.has_picture, timeout=LONG_MS)
-    assert not window.status.judging
+    assert not window.status.classifying
     window.film_list.choose(2)
-    qtbot.waitUntil(lambda: window.canvas.words == "Could not be read: the file is empty.", timeout=LONG_MS)
+    qtbot.waitUntil(lambda: window.canvas.message == "Could not be read: the file is empty.", timeout=LONG_MS)
 
 
 def test_what_is_looked_at_is_judged_next_and_its_picture_is_never_another_ones(
@@ -150,14 +150,14 @@ def test_opening_anew_in_the_middle_drops_the_rest(qtbot, open_window, tmp_path,
 def test_a_listing_that_hangs_holds_up_no_other(qtbot, open_window, folder, tmp_path, monkeypatch, request):
     gate = threading.Event()
     request.addfinalizer(gate.set)
-    really = judging.open_sources
+    really = classifying.open_sources
 
     def hang(paths, *, limits):
         if paths == ("dead",):
             gate.wait(60)
         return really(paths, limits=limits)
 
-    monkeypatch.setattr(judging, "open_sources", hang)
+    monkeypatch.setattr(classifying, "open_sources", hang)
     window = open_window("dead")
     qtbot.wait(50)
     window.open([str(folder)])
@@ -189,7 +189,7 @@ def test_a_film_that_hangs_its_decoder_does_not_keep_others_from_view(qtbot, rea
     monkeypatch.setitem(decode._settings, "function", "hostile_decoders:obey_picture")
     decode.close()  # the next one is that
     hangs = BytesItem(b"hang", "hangs")
-    ready.loader.show(Request(ready._number, 5, hangs))
+    ready.loader.show(PictureRequest(ready._number, 5, hangs))
     qtbot.waitUntil(lambda: ready.loader._busy[0] == (ready._number, 5), timeout=LONG_MS)
     qtbot.wait(round(1000 * PATIENCE_S) + 100)
     ready.film_list.choose(1)
@@ -210,11 +210,11 @@ def test_hostile_files_get_the_commands_rows_and_each_its_picture_or_a_reason(
     assert [(row.status, row.reason) for row in window.films.rows()] == expected
 
     def shown() -> bool:
-        words = window.canvas.words
+        words = window.canvas.message
         return window.canvas.has_picture or (bool(words) and not words.startswith("Reading"))
 
     for place, (status, reason) in enumerate(expected):
         window.film_list.choose(place)
         qtbot.waitUntil(shown, timeout=LONG_MS)
-        assert window.canvas.has_picture or reason in window.canvas.words
+        assert window.canvas.has_picture or reason in window.canvas.message
         assert window.canvas.has_picture or status != "ok"

@@ -66,10 +66,10 @@ def keep(name: str, seen: np.ndarray) -> np.ndarray:
 
 def where_things_are(qtbot) -> dict[str, tuple[int, int, int, int]]:
     """Left, top, width, height in the window, of the slider and the canvas; from a twin without a screen."""
-    from xray_infer.viewer.judging import Wanted
+    from xray_infer.viewer.classifying import ClassifierSettings
     from xray_infer.viewer.window import Window
 
-    twin = Window(Wanted(None, "onnx", EngineOptions(workers=1)))
+    twin = Window(ClassifierSettings(None, "onnx", EngineOptions(workers=1)))
     qtbot.addWidget(twin)
     with qtbot.waitExposed(twin):
         twin.show()

@@ -1,6 +1,7 @@
 """The viewer's window, offscreen: what a person does, and what is seen and written then."""
 
 import csv
+import re
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ def test_the_list_has_every_input_in_the_commands_order_with_its_answers(ready, 
         assert [f"{mine[f'prob_{name}']:.6f}" if mine["label"] else "" for name in CLASS_NAMES] == [
             theirs[f"prob_{name}"] for name in CLASS_NAMES
         ]
-    assert "8 of 8 films, 2 could not be read, 2 other files" in ready.status.text
+    assert "8 of 8 films, 2 could not be read, 2 other files skipped" in ready.status.text
     said = ready.films.data(ready.films.index(0), Qt.ItemDataRole.AccessibleTextRole)
     assert said == f"film0.png\n{rows[0]['label']}\n{rows[0]['confidence']:.1%}"
 
@@ -74,17 +75,17 @@ def test_a_bad_file_shows_its_reason_in_place_of_the_picture(qtbot, ready):
     film = ready.films[ready.film_list.place]
     assert film.name == "film1.tif"
     assert not ready.canvas.has_picture
-    assert ready.canvas.words == "Could not be read: the file is empty."
+    assert ready.canvas.message == "Could not be read: the file is empty."
     assert ready.answer._label.text() == "could not be read"
     assert ready.answer.bars.accessibleName() == "Probabilities: none"
     assert (shot(ready) > 100).any()  # words
     press(qtbot, ready, Qt.Key.Key_U)
-    assert ready.canvas.words.startswith("Could not be read: truncated JPEG")
+    assert ready.canvas.message.startswith("Could not be read: truncated JPEG")
     press(qtbot, ready, Qt.Key.Key_U)
     assert "no more films without an answer" in ready.status.text
     press(qtbot, ready, Qt.Key.Key_Home)
     qtbot.waitUntil(lambda: ready.canvas.has_picture, timeout=LONG_MS)
-    assert ready.canvas.words == ""
+    assert ready.canvas.message == ""
 
 
 def test_the_slider_fades_the_heat_map_in_and_keys_choose_its_class(qtbot, ready):
@@ -124,7 +125,7 @@ def test_window_level_and_inversion(qtbot, ready):
     qtbot.mousePress(ready.canvas, Qt.MouseButton.RightButton, pos=middle)
     qtbot.mouseMove(ready.canvas, middle + QPoint(-150, 0))
     qtbot.mouseRelease(ready.canvas, Qt.MouseButton.RightButton, pos=middle + QPoint(-150, 0))
-    assert ready.canvas.window_now.width < 255
+    assert ready.canvas.window_level.width < 255
     assert shot(ready)[inside].astype(int).std() > before[inside].astype(int).std()
     assert "window 1" in ready.status.picture.text()
     press(qtbot, ready, Qt.Key.Key_R)
@@ -254,6 +255,30 @@ def test_the_notice_never_scrolls_away_and_keys_are_told(qtbot, ready, monkeypat
     press(qtbot, ready, Qt.Key.Key_F1)
     assert "window and level: right is wider" in shown[0]
     assert RESEARCH_NOTICE in shown[0]
+
+
+def test_no_key_does_two_things_and_f1_lists_all_of_them(qtbot, open_window, monkeypatch):
+    window = open_window()
+    actions = [action for menu in window.menuBar().actions() for action in menu.menu().actions()]
+    keys = [key.toString() for action in actions for key in action.shortcuts()]
+    assert len(keys) == len(set(keys))
+    shown = []
+    monkeypatch.setattr(QMessageBox, "exec", lambda box: shown.append(box.text()))
+    press(qtbot, window, Qt.Key.Key_F1)
+    (page,) = shown
+    for action in actions:
+        assert not action.shortcuts() or action.text().replace("&", "").rstrip(".") in page
+    assert not re.search(r"[a-z]\.[a-z]|_", page)  # no names of the code's
+    texts = {action.text().replace("&", "") for action in actions if action.shortcuts()}
+    assert {
+        "Next film",
+        "Zoom in",
+        "Move left",
+        "Wider window",
+        "Inverted",
+        "For covid",
+        "Save row...",
+    } <= texts
 
 
 def test_names_are_never_taken_for_markup_and_long_ones_do_not_widen_the_panel(

@@ -106,7 +106,7 @@ class Visit:
         self._leafed += self._phase == LEAFING
         self._chosen = time.perf_counter()
         last = self._window.film_list.place == len(self._window.films) - 1
-        self._window.go_to_end(-1) if last else self._window.step(1)
+        self._window.film_list.go_to_first() if last else self._window.film_list.step(1)
         self._bar.setValue(where)
 
     def _pictured(self) -> None:
@@ -159,10 +159,12 @@ def main(path: str, started: float, how: str) -> None:
 
     from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
     from xray_infer.run.settings import EngineOptions
+    from xray_infer.viewer.classifying import ClassifierSettings
     from xray_infer.viewer.cli import make_window
-    from xray_infer.viewer.judging import Wanted
 
-    app, window = make_window(Wanted(None, "onnx", EngineOptions(isolate_s=DEFAULT_DECODE_SECONDS)))
+    app, window = make_window(
+        ClassifierSettings(None, "onnx", EngineOptions(isolate_s=DEFAULT_DECODE_SECONDS))
+    )
 
     def done() -> None:
         if how == "start" and {"the first picture", "the first answer"} <= session.marks.keys():
@@ -184,13 +186,13 @@ def main(path: str, started: float, how: str) -> None:
     watch = Watch()
     window.canvas.installEventFilter(watch)
     window.lister.listed.connect(lambda *listed: mark("the list"))
-    window.judge.judged.connect(answered)
+    window.classifier.classified.connect(answered)
     visit = Visit(window, path, session)
     if how == "start":
         window.show()
         window.open([path])
     else:
-        window.judge.ready.connect(lambda known: visit.begin())
+        window.classifier.ready.connect(lambda known: visit.begin())
         window.show()
     app.exec()
     mark("it is closed")

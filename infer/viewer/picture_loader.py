@@ -1,7 +1,7 @@
-"""What reads and decodes for the eye: the picture that is looked at, its neighbours, the thumbnails in view.
+"""Reads and decodes pictures for the window: the film in view, its neighbours, the thumbnails in view.
 
 One thread and one child process: a decoder that crashes, hangs or holds Python's lock never reaches the
-window. Requests replace each other: what is no longer in view is not decoded any more.
+window. Requests replace each other: a picture that has left the view is not decoded any more.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 from PySide6.QtCore import QObject, Signal
@@ -23,19 +24,18 @@ from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.outputs.shrinking import shrunk
 from xray_infer.run.results import ERROR, REJECTED
 from xray_infer.run.sources import Item
-from xray_infer.viewer.images import to_image
-from xray_infer.viewer.render import Levels, Window
-from xray_infer.viewer.threads import Thread
+from xray_infer.viewer.render import ArrayImage, ImagePyramid, WindowLevel
+from xray_infer.viewer.threads import WorkerThread
 
-THUMBNAIL_SIDE: Final = 64  # of the list's pictures, in pixels, at most
-PATIENCE_S: Final = 1.0  # with what is not looked at, once something else is
-MOST_PICTURES: Final = 3  # that are kept: the one in view and its neighbours
-MOST_BYTES: Final = 256 << 20  # of them, unless one alone is larger
+THUMBNAIL_SIDE: Final = 64  # longer side of a thumbnail, in pixels, at most
+PATIENCE_S: Final = 1.0  # how long a film that is not in view may be decoded once another one is
+MOST_PICTURES: Final = 3  # pictures in memory: the one in view and its neighbours
+MOST_BYTES: Final = 256 << 20  # of these pictures together, unless one alone is larger
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A film of an opening: `number` is the opening's."""
+class PictureRequest:
+    """Asks for the picture of the film at `place` in the worklist of this number."""
 
     number: int
     place: int
@@ -43,32 +43,40 @@ class Request:
 
     @property
     def key(self) -> tuple[int, int]:
-        """What tells it from others."""
+        """What tells the film from all others."""
         return self.number, self.place
 
 
-class PictureLoader(Thread):
-    """See the module. All but `work` is for the interface thread."""
+class Purpose(Enum):
+    """What a picture is decoded for."""
 
-    loaded = Signal(int, int, object)  # an opening's number, a place, its Levels
-    refused = Signal(int, int, str, str)  # a status and a reason: why there is no picture
-    thumbnail = Signal(int, int, object)  # a QImage
+    IN_VIEW = auto()
+    THUMBNAIL = auto()
+    AHEAD = auto()
+
+
+class PictureLoader(WorkerThread):
+    """See the module. All methods but `work` are for the interface thread."""
+
+    loaded = Signal(int, int, object)  # a worklist's number, a place, its ImagePyramid
+    refused = Signal(int, int, str, str)  # number and place; a status and a reason: why there is no picture
+    thumbnail = Signal(int, int, object)  # number and place; a QImage
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._wake = threading.Condition()
-        self._current: Request | None = None
-        self._ahead: list[Request] = []
-        self._thumbnails: list[Request] = []
+        self._current: PictureRequest | None = None
+        self._ahead: list[PictureRequest] = []
+        self._thumbnails: list[PictureRequest] = []
         self._busy: tuple[tuple[int, int] | None, float] = (None, 0.0)  # a film's key, since when
         self._ended = False
-        self._kept: OrderedDict[tuple[int, int], Levels] = OrderedDict()  # this thread's
+        self._kept: OrderedDict[tuple[int, int], ImagePyramid] = OrderedDict()  # this thread's alone
         self._decode = IsolatedPicture()
 
-    def show(self, request: Request, ahead: Sequence[Request] = ()) -> None:
-        """Load a picture before all else, then those that may be looked at next.
+    def show(self, request: PictureRequest, ahead: Sequence[PictureRequest] = ()) -> None:
+        """Load this picture first, then those that may be in view next.
 
-        What is being decoded for another film, and takes long, is given up.
+        Decoding of another film that takes long is given up.
         """
         with self._wake:
             self._current, self._ahead = request, list(ahead)
@@ -77,8 +85,8 @@ class PictureLoader(Thread):
                 self._decode.close()  # nothing else begins meanwhile: that takes the lock
             self._wake.notify()
 
-    def want_thumbnails(self, requests: Sequence[Request]) -> None:
-        """Make these thumbnails, the first first, and none that was asked for before."""
+    def show_thumbnails(self, requests: Sequence[PictureRequest]) -> None:
+        """Make these thumbnails in this order, and none of an earlier call."""
         with self._wake:
             self._thumbnails = list(requests)[::-1]
             self._wake.notify()
@@ -89,23 +97,23 @@ class PictureLoader(Thread):
             self._current, self._ahead, self._thumbnails = None, [], []
 
     def end(self) -> None:
-        """End, also where a decoder hangs."""
+        """End the thread, even if a decoder hangs."""
         with self._wake:
             self._ended = True
             self._wake.notify()
         self._decode.stop()
 
     def work(self) -> None:
-        """See `Thread.work`."""
+        """See `WorkerThread.work`."""
         with self._decode:
             while (job := self._next()) is not None:
-                kind, request = job
-                if kind == "thumbnail":
+                purpose, request = job
+                if purpose is Purpose.THUMBNAIL:
                     self._make_thumbnail(request)
                 else:
-                    self._load(request, told=kind == "current")
+                    self._load(request, announce=purpose is Purpose.IN_VIEW)
 
-    def _next(self) -> tuple[str, Request] | None:
+    def _next(self) -> tuple[Purpose, PictureRequest] | None:
         with self._wake:
             self._busy = None, 0.0
             while not self._ended:
@@ -115,46 +123,47 @@ class PictureLoader(Thread):
                 self._wake.wait()
         return None
 
-    def _chosen(self) -> tuple[str, Request] | None:
+    def _chosen(self) -> tuple[Purpose, PictureRequest] | None:
         if self._current:
             request, self._current = self._current, None
-            return "current", request
+            return Purpose.IN_VIEW, request
         if self._thumbnails:
-            return "thumbnail", self._thumbnails.pop()
-        return ("ahead", self._ahead.pop(0)) if self._ahead else None
+            return Purpose.THUMBNAIL, self._thumbnails.pop()
+        return (Purpose.AHEAD, self._ahead.pop(0)) if self._ahead else None
 
-    def _load(self, request: Request, *, told: bool) -> None:
-        levels = self._kept.get(request.key)
-        if levels is None:
+    def _load(self, request: PictureRequest, *, announce: bool) -> None:
+        pyramid = self._kept.get(request.key)
+        if pyramid is None:
             try:
-                levels = Levels.of(self._picture(request, side=0))
+                pyramid = ImagePyramid.of(self._picture(request, side=0))
             except XrayError as error:
-                if told and not self._ended:
+                if announce and not self._ended:
                     status = REJECTED if isinstance(error, RejectedError) else ERROR
                     self.refused.emit(*request.key, status, str(error))
                 return
-            self._keep(request.key, levels)
+            self._keep(request.key, pyramid)
         self._kept.move_to_end(request.key)
-        if told:
-            self.loaded.emit(*request.key, levels)
+        if announce:
+            self.loaded.emit(*request.key, pyramid)
 
-    def _picture(self, request: Request, *, side: int) -> Picture:
+    def _picture(self, request: PictureRequest, *, side: int) -> Picture:
         try:
             return self._decode(request.item.read(DEFAULT_LIMITS), side=side)
         except MemoryError as error:
             raise out_of_memory() from error
 
-    def _keep(self, key: tuple[int, int], levels: Levels) -> None:
-        self._kept[key] = levels
+    def _keep(self, key: tuple[int, int], pyramid: ImagePyramid) -> None:
+        self._kept[key] = pyramid
         while len(self._kept) > 1 and (
             len(self._kept) > MOST_PICTURES or sum(one.size_bytes for one in self._kept.values()) > MOST_BYTES
         ):
             self._kept.popitem(last=False)
 
-    def _make_thumbnail(self, request: Request) -> None:
+    def _make_thumbnail(self, request: PictureRequest) -> None:
         try:
             picture = self._picture(request, side=THUMBNAIL_SIDE)
         except XrayError:
-            return  # its row says why
+            return  # the film's answer says why
         small = shrunk(picture.values, THUMBNAIL_SIDE)
-        self.thumbnail.emit(*request.key, to_image(Window.of(picture).table(small.dtype)[small]).copy())
+        gray = WindowLevel.of(picture).table(small.dtype)[small]
+        self.thumbnail.emit(*request.key, ArrayImage(gray).copy())
