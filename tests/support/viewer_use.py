@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from click.testing import CliRunner
+from numpy.typing import NDArray
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
 
 from xray_infer.cli import main
-
-if TYPE_CHECKING:
-    from xray_infer.viewer.window import Window
+from xray_infer.viewer.window import Window
 
 LONG_MS = 60_000
 
 
-def finish(qtbot: Any, window: Window) -> None:
+def finish(qtbot: QtBot, window: Window) -> None:
+    """Wait until every film that is open has its answer."""
     qtbot.waitUntil(
         lambda: len(window.films) > 0 and window.films.counts.total() == len(window.films), timeout=LONG_MS
     )
@@ -26,12 +27,15 @@ def finish(qtbot: Any, window: Window) -> None:
 
 
 def press(
-    qtbot: Any, window: Window, key: Any, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier
+    window: Window,
+    key: Qt.Key,
+    modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
 ) -> None:
-    qtbot.keyClick(window, key, modifier)
+    """Press and let go of a key."""
+    QTest.keyClick(window, key, modifier)
 
 
-def shot(window: Window) -> np.ndarray:
+def shot(window: Window) -> NDArray[np.uint8]:
     """The canvas as it looks, BGR."""
     image = window.canvas.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
     rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
@@ -39,15 +43,15 @@ def shot(window: Window) -> np.ndarray:
     return pixels[..., ::-1].copy()  # the image's memory goes with it
 
 
-def area(seen: np.ndarray, height: int = 300, width: int = 260) -> tuple[slice, slice]:
+def area(seen: NDArray[np.uint8], height: int = 300, width: int = 260) -> tuple[slice, slice]:
     """Where a fitted picture of this size stands in a shot, without its outermost pixels."""
     scale = min(seen.shape[0] / height, seen.shape[1] / width)
     size = (height * scale, width * scale)
-    starts = [(whole - part) / 2 for whole, part in zip(seen.shape, size, strict=False)]
-    down, across = (
-        slice(int(start) + 2, int(start + part) - 2) for start, part in zip(starts, size, strict=True)
+    rows, columns = (
+        slice(int((whole - part) / 2) + 2, int((whole + part) / 2) - 2)
+        for whole, part in zip(seen.shape[:2], size, strict=True)
     )
-    return down, across
+    return rows, columns
 
 
 def command_rows(folder: Path, model: Path, tmp_path: Path, *options: object) -> Path:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 1320, 860
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0  # a fault costs a minute; a machine that does other things needs half of it
 
 
 def missing() -> str:
@@ -22,6 +23,7 @@ def missing() -> str:
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
+    """Wait until it holds; fail after PATIENCE_S."""
     until = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < until, f"waited in vain for {what}"
@@ -96,7 +98,7 @@ class Screen:
             time.sleep(0.03)
         self.do("mouseup", button)
 
-    def look(self) -> np.ndarray:
+    def look(self) -> NDArray[np.uint8]:
         """Return what is on the screen, BGR uint8 [HEIGHT, WIDTH, 3]; of Xvfb's file, an X window dump."""
         data = (self._folder / "Xvfb_screen0").read_bytes()
         header = struct.unpack(">25I", data[:100])
@@ -105,7 +107,7 @@ class Screen:
         rows = np.frombuffer(data, np.uint8, HEIGHT * line, start).reshape(HEIGHT, line)
         return rows[:, : 4 * WIDTH].reshape(HEIGHT, WIDTH, 4)[..., :3].copy()
 
-    def settled(self) -> np.ndarray:
+    def settled(self) -> NDArray[np.uint8]:
         """Return what is on the screen when it has stopped changing."""
         before = self.look()
         until = time.monotonic() + PATIENCE_S

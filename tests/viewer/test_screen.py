@@ -117,7 +117,14 @@ def test_open_a_folder_look_at_it_export_and_close(screen, start, tmp_path, qtbo
         x, y, width, height = places[name]
         return seen[top + y : top + y + height, left + x : left + x + width].astype(int)
 
+    def answered() -> bool:
+        """Whether the panel beside the canvas shows bars in their colours."""
+        x, y, width, height = places["canvas"]
+        seen = screen.look()[top + y : top + y + height // 2, left + x + width :]
+        return bool((np.ptp(seen.astype(int), axis=2) > 100).sum() > 300)
+
     screen.press("Right")
+    wait_until(answered, "an answer")
     second = keep("3-next", screen.settled())
     assert np.abs(part(second, "canvas") - part(first, "canvas")).mean() > 1
     assert (np.ptp(part(second, "canvas"), axis=2) == 0).all()  # gray: no heat map yet

@@ -57,21 +57,21 @@ def test_keys_go_through_the_films_and_the_answer_goes_along(qtbot, ready):
     names = [ready.films[place].name for place in range(len(ready.films))]
     seen = [names[ready.film_list.place]]
     for key in (Qt.Key.Key_Right, Qt.Key.Key_N, Qt.Key.Key_Down, Qt.Key.Key_P, Qt.Key.Key_End):
-        press(qtbot, ready, key)
+        press(ready, key)
         seen.append(names[ready.film_list.place])
         assert ready.answer._name.text() == seen[-1]
     assert seen == [*names[:4], names[2], names[-1]]
-    press(qtbot, ready, Qt.Key.Key_Right)  # there is no film after the last
+    press(ready, Qt.Key.Key_Right)  # there is no film after the last
     assert ready.film_list.place == len(names) - 1
-    press(qtbot, ready, Qt.Key.Key_Home)
-    press(qtbot, ready, Qt.Key.Key_PageDown)
+    press(ready, Qt.Key.Key_Home)
+    press(ready, Qt.Key.Key_PageDown)
     assert ready.film_list.place == len(names) - 1
-    press(qtbot, ready, Qt.Key.Key_PageUp)
+    press(ready, Qt.Key.Key_PageUp)
     assert ready.film_list.place == 0
 
 
 def test_a_bad_file_shows_its_reason_in_place_of_the_picture(qtbot, ready):
-    press(qtbot, ready, Qt.Key.Key_U)
+    press(ready, Qt.Key.Key_U)
     film = ready.films[ready.film_list.place]
     assert film.name == "film1.tif"
     assert not ready.canvas.has_picture
@@ -79,11 +79,11 @@ def test_a_bad_file_shows_its_reason_in_place_of_the_picture(qtbot, ready):
     assert ready.answer._label.text() == "could not be read"
     assert ready.answer.bars.accessibleName() == "Probabilities: none"
     assert (shot(ready) > 100).any()  # words
-    press(qtbot, ready, Qt.Key.Key_U)
+    press(ready, Qt.Key.Key_U)
     assert ready.canvas.message.startswith("Could not be read: truncated JPEG")
-    press(qtbot, ready, Qt.Key.Key_U)
+    press(ready, Qt.Key.Key_U)
     assert "no more films without an answer" in ready.status.text
-    press(qtbot, ready, Qt.Key.Key_Home)
+    press(ready, Qt.Key.Key_Home)
     qtbot.waitUntil(lambda: ready.canvas.has_picture, timeout=LONG_MS)
     assert ready.canvas.message == ""
 
@@ -92,7 +92,7 @@ def test_the_slider_fades_the_heat_map_in_and_keys_choose_its_class(qtbot, ready
     film = ready.films[0]
     plain = shot(ready)
     assert (plain[..., 0] == plain[..., 2]).all()
-    press(qtbot, ready, Qt.Key.Key_BracketRight)
+    press(ready, Qt.Key.Key_BracketRight)
     assert ready.answer.heat.strength == pytest.approx(0.1)
     faint = shot(ready)
     ready.answer.heat._slider.setValue(100)
@@ -101,26 +101,26 @@ def test_the_slider_fades_the_heat_map_in_and_keys_choose_its_class(qtbot, ready
     assert 0 < coloured[0] < coloured[1] / 3
     shown = {}
     for key, name in zip((Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_3), CLASS_NAMES, strict=True):
-        press(qtbot, ready, key)
+        press(ready, key)
         assert ready.answer.heat.shown == name
         assert f"'{name}'" in ready.answer.heat._text.text()
         shown[name] = shot(ready)
-    press(qtbot, ready, Qt.Key.Key_0)
+    press(ready, Qt.Key.Key_0)
     assert np.array_equal(shot(ready), shown[film.prediction.raw_label])
     assert not np.array_equal(shown["covid"], shown["pneumonia"])
-    press(qtbot, ready, Qt.Key.Key_H)
+    press(ready, Qt.Key.Key_H)
     assert np.array_equal(shot(ready), plain)
-    press(qtbot, ready, Qt.Key.Key_2)  # choosing a class shows it
+    press(ready, Qt.Key.Key_2)  # choosing a class shows it
     assert np.array_equal(shot(ready), shown["pneumonia"])
 
 
 def test_window_level_and_inversion(qtbot, ready):
     before = shot(ready)
-    press(qtbot, ready, Qt.Key.Key_I)
+    press(ready, Qt.Key.Key_I)
     inverted = shot(ready)
     inside = area(before)
     assert np.abs(inverted[inside].astype(int) + before[inside] - 255).max() <= 1
-    press(qtbot, ready, Qt.Key.Key_I)
+    press(ready, Qt.Key.Key_I)
     middle = ready.canvas.rect().center()
     qtbot.mousePress(ready.canvas, Qt.MouseButton.RightButton, pos=middle)
     qtbot.mouseMove(ready.canvas, middle + QPoint(-150, 0))
@@ -128,15 +128,15 @@ def test_window_level_and_inversion(qtbot, ready):
     assert ready.canvas.window_level.width < 255
     assert shot(ready)[inside].astype(int).std() > before[inside].astype(int).std()
     assert "window 1" in ready.status.picture.text()
-    press(qtbot, ready, Qt.Key.Key_R)
+    press(ready, Qt.Key.Key_R)
     assert np.array_equal(shot(ready), before)
-    press(qtbot, ready, Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
+    press(ready, Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
     assert shot(ready)[inside].mean() > before[inside].mean()
 
 
 def test_zoom_and_pan_by_mouse_and_keys(qtbot, ready):
     whole = shot(ready)
-    press(qtbot, ready, Qt.Key.Key_Plus)
+    press(ready, Qt.Key.Key_Plus)
     larger = shot(ready)
     assert not np.array_equal(larger, whole)
     qtbot.mousePress(ready.canvas, Qt.MouseButton.LeftButton, pos=QPoint(200, 200))
@@ -144,7 +144,7 @@ def test_zoom_and_pan_by_mouse_and_keys(qtbot, ready):
     qtbot.mouseRelease(ready.canvas, Qt.MouseButton.LeftButton, pos=QPoint(260, 230))
     moved = shot(ready)
     assert np.abs(moved[100:300, 200:400].astype(int) - larger[70:270, 140:340]).max() <= 2
-    press(qtbot, ready, Qt.Key.Key_A)
+    press(ready, Qt.Key.Key_A)
     assert ", 100%," in ready.status.picture.text()
     middle = QPointF(ready.canvas.rect().center())
     wheel = QWheelEvent(
@@ -159,7 +159,7 @@ def test_zoom_and_pan_by_mouse_and_keys(qtbot, ready):
     )
     ready.canvas.wheelEvent(wheel)
     assert ", 125%," in ready.status.picture.text()
-    press(qtbot, ready, Qt.Key.Key_F)
+    press(ready, Qt.Key.Key_F)
     assert np.array_equal(shot(ready), whole)
 
 
@@ -172,8 +172,8 @@ def test_the_saved_heat_map_is_the_commands(qtbot, ready, mixed, tiny_onnx, tmp_
         return str(tmp_path / "saved.jpg"), kinds
 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", where)
-    press(qtbot, ready, Qt.Key.Key_2)
-    press(qtbot, ready, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
+    press(ready, Qt.Key.Key_2)
+    press(ready, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: "saved " in ready.status.text, timeout=LONG_MS)
     assert asked[0].endswith("film0.png.pneumonia.heatmap.jpg")
     expected = (tmp_path / "maps" / "film0.png.pneumonia.heatmap.jpg").read_bytes()
@@ -185,11 +185,11 @@ def test_saved_rows_are_the_commands(qtbot, ready, mixed, tiny_onnx, tmp_path, m
     places = [tmp_path / "all.csv", tmp_path / "one.csv"]
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *given: (str(places.pop(0)), ""))
     both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
-    press(qtbot, ready, Qt.Key.Key_R, both)
+    press(ready, Qt.Key.Key_R, both)
     qtbot.waitUntil(lambda: "saved 8 rows" in ready.status.text, timeout=LONG_MS)
     assert (tmp_path / "all.csv").read_bytes() == out.read_bytes()
-    press(qtbot, ready, Qt.Key.Key_Right)
-    press(qtbot, ready, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier)
+    press(ready, Qt.Key.Key_Right)
+    press(ready, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: "saved 1 row in" in ready.status.text, timeout=LONG_MS)
     lines = out.read_text().splitlines()
     assert (tmp_path / "one.csv").read_text().splitlines() == [lines[0], lines[2]]
@@ -207,7 +207,7 @@ def test_what_cannot_be_saved_is_told(qtbot, ready, tmp_path, monkeypatch, name,
 
 def test_nothing_to_save_is_told(qtbot, ready, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *given: pytest.fail("asked where"))
-    press(qtbot, ready, Qt.Key.Key_U)
+    press(ready, Qt.Key.Key_U)
     ready.save_heat_map()
     assert "no heat map to save" in ready.status.text
 
@@ -239,9 +239,9 @@ def test_a_wider_window_shows_what_a_dicoms_own_window_clips(qtbot, open_window,
     assert clipped() == pytest.approx(1 - 400 / 4096, abs=0.01)
     assert "window 399, level 2,048" in window.status.picture.text()  # LINEAR: half a value less each
     for _ in range(30):
-        press(qtbot, window, Qt.Key.Key_Right, Qt.KeyboardModifier.AltModifier)
+        press(window, Qt.Key.Key_Right, Qt.KeyboardModifier.AltModifier)
     assert clipped() < 0.3
-    press(qtbot, window, Qt.Key.Key_R)
+    press(window, Qt.Key.Key_R)
     assert clipped() > 0.9
 
 
@@ -252,7 +252,7 @@ def test_the_notice_never_scrolls_away_and_keys_are_told(qtbot, ready, monkeypat
     assert ready.rect().contains(notice.mapTo(ready, notice.rect().center()))
     shown = []
     monkeypatch.setattr(QMessageBox, "exec", lambda box: shown.append(box.text()))
-    press(qtbot, ready, Qt.Key.Key_F1)
+    press(ready, Qt.Key.Key_F1)
     assert "window and level: right is wider" in shown[0]
     assert RESEARCH_NOTICE in shown[0]
 
@@ -264,7 +264,7 @@ def test_no_key_does_two_things_and_f1_lists_all_of_them(qtbot, open_window, mon
     assert len(keys) == len(set(keys))
     shown = []
     monkeypatch.setattr(QMessageBox, "exec", lambda box: shown.append(box.text()))
-    press(qtbot, window, Qt.Key.Key_F1)
+    press(window, Qt.Key.Key_F1)
     (page,) = shown
     for action in actions:
         assert not action.shortcuts() or action.text().replace("&", "").rstrip(".") in page
