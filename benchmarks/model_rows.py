@@ -12,7 +12,8 @@ from xray_infer.benchmarks.results_schema import ModelFile, RowKey
 from xray_infer.errors import DataError, ModelError
 from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS
-from xray_infer.model.runtimes import RUNTIMES, SUFFIXES, find_model
+from xray_infer.model.runtime_table import RUNTIMES, SUFFIXES
+from xray_infer.model.runtimes import find_model
 from xray_infer.study.training_record import read_training_record
 
 KERAS: Final = "keras"

@@ -14,9 +14,9 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.closing import Closing
 from xray_infer.images.decode import decode
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.model.choice import Wanted, select_model
+from xray_infer.model.choice import ModelRequest, select_model
 from xray_infer.model.manifest import ModelManifest
-from xray_infer.model.runtimes import SUFFIXES
+from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.run.engine import Engine, Task
 from xray_infer.run.results import Row, Rules
 from xray_infer.run.settings import EngineOptions
@@ -168,10 +168,13 @@ class Classifier(Closing):
         *,
         options: EngineOptions = EngineOptions(),  # noqa: B008  frozen
     ) -> None:
-        wanted = Wanted(model, runtime, None) if runtime in FORMATS else Wanted(model, None, runtime)
-        if runtime in FORMATS and model is not None and Path(model).suffix.lower() in SUFFIXES:
-            wanted = Wanted(model)  # the file says its format itself
-        chosen, name = select_model(wanted, workers=options.workers or 1, report=say)
+        asks_for_format = runtime in FORMATS
+        request = ModelRequest(
+            model, format=runtime if asks_for_format else None, runtime=None if asks_for_format else runtime
+        )
+        if asks_for_format and model is not None and Path(model).suffix.lower() in SUFFIXES:
+            request = ModelRequest(model)  # the file says its format itself
+        chosen, name = select_model(request, workers=options.workers or 1, report=say)
         self._engine = Engine(chosen, options, runtime=name)
 
     @property

@@ -119,7 +119,7 @@ def _inputs(options: Options, *, processors: float | None = None) -> RunInputs:
     """Open the source and choose the model; `processors` are by default those of this machine."""
     import cv2
 
-    from xray_infer.model.choice import Wanted, select_model
+    from xray_infer.model.choice import ModelRequest, select_model
     from xray_infer.model.processors import default_workers
     from xray_infer.run.job import listed
     from xray_infer.run.object_store import workers_for
@@ -140,8 +140,8 @@ def _inputs(options: Options, *, processors: float | None = None) -> RunInputs:
         find_writer(Path(options.out))
     cv2.setNumThreads(1)  # the workers are the parallelism
     workers = options.workers or workers_for(source.location, processors or default_workers())
-    wanted = Wanted(options.model, options.format, options.runtime)
-    model, runtime = select_model(wanted, workers=workers, report=say)
+    request = ModelRequest(options.model, options.format, options.runtime)
+    model, runtime = select_model(request, workers=workers, report=say)
     return RunInputs(source, items, model, runtime, options.engine_options(workers))
 
 

@@ -14,6 +14,7 @@ import click
 from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
+from xray_infer.model.runtime_table import AUTO, DEVICES, RUNTIMES, SUFFIXES
 from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
 from xray_infer.run.object_store import is_uri
 from xray_infer.run.shards import ENGINES, FORMATS, LOCAL, RAY
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
-DEVICE_CHOICES = ("cpu", "cuda")  # `runtimes.DEVICES`, which loads numpy
-RUNTIME_CHOICES = ("onnxruntime", "litert", "openvino", "auto")
 MEGA = 1_000_000
 
 
@@ -153,7 +152,7 @@ def _limit(name: str, default: float, text: str) -> Callable[[Command], Command]
 # The viewer has these as well.
 RUNTIME: Final = _model(
     "--runtime",
-    type=click.Choice(RUNTIME_CHOICES),
+    type=click.Choice([*RUNTIMES, AUTO]),
     help="Inference runtime. Default: onnxruntime, or litert for tflite. auto: the fastest on this machine, "
     "measured once and remembered.",
 )
@@ -190,9 +189,7 @@ OPTIONS: Final = (
     _results("--restart", is_flag=True, help="Discard what an earlier run has done and start over."),
     _results("--quiet", is_flag=True, help="Show no progress and no summary."),
     MODEL,
-    _model(
-        "--format", type=click.Choice(["onnx", "tflite"]), help="Format of the model file. Default: onnx."
-    ),
+    _model("--format", type=click.Choice(SUFFIXES.values()), help="Format of the model file. Default: onnx."),
     RUNTIME,
     _model("--list-models", is_flag=True, help="List the models that ship, and exit."),
     _model("--json", "as_json", is_flag=True, help="Print the list of --list-models as JSON."),
@@ -253,7 +250,7 @@ OPTIONS: Final = (
     ),
     _speed(
         "--device",
-        type=click.Choice(DEVICE_CHOICES),
+        type=click.Choice(DEVICES),
         default="cpu",
         show_default=True,
         help="Device that runs the model. cuda: an NVIDIA GPU, by onnxruntime-gpu; refused where it would "

@@ -98,8 +98,8 @@ def model_of(manifest: ModelManifest) -> Iterator[str]:
     rejection = manifest.rejection
     if rejection is not None and rejection.training_images is not None:
         yield (
-            f"Rejects images that are unlike its {rejection.training_images:,} training images; the limit is set "
-            f"to reject {rejection.false_rejection:.0%} of X-rays that are like them."
+            f"Rejects images that are unlike its {rejection.training_images:,} training images; the limit is "
+            f"set to reject {rejection.false_rejection:.0%} of X-rays that are like them."
         )
 
 

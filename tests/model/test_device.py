@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from xray_infer import options
 from xray_infer.cli import main
 from xray_infer.errors import ModelError, XrayError
-from xray_infer.model.runtimes import CUDA, DEVICES, RUNTIMES, ort
+from xray_infer.model.runtime_table import CUDA, DEVICES, RUNTIMES
+from xray_infer.model.runtimes import ort
 from xray_infer.model.shipped import shipped_model
 from xray_infer.run.shards import FORMATS
 
@@ -124,6 +125,10 @@ def test_batches_of_any_size_give_the_rows_of_one(gpu, folder, tiny_onnx, tmp_pa
     assert rows[2] == pytest.approx(rows[0], abs=2e-6)
 
 
+def test_the_command_offers_every_device():
+    (option,) = (one for one in main.params if one.name == "device")
+    assert tuple(option.type.choices) == DEVICES
+
+
 def test_choices_are_those_of_the_modules_that_load_more():
-    assert options.DEVICE_CHOICES == DEVICES
     assert options.SHARD_FORMATS == FORMATS

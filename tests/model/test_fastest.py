@@ -13,7 +13,8 @@ from places import SAMPLES
 from xray_infer.cli import main
 from xray_infer.errors import MissingExtraError, XrayError
 from xray_infer.model.manifest import METHODS
-from xray_infer.model.runtimes import RUNTIMES, Model, Runtime, fastest
+from xray_infer.model.runtime_table import RUNTIMES, Runtime
+from xray_infer.model.runtimes import Model, fastest
 
 
 def run(*arguments: object):

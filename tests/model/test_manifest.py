@@ -10,7 +10,7 @@ from specimens import example_manifest
 from xray_infer.errors import ModelError
 from xray_infer.model.embedding import MANIFEST_FILE, MANIFEST_KEY, READERS, read_onnx_manifest
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, parse_manifest
-from xray_infer.model.runtimes import SUFFIXES
+from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.model.shipped import MODELS_FOLDER
 
 

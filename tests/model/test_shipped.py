@@ -17,7 +17,7 @@ from xray_infer.export.verify import verify
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.manifest import METHODS
-from xray_infer.model.runtimes import SUFFIXES
+from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.model.shipped import MODELS_FOLDER, shipped_model
 from xray_infer.run.engine import classify
 from xray_infer.run.settings import EngineOptions

@@ -14,7 +14,8 @@ from specimens import example_manifest
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.limits import Limits
 from xray_infer.model.manifest import ModelManifest
-from xray_infer.model.runtimes import CPU, Model, ModelOutput
+from xray_infer.model.runtime_table import CPU
+from xray_infer.model.runtimes import Model, ModelOutput
 
 SHADES = 256
 

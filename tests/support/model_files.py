@@ -14,7 +14,7 @@ from specimens import example_manifest
 
 from xray_infer.model.embedding import MANIFEST_KEY
 from xray_infer.model.manifest import SCORE_NAME
-from xray_infer.model.runtimes import SUFFIXES
+from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.model.shipped import MODELS_FOLDER
 
 KINDS, CODES = schema.TensorType, schema.BuiltinOperator

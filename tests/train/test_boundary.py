@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xray_infer.errors import MissingExtraError
-from xray_infer.model.runtimes import RUNTIMES
+from xray_infer.model.runtime_table import RUNTIMES
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow

@@ -1,4 +1,4 @@
-"""Inference runtimes behind one protocol; a new runtime is one new file and one line in `RUNTIMES`.
+"""Inference runtimes behind one protocol; a new one is a file here and a line in `runtime_table.RUNTIMES`.
 
 The modules that import a runtime library are loaded only when a model is opened.
 """
@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ModelError
 from xray_infer.model.manifest import ModelManifest
-
-CPU: Final = "cpu"
-CUDA: Final = "cuda"
-DEVICES: Final = (CPU, CUDA)
+from xray_infer.model.runtime_table import CPU, RUNTIMES, SUFFIXES, Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,49 +58,6 @@ class Session(Protocol):
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
         """Classify `uint8 [N, 224, 224, 1]`, any N >= 1."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """A way of running a model file.
-
-    `module` has `open_sessions(path, threads=..., count=...)`, with `device=...` where it has more `devices`
-    than the CPU, and `runtime_name(device)`, a session's `runtime` without one; `format` is the one that it
-    reads; `packages` are the distributions that it can use, the first preferred.
-    """
-
-    name: str
-    module: str
-    format: str
-    packages: tuple[str, ...]
-    devices: tuple[str, ...] = (CPU,)
-
-    def installed(self) -> str:
-        """Return the package that would be used and its version, empty when there is none; loads nothing."""
-        for package in self.packages:
-            try:
-                return f"{package} {version(package)}"
-            except PackageNotFoundError:
-                continue
-        return ""
-
-
-# The first that reads a format is the format's default.
-RUNTIMES: Final[Mapping[str, Runtime]] = {
-    one.name: one
-    for one in (
-        Runtime(
-            "onnxruntime",
-            "xray_infer.model.runtimes.ort",
-            "onnx",
-            ("onnxruntime", "onnxruntime-gpu"),
-            DEVICES,
-        ),
-        Runtime("litert", "xray_infer.model.runtimes.litert", "tflite", ("ai-edge-litert", "tflite-runtime")),
-        Runtime("openvino", "xray_infer.model.runtimes.ov", "onnx", ("openvino",)),
-    )
-}
-SUFFIXES: Final = {".onnx": "onnx", ".tflite": "tflite"}
 
 
 @dataclass(frozen=True, slots=True)

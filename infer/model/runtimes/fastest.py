@@ -27,7 +27,8 @@ from xray_infer.atomic import make_folder, write_json
 from xray_infer.errors import OutputError, XrayError
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.processors import processor_name
-from xray_infer.model.runtimes import RUNTIMES, Model, Session
+from xray_infer.model.runtime_table import RUNTIMES
+from xray_infer.model.runtimes import Model, Session
 from xray_infer.terminal import Report
 
 # With the figures below it takes about 3 seconds on two cores, besides loading the models.

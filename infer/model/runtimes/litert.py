@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import MissingExtraError, ModelError
 from xray_infer.model.embedding import read_tflite_manifest
-from xray_infer.model.runtimes import RUNTIMES, ModelOutput
+from xray_infer.model.runtime_table import RUNTIMES
+from xray_infer.model.runtimes import ModelOutput
 
 
 def _interpreter_module() -> Any:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import ModelError, XrayError
 from xray_infer.model.embedding import read_onnx_manifest
-from xray_infer.model.runtimes import CPU, CUDA, ModelOutput
+from xray_infer.model.runtime_table import CPU, CUDA
+from xray_infer.model.runtimes import ModelOutput
 
 PROVIDERS: Final = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
 

@@ -14,7 +14,8 @@ from xray_infer.errors import MissingExtraError, ModelError, XrayError
 from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.embedding import read_onnx_manifest
 from xray_infer.model.manifest import ModelManifest
-from xray_infer.model.runtimes import RUNTIMES, ModelOutput
+from xray_infer.model.runtime_table import RUNTIMES
+from xray_infer.model.runtimes import ModelOutput
 
 OPTIONS: Final = {
     # What a file holds as float is computed as float: OpenVINO takes bfloat16 where the processor has it.
