@@ -12,8 +12,9 @@ import click
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import extra_for
-from xray_infer.export.recipes import CALIBRATIONS, EMBED, choose, describe
-from xray_infer.export.toolchain import load_toolchain
+from xray_infer.export import load_toolchain
+from xray_infer.export.recipes import CALIBRATIONS, choose, describe
+from xray_infer.model.runtime_table import MODEL_FORMATS
 from xray_infer.terminal import DefaultGroup, debug_option, one_line_errors, say
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _list_recipes(context: click.Context, option: click.Parameter, wanted: bool)
 @click.option(
     "--format",
     "model_format",
-    type=click.Choice([*EMBED, "all"]),
+    type=click.Choice([*MODEL_FORMATS, "all"]),
     default="all",
     show_default=True,
     help="Format of the exported files.",
@@ -130,13 +131,13 @@ def convert_command(
     the Keras model's answers, for `xray-export verify`.
     """
     with one_line_errors("xray-export", debug=debug):
-        wanted = choose(model_format, recipes)
+        chosen = choose(model_format, recipes)
         tool_versions = load_toolchain()
         from xray_infer.export.exporter import ExportConfig, export
 
         calibrations = CALIBRATIONS if calibrate == "auto" else (calibrate,)
         options |= {"calibrations": calibrations, "mixed": mixed == "auto"}
-        config = ExportConfig(model=model, wanted=wanted, **options)
+        config = ExportConfig(model=model, recipes=chosen, **options)
         click.echo(_table(list(export(config, tool_versions=tool_versions, report=say))))
 
 
@@ -194,7 +195,7 @@ def inspect_command(file: Path, as_json: bool, debug: bool) -> None:
     """
     with one_line_errors("xray-export", debug=debug):
         from xray_infer.export.inspection import inspect_file
-        from xray_infer.export.inspection.text import to_text
+        from xray_infer.export.inspection.report_text import to_text
 
         report = inspect_file(file)
         click.echo(json.dumps(report.to_dict(), indent=1) if as_json else to_text(report))

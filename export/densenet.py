@@ -12,7 +12,7 @@ Read from a flat Keras model and rewritten on the way by algebra that changes no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -63,7 +63,7 @@ class Layer:
     second: Convolution
     third: Convolution
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Convolution]:
         return iter((self.first, self.second, self.third))
 
 
@@ -245,4 +245,4 @@ class Reader:
 
 
 def _array(weights: Any) -> Array:
-    return ops.convert_to_numpy(weights).astype(np.float64)
+    return np.asarray(ops.convert_to_numpy(weights), np.float64)

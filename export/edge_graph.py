@@ -8,7 +8,6 @@ from typing import Final
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
@@ -28,7 +27,7 @@ AUGMENTATION: Final = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pixels:
+class PixelScaling:
     """Scale and offset of gray levels for three planes, float64 [3], and the stem that reads them."""
 
     scale: Array
@@ -48,7 +47,7 @@ class EdgeGraph:
     classifier: keras.Model
     features: keras.Model
     network: DenseNet
-    pixels: Pixels
+    pixels: PixelScaling
 
 
 def load_classifier(path: Path) -> keras.Model:
@@ -86,10 +85,10 @@ def take_apart(classifier: keras.Model, *, path: Path, temperature: float = 1.0)
         temperature=temperature,
     )
     features = keras.Model(classifier.input, feature_map)
-    return EdgeGraph(classifier, features, network, Pixels(scale, offset, stem))
+    return EdgeGraph(classifier, features, network, PixelScaling(scale, offset, stem))
 
 
-def _head(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, NDArray, NDArray]:
+def _head(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, Array, Array]:
     """Return the last feature map, and kernel [K, 3] and bias [3] of the Dense layer after its pooling."""
     nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
     if nested:
@@ -111,7 +110,7 @@ def _head(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, NDArray, N
     return pooling.input, kernel, bias.astype(np.float64)
 
 
-def _normalisation(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, NDArray, NDArray]:
+def _normalisation(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, Array, Array]:
     """Fold the layers from the input to Normalization into one scale and offset for each channel.
 
     Augmentation does nothing at inference. Any other layer in front of Normalization is refused.
@@ -119,7 +118,8 @@ def _normalisation(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, N
     shape, dtype = tuple(model.input.shape[1:]), model.input.dtype
     if shape != INPUT_SHAPE or dtype != "uint8":
         raise ModelError(f"{path}: the input is {dtype} {shape}, expected uint8 {INPUT_SHAPE}")
-    scale, offset = np.float64(1), np.float64(0)
+    scale: Array = np.ones(1)
+    offset: Array = np.zeros(1)
     for layer in model.layers:
         match layer:
             case layers.InputLayer() | layers.Concatenate():

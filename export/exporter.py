@@ -1,8 +1,16 @@
-"""One export: load, take apart, convert, judge, write. A file appears only when it has passed."""
+"""One export: load, take apart, convert, judge, write. A file appears only when it has passed.
+
+Converters and quantisers keep files of their own in the temporary folder; where that is full, one line says
+so.
+"""
 
 from __future__ import annotations
 
+import errno
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -10,7 +18,7 @@ from typing import Final
 import xray_infer
 from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.errors import DataError, ParityError
+from xray_infer.errors import DataError, OutputError, ParityError, XrayError
 from xray_infer.export.calibration import (
     CALIBRATION_SPLIT,
     CHOICE_SPLIT,
@@ -20,13 +28,13 @@ from xray_infer.export.calibration import (
     draw,
     draw_from,
 )
+from xray_infer.export.converted import EMBED, ConvertedGraph
 from xray_infer.export.edge_graph import load_classifier, take_apart
 from xray_infer.export.parity import check_parity
-from xray_infer.export.recipes import CALIBRATIONS, EMBED, RECIPES, Made
+from xray_infer.export.recipes import CALIBRATIONS, RECIPES
 from xray_infer.export.reference import SUFFIX, Reference, make_reference
-from xray_infer.export.rejection import FALSE_REJECTION, add_rejection, show
-from xray_infer.export.scratch import scratch_errors
-from xray_infer.export.source import Source
+from xray_infer.export.rejection import FALSE_REJECTION, add_rejection, draw_splits
+from xray_infer.export.trained import TrainedModel
 from xray_infer.model.certificate import Certificate
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Quantization, Training, read_training
@@ -36,6 +44,11 @@ from xray_infer.study.training_record import read_training_record
 from xray_infer.terminal import Report
 
 INTENDED_USE: Final = f"Chest X-rays: COVID-19, other pneumonia or normal. {RESEARCH_NOTICE}"
+# What the system answers where the temporary folder cannot be written to.
+REFUSED: Final = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+)
+ROOM: Final = 8  # times the Keras model's size; int8 of a small network took four times its ONNX file
 USES: Final = {CHOICE_SPLIT: "on which int8's choices are made", GATE_SPLIT: "which judge every file"}
 
 
@@ -46,7 +59,7 @@ class ExportConfig:
     model: Path
     data: Path
     out: Path
-    wanted: tuple[tuple[str, str], ...]
+    recipes: tuple[tuple[str, str], ...]
     calibration_data: Path | None = None
     calibration_images: int = 200
     choice_images: int = 400
@@ -68,7 +81,7 @@ class ExportedFile:
 
 
 def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Report) -> Iterator[ExportedFile]:
-    """Export the wanted files one after the other; `report` gets lines on progress.
+    """Export a file by each recipe, one after the other; `report` gets lines on progress.
 
     Raises ModelError, DataError or OutputError before any file is made, and ParityError at the first
     file that fails; the files before it stay.
@@ -95,7 +108,7 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         tool_versions=tool_versions,
         intended_use=INTENDED_USE,
     )
-    source = Source(
+    trained = TrainedModel(
         graph.network,
         calibration,
         make_reference(graph, choice),
@@ -104,42 +117,44 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         mixed=config.mixed,
         report=report,
     )
-    for model_format, recipe in config.wanted:
+    for model_format, recipe in config.recipes:
         path = config.out / f"{draft.method}-{recipe}.{model_format}"
         report(f"{path.name}: converting")
         with scratch_errors(path, model=config.model):
-            made = RECIPES[model_format, recipe](source)
-            graph, taught = add_rejection(
-                made.graph,
+            converted = RECIPES[model_format, recipe](trained)
+            scored, manifest = add_rejection(
+                converted.graph,
                 replace(draft, format=model_format, recipe=recipe),
-                show(dataset, recipe=recipe, seed=config.seed),
+                draw_splits(dataset, recipe=recipe, seed=config.seed),
                 false_rejection=config.false_rejection,
                 report=report,
             )
         report(f"{path.name}: checking parity")
-        yield write_checked(path, replace(made, graph=graph), taught, reference)
+        yield write_checked(path, replace(converted, graph=scored), manifest, reference)
 
 
-def write_checked(path: Path, made: Made, draft: ModelManifest, reference: Reference) -> ExportedFile:
+def write_checked(
+    path: Path, converted: ConvertedGraph, draft: ModelManifest, reference: Reference
+) -> ExportedFile:
     """Write a converted graph with its manifest, after the gate. Raises ParityError, and leaves no file.
 
     The gate runs a file without a certificate; what appears is the same graph with it.
     """
     embed = EMBED[draft.format]
-    manifest = replace(draft, quantization=made.quantization)
+    manifest = replace(draft, quantization=converted.quantization)
     with staged(path) as temporary:
-        temporary.write_bytes(embed(made.graph, manifest))
+        temporary.write_bytes(embed(converted.graph, manifest))
         try:
             certificate = check_parity(temporary, reference, recipe=manifest.recipe, name=path.name)
         except ParityError as error:
-            raise ParityError(f"{error}{_what_was_tried(made)}") from error
-        temporary.write_bytes(embed(made.graph, replace(manifest, parity=certificate)))
+            raise ParityError(f"{error}{_what_was_tried(converted)}") from error
+        temporary.write_bytes(embed(converted.graph, replace(manifest, parity=certificate)))
         find_model(temporary).open()
-    return ExportedFile(path, path.stat().st_size, made.quantization, certificate)
+    return ExportedFile(path, path.stat().st_size, converted.quantization, certificate)
 
 
-def _what_was_tried(made: Made) -> str:
-    tried = (made.quantization.tried if made.quantization is not None else None) or ()
+def _what_was_tried(converted: ConvertedGraph) -> str:
+    tried = (converted.quantization.tried if converted.quantization is not None else None) or ()
     attempts = (
         f"{one.calibration} with {len(one.in_float)} in float ({100 * one.agreement:.1f} %)" for one in tried
     )
@@ -166,3 +181,38 @@ def _draw_images(dataset: Dataset, config: ExportConfig) -> tuple[ImageStream, I
     if config.calibration_data is None:
         return draw(dataset, CALIBRATION_SPLIT, count=count, seed=seed), choice, gate
     return draw_from(config.calibration_data, count=count, seed=seed, barred=(choice, gate)), choice, gate
+
+
+@contextmanager
+def scratch_errors(path: Path, *, model: Path) -> Iterator[None]:
+    """Raise OutputError when the file at `path` cannot be made of `model` for want of temporary space.
+
+    A converter tells of a failed write by an OSError, by an exception of its own, or not at all: then it
+    stumbles over its own file, cut short. So whatever it raises counts where the folder, which it has cleared
+    by now, has less room than a conversion takes. Anything else is a bug and goes on.
+    """
+    try:
+        yield
+    except XrayError:
+        raise
+    except Exception as error:  # converters' exceptions have no common base
+        reason = _temporary_folder_fault(error, wanted=ROOM * model.stat().st_size)
+        if reason is None:
+            raise
+        raise OutputError(
+            f"{path}: cannot be made: {reason}; free some space there, or name another folder in TMPDIR"
+        ) from error
+
+
+def _temporary_folder_fault(error: Exception, *, wanted: int) -> str | None:
+    """Say in what way the temporary folder fails, or return None where it does not."""
+    try:
+        folder = tempfile.gettempdir()
+        free = shutil.disk_usage(folder).free
+    except OSError as missing:
+        return f"temporary folder: {missing}"
+    if isinstance(error, OSError) and error.errno in REFUSED:
+        return f"temporary folder {folder}: {error.strerror}"
+    if free < wanted:
+        return f"temporary folder {folder}: {free / 1e6:.1f} MB free, {wanted / 1e6:.1f} MB wanted"
+    return None

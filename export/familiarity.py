@@ -9,17 +9,26 @@ principal components, joined with the norm of what these leave over (as Wang et 
 average training image scores 1. As files compute it, all in float32:
 
     score = z^2 . weights + |features - mean|^2 * rest_weight
+
+The features come from the middle of the network, inside the last transition but one (in DenseNet121: 512
+channels, 14 x 14), where a network knows textures and shapes but not yet its classes. Each channel is
+averaged over the upper and over the lower half: a chest upside down is none, a mirrored one is. The columns
+in the middle count twice: a chest has its spine and heart there, half a chest has not.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_infer.errors import ModelError
+
+MIDDLE: Final = 2  # transitions, counted from the last
 COMPONENTS: Final = 128
 # Of all variance, what one component and what the rest have at least: float32 could not tell less from none.
 LEAST_OF_COMPONENT: Final = 1e-6
@@ -27,6 +36,8 @@ LEAST_OF_REST: Final = 1e-3
 LEAST_VARIANCE: Final = 1e-12  # of all features together, for those that never vary
 
 Floats = NDArray[np.floating]
+# One image, uint8 [224, 224, 1], to its features, float32 [D].
+Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,3 +96,42 @@ def set_limit(scores: Floats, *, false_rejection: float) -> Limit:
     """
     rank = max(1, math.floor(false_rejection * (len(scores) + 1)))
     return Limit(float(np.sort(scores)[-rank]), rank / (len(scores) + 1))
+
+
+class Scorer(Protocol):
+    """One exported file, to which outputs can be added; nothing else in its graph changes.
+
+    `layer` says where its features are taken.
+    """
+
+    layer: str
+
+    def open_features(self) -> Features:
+        """Open a session, for one thread, that computes features as the file does."""
+        ...
+
+    def with_score(self, familiarity: Familiarity) -> bytes:
+        """Return the file without its manifest, with the output `ood_score` float32 [N]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PoolingWindows:
+    """Two by two windows, `rows` x `columns` pixels, `down` and `across` apart; left and right are averaged.
+
+    They cover height and width; of the rows, the middle one of an odd height is in two windows, of the
+    columns the one or two in the middle.
+    """
+
+    rows: int
+    columns: int
+    down: int
+    across: int
+
+
+def pooling_windows(height: int, width: int) -> PoolingWindows:
+    """Return the windows for features of a size. Raises ModelError for one that is too small."""
+    if height < 2 or width < 3:
+        raise ModelError(f"the features of this graph are {height} x {width} pixels: too few for halves")
+    columns = width // 2 + 1
+    return PoolingWindows((height + 1) // 2, columns, height // 2, width - columns)

@@ -54,7 +54,7 @@ class Channels:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class StemInput:
     """What the stem's kernel sees of calibration images, in the order of its weights [height, width, in].
 
     `mean` float64 [n], `covariance` float64 [n, n]; gray levels less the network's centre.
@@ -66,9 +66,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """`window`: of the stem's input; `outputs`: by unit and convolution, as `units()` has them."""
+    """`stem_input`: what the stem reads; `outputs`: by unit and convolution, as `units()` has them."""
 
-    window: Window
+    stem_input: StemInput
     outputs: tuple[tuple[Channels, ...], ...]
 
 
@@ -135,7 +135,7 @@ def balance(network: DenseNet, statistics: Statistics) -> tuple[DenseNet, Statis
     """Even out the channels between a layer's convolutions; return the network and its own statistics."""
     stem, *others = network.units()
     units, outputs = [stem], [statistics.outputs[0]]
-    for (first, second, third), (normalised, middle, made) in zip(
+    for (first, second, third), (normalised, middle, grown) in zip(
         others, statistics.outputs[1:], strict=True
     ):
         left = _factors(normalised)
@@ -146,14 +146,15 @@ def balance(network: DenseNet, statistics: Statistics) -> tuple[DenseNet, Statis
             right = _factors(middle)
             second = _scaled(_reading(second, left), right)
         units.append((first, second, _reading(third, right)))
-        outputs.append((normalised, middle / right, made))
-    return network.with_units(units), Statistics(statistics.window, tuple(outputs))
+        outputs.append((normalised, middle / right, grown))
+    return network.with_units(units), Statistics(statistics.stem_input, tuple(outputs))
 
 
 def _factors(channels: Channels) -> Array:
     """Return what to divide channels by; 1 is their geometric mean."""
     extent = np.log(np.maximum(channels.high, SMALLEST_SHARE * max(float(channels.high.max()), SMALLEST)))
-    return np.exp(BALANCE * (extent - extent.mean()))
+    factors: Array = np.exp(BALANCE * (extent - extent.mean()))
+    return factors
 
 
 def _scaled(convolution: Convolution, factors: Array) -> Convolution:
@@ -167,9 +168,9 @@ def _reading(convolution: Convolution, factors: Array) -> Convolution:
 
 def round_stem(network: DenseNet, statistics: Statistics) -> DenseNet:
     """Give the stem rounded weights, and the bias that goes with them."""
-    stem, window = network.stem, statistics.window
-    kernel = round_together(stem.kernel, window.covariance)
-    bias = _right_bias(stem, kernel, window.mean.reshape(kernel.shape[:3]))
+    stem, seen = network.stem, statistics.stem_input
+    kernel = round_together(stem.kernel, seen.covariance)
+    bias = _right_bias(stem, kernel, seen.mean.reshape(kernel.shape[:3]))
     return replace(network, stem=replace(stem, kernel=kernel, bias=bias))
 
 
@@ -179,7 +180,7 @@ def correct(network: DenseNet, statistics: Statistics) -> DenseNet:
     Scales of channels and of rounding are both per output, so equalisation changes nothing about this.
     """
     stem, *others = network.units()
-    units = [tuple(_correct(one, statistics.window.mean.reshape(one.kernel.shape[:3])) for one in stem)]
+    units = [tuple(_correct(one, statistics.stem_input.mean.reshape(one.kernel.shape[:3])) for one in stem)]
     for (first, *rest), outputs in zip(others, statistics.outputs[1:], strict=True):
         pairs = zip(rest, outputs[:-1], strict=True)
         units.append((first, *(_correct(one, channels.mean) for one, channels in pairs)))
@@ -196,7 +197,8 @@ def _correct(convolution: Convolution, mean: Array) -> Convolution:
 def _right_bias(convolution: Convolution, kernel: Array, mean: Array) -> Array:
     """Return the bias by which other weights give the same on average; mean input [in] or [h, w, in]."""
     missing = convolution.kernel - kernel
-    return convolution.bias + np.einsum("hwio,hwi->o", missing, np.broadcast_to(mean, missing.shape[:3]))
+    lost: Array = np.einsum("hwio,hwi->o", missing, np.broadcast_to(mean, missing.shape[:3]))
+    return convolution.bias + lost
 
 
 def equalise(network: DenseNet, statistics: Statistics) -> DenseNet:
@@ -224,10 +226,10 @@ def _equalise(
     layer: Layer, outputs: Sequence[Channels], low: Array, span: Array
 ) -> tuple[tuple[Convolution, ...], Array, Array]:
     """Let a layer read channels as (x - low) / span and give out its own so; return their low and span."""
-    made = outputs[-1]
-    its_span = _span(made.high - made.low)
-    unit = (_reads(layer.first, low, span), layer.second, _rescaled(layer.third, made.low, its_span))
-    return unit, made.low, its_span
+    grown = outputs[-1]
+    its_span = _span(grown.high - grown.low)
+    unit = (_reads(layer.first, low, span), layer.second, _rescaled(layer.third, grown.low, its_span))
+    return unit, grown.low, its_span
 
 
 def _span(extent: Array) -> Array:

@@ -45,7 +45,7 @@ class OnnxQuantizer:
         """Quantise all units but those of these numbers, counted in order of execution."""
         network = self._network.mixed(in_float)
         model = forward(network, QdqOps(plan(network, ranges, in_float)))
-        return model.SerializeToString(deterministic=True)
+        return bytes(model.SerializeToString(deterministic=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,13 @@ class QdqOps(OnnxOps):
         """See `forward.Ops`."""
         step = next(self._steps, None)
         if step is None or not step.quantized:
-            made = self.float_convolution(self._float(values), convolution)
+            output = self.float_convolution(self._float(values), convolution)
         else:
             values, scale = self.integer(values)
-            made = self.convolve_with(values, convolution, *self._weights(convolution, float(scale)))
+            output = self.convolve_with(values, convolution, *self._weights(convolution, float(scale)))
         if step is not None:
-            self._ranges[made] = step.output
-        return made
+            self._ranges[output] = step.output
+        return output
 
     def float_convolution(self, values: str, convolution: Convolution) -> str:
         """Convolve in float."""
@@ -124,10 +124,10 @@ class QdqOps(OnnxOps):
         if name not in self._quantized:
             low, high = self._ranges[name]
             low, high = min(low, 0.0), max(high, 0.0)  # zero is exact, for padding and ReLU
-            scale = np.float32(max(high - low, np.finfo(np.float32).tiny * LEVELS) / LEVELS)
+            scale = np.float32(max(high - low, float(np.finfo(np.float32).tiny) * LEVELS) / LEVELS)
             zero = np.uint8(np.clip(np.rint(-low / scale), 0, LEVELS))
-            made = self.add("QuantizeLinear", name, self.constant(scale), self.constant(zero, np.uint8))
-            self._quantized[name] = self._dequantize(made, scale, zero), scale
+            output = self.add("QuantizeLinear", name, self.constant(scale), self.constant(zero, np.uint8))
+            self._quantized[name] = self._dequantize(output, scale, zero), scale
         return self._quantized[name]
 
     def _dequantize(self, name: str, scale: np.float32, zero: np.uint8) -> str:

@@ -20,10 +20,10 @@ import onnx
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, create_calibrator
+from onnxruntime.quantization import CalibrationMethod, create_calibrator
 
 from xray_infer.export.densenet import WHITE, Array, Convolution, DenseNet
-from xray_infer.export.int8_network import Channels, Statistics, Window, flat
+from xray_infer.export.int8_network import Channels, Statistics, StemInput, flat
 from xray_infer.export.to_onnx import to_onnx
 from xray_infer.model.manifest import INPUT_NAME
 
@@ -33,7 +33,7 @@ UNIT: Final[Range] = (0.0, 1.0)
 
 # The keys are `recipes.CALIBRATIONS`. Percentiles are of each tensor's values, not of their absolute values:
 # a ReLU's output has one side.
-METHODS: Final[dict[str, tuple[CalibrationMethod, dict[str, Any]]]] = {
+CALIBRATORS: Final[dict[str, tuple[CalibrationMethod, dict[str, Any]]]] = {
     "minmax": (CalibrationMethod.MinMax, {}),
     "percentile": (CalibrationMethod.Percentile, {"symmetric": False, "percentile": 99.99}),
     "entropy": (CalibrationMethod.Entropy, {}),
@@ -55,9 +55,9 @@ class LayerRanges:
 def outputs_of(model: onnx.ModelProto, network: DenseNet) -> list[str]:
     """Name the tensors that an ONNX file's convolutions give out, in the order of `int8_network.flat`."""
     relus = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "Relu"}
-    made = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+    outputs = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
     count = sum(1 for _ in flat(network))
-    return [relus.get(name, name) for name in made[:count]]
+    return [relus.get(name, name) for name in outputs[:count]]
 
 
 def collect_statistics(network: DenseNet, images: Iterable[NDArray[np.uint8]]) -> Statistics:
@@ -67,7 +67,7 @@ def collect_statistics(network: DenseNet, images: Iterable[NDArray[np.uint8]]) -
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     session = InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     found: list[list[NDArray[np.float64]]] = []
-    window = _Windows(network.stem, network.centre)
+    window = _StemInputs(network.stem, network.centre)
     count = 0
     for count, image in enumerate(images, 1):  # noqa: B007
         window.add(image)
@@ -89,7 +89,7 @@ def collect_statistics(network: DenseNet, images: Iterable[NDArray[np.uint8]]) -
     return Statistics(window.moments(), outputs)
 
 
-class _Windows:
+class _StemInputs:
     """Sums over all windows that the stem sees; of integers, so exact, whatever the order."""
 
     def __init__(self, stem: Convolution, centre: int) -> None:
@@ -112,17 +112,19 @@ class _Windows:
         self._sum += rows.sum(axis=0)
         self._products += rows.T @ rows
 
-    def moments(self) -> Window:
+    def moments(self) -> StemInput:
         """Return mean and covariance."""
         mean = self._sum / self._count
-        return Window(mean, self._products / self._count - np.outer(mean, mean))
+        return StemInput(mean, self._products / self._count - np.outer(mean, mean))
 
 
-class _Images(CalibrationDataReader):
+class _CalibrationImages:
+    """What ONNX Runtime's calibrators take for a CalibrationDataReader."""
+
     def __init__(self, images: Iterable[NDArray[np.uint8]]) -> None:
         self._images: Iterator[NDArray[np.uint8]] = iter(images)
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:  # type: ignore[override]
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         image = next(self._images, None)
         return None if image is None else {INPUT_NAME: image[None]}
 
@@ -130,12 +132,12 @@ class _Images(CalibrationDataReader):
 def collect_ranges(network: DenseNet, images: Iterable[NDArray[np.uint8]], method: str) -> LayerRanges:
     """Run uint8 [224, 224, 1] images through an equalised network and range what its ReLUs give out.
 
-    `method` is a key of METHODS: the extremes; the central 99.99 % of values; or the range whose histogram
-    loses the least information in 8 bits, by Kullback-Leibler divergence (Migacz 2017, as in ONNX Runtime).
-    An average keeps to the range of what it averages; what enters a concatenation is equalised.
+    `method` is a key of CALIBRATORS: the extremes; the central 99.99 % of values; or the range whose
+    histogram loses the least information in 8 bits, by Kullback-Leibler divergence (Migacz 2017, as in ONNX
+    Runtime). An average keeps to the range of what it averages; what enters a concatenation is equalised.
     """
     model = to_onnx(network)
-    calibration_method, options = METHODS[method]
+    calibration_method, options = CALIBRATORS[method]
     silence = redirect_stdout(io.StringIO())  # the calibrator prints; standard output is for results
     with tempfile.TemporaryDirectory(prefix="xray-export-") as folder, silence:
         path = Path(folder, "model.onnx")
@@ -149,7 +151,7 @@ def collect_ranges(network: DenseNet, images: Iterable[NDArray[np.uint8]], metho
         )
         remaining = iter(images)
         while some := list(islice(remaining, IMAGES_AT_ONCE)):
-            calibrator.collect_data(_Images(some))
+            calibrator.collect_data(_CalibrationImages(some))
         found = calibrator.compute_data()
     names = iter(outputs_of(model, network))
     outputs: list[Range] = []

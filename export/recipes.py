@@ -8,121 +8,105 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from xray_infer.errors import ModelError
-from xray_infer.model.embedding import append_tflite_manifest
-from xray_infer.model.manifest import ModelManifest
-from xray_infer.model.manifest_parts import Quantization
+from xray_infer.export.converted import ConvertedGraph
+from xray_infer.model.runtime_table import MODEL_FORMATS
 
 if TYPE_CHECKING:
-    from xray_infer.export.source import Source
+    from xray_infer.export.trained import TrainedModel
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A converted graph without its manifest, and what was chosen on the way to int8."""
-
-    graph: bytes
-    quantization: Quantization | None = None
+Recipe = Callable[["TrainedModel"], ConvertedGraph]
 
 
-Recipe = Callable[["Source"], Made]
-
-
-def onnx_fp32(source: Source) -> Made:
+def onnx_fp32(trained: TrainedModel) -> ConvertedGraph:
     """Nothing is quantised.
 
     Needs no calibration. The reference for the others, and the file for a GPU.
     """
-    return Made(source.onnx.SerializeToString(deterministic=True))
+    return ConvertedGraph(trained.onnx.SerializeToString(deterministic=True))
 
 
-def onnx_fp16(source: Source) -> Made:
+def onnx_fp16(trained: TrainedModel) -> ConvertedGraph:
     """Weights are stored as float16 and cast to float32 when the file is loaded.
 
     Needs no calibration. Half the size at the speed and, within 0.003, the answers of fp32.
     """
     from xray_infer.export.quantize_onnx import to_float16
 
-    return Made(to_float16(source.onnx).SerializeToString(deterministic=True))
+    return ConvertedGraph(to_float16(trained.onnx).SerializeToString(deterministic=True))
 
 
-def onnx_int8_dynamic(source: Source) -> Made:
+def onnx_int8_dynamic(trained: TrainedModel) -> ConvertedGraph:
     """Convolutions but the first: weights u8, each activation scaled to u8 as it comes.
 
     Needs no calibration. For trying int8 without data: close to fp32, slower than int8-static.
     """
     from xray_infer.export.quantize_onnx import to_int8_dynamic
 
-    return Made(to_int8_dynamic(source.onnx).SerializeToString(deterministic=True))
+    return ConvertedGraph(to_int8_dynamic(trained.onnx).SerializeToString(deterministic=True))
 
 
-def onnx_int8_static(source: Source) -> Made:
+def onnx_int8_static(trained: TrainedModel) -> ConvertedGraph:
     """All but the last ReLU and the head: weights s8 per channel, activations u8. What harms stays float.
 
     Ranges from training images, by the method and with the float layers that validation images chose.
     The fastest file: what ships.
     """
-    return source.int8("onnx")
+    return trained.int8("onnx")
 
 
-def tflite_fp32(source: Source) -> Made:
+def tflite_fp32(trained: TrainedModel) -> ConvertedGraph:
     """Nothing is quantised.
 
     Needs no calibration. The reference for the other TFLite files.
     """
     from xray_infer.export.to_tflite import to_float32
 
-    return Made(to_float32(source.network))
+    return ConvertedGraph(to_float32(trained.network))
 
 
-def tflite_fp16(source: Source) -> Made:
+def tflite_fp16(trained: TrainedModel) -> ConvertedGraph:
     """Weights are stored as float16; a CPU computes in float32, a phone's GPU in float16.
 
     Needs no calibration. Half the size at the speed and, within 0.003, the answers of fp32.
     """
     from xray_infer.export.to_tflite import to_float16
 
-    return Made(to_float16(source.network))
+    return ConvertedGraph(to_float16(trained.network))
 
 
-def tflite_int8_dynamic(source: Source) -> Made:
+def tflite_int8_dynamic(trained: TrainedModel) -> ConvertedGraph:
     """Convolutions but the first: weights s8 per channel, each activation scaled as it comes.
 
     Needs no calibration. For trying int8 without data: close to fp32, nearly as fast as int8-static.
     """
     from xray_infer.export.quantize_tflite import to_int8_dynamic
 
-    return Made(to_int8_dynamic(source.network))
+    return ConvertedGraph(to_int8_dynamic(trained.network))
 
 
-def tflite_int8_static(source: Source) -> Made:
+def tflite_int8_static(trained: TrainedModel) -> ConvertedGraph:
     """Convolutions but the head: weights s8 per channel, activations s8. What harms stays float.
 
     Ranges from training images, by the method and with the float layers that validation images chose.
     For phones and boards that have LiteRT: what ships.
     """
-    return source.int8("tflite")
+    return trained.int8("tflite")
 
 
-def tflite_int8x16(source: Source) -> Made:
+def tflite_int8x16(trained: TrainedModel) -> ConvertedGraph:
     """Convolutions but the head: weights s8 per channel, activations s16.
 
     Ranges from training images by MinMax. For accelerators that have it: on a CPU it runs on reference
     kernels, over a second an image.
     """
-    return source.int8x16()
-
-
-def embed_in_onnx(model: bytes, manifest: ModelManifest) -> bytes:
-    """Return the ONNX file with its manifest."""
-    from xray_infer.export.to_onnx import embed_onnx_manifest
-
-    return embed_onnx_manifest(model, manifest)
+    return trained.int8x16()
 
 
 RECIPES: Final[dict[tuple[str, str], Recipe]] = {
@@ -138,10 +122,6 @@ RECIPES: Final[dict[tuple[str, str], Recipe]] = {
 }
 ALIASES: Final = {"int8": "int8-static"}
 CALIBRATIONS: Final = ("minmax", "percentile", "entropy")
-EMBED: Final[dict[str, Callable[[bytes, ModelManifest], bytes]]] = {
-    "onnx": embed_in_onnx,
-    "tflite": append_tflite_manifest,
-}
 
 
 def choose(model_format: str, recipes: str) -> tuple[tuple[str, str], ...]:
@@ -150,7 +130,7 @@ def choose(model_format: str, recipes: str) -> tuple[tuple[str, str], ...]:
     With "all", each format gets those of the recipes that it offers; the recipe "all" is every one. Raises
     ModelError for a recipe that none of the formats offers.
     """
-    formats = list(EMBED) if model_format == "all" else [model_format]
+    formats = list(MODEL_FORMATS) if model_format == "all" else [model_format]
     chosen: dict[tuple[str, str], None] = {}  # ordered, without repetitions
     for given in recipes.split(","):
         recipe = ALIASES.get(given.strip(), given.strip())
@@ -162,16 +142,30 @@ def choose(model_format: str, recipes: str) -> tuple[tuple[str, str], ...]:
     return tuple(chosen)
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredRecipe:
+    """A recipe's file as it was measured: `ratio` is its speed in `runtime` over that of ONNX fp32."""
+
+    format: str
+    recipe: str
+    runtime: str
+    size_bytes: int
+    agreement: float
+    max_dp: float
+    ratio: float | None
+
+
 def describe() -> str:
     """Return the table of recipes for people: their docstrings, and figures of the model that ships.
 
     The figures come from `measured.json`, which `xray-bench report --recipes` writes.
     """
     measured = json.loads(resources.files(__package__).joinpath("measured.json").read_text(encoding="utf-8"))
-    figures = {(row["format"], row["recipe"]): row for row in measured["recipes"]}
+    rows = [MeasuredRecipe(**row) for row in measured["recipes"]]
+    figures = {(row.format, row.recipe): row for row in rows}
     lines = []
-    for (model_format, recipe), make in RECIPES.items():
-        what, when = (make.__doc__ or "").strip().split("\n\n", 1)
+    for (model_format, recipe), convert in RECIPES.items():
+        what, when = (convert.__doc__ or "").strip().split("\n\n", 1)
         text = " ".join(f"{what} {when}".split())
         row = figures.get((model_format, recipe))
         text += f" Measured: {_figures(row)}." if row else ""
@@ -188,8 +182,6 @@ def describe() -> str:
     return "\n".join(lines)
 
 
-def _figures(row: Mapping[str, Any]) -> str:
-    speed = "" if row["ratio"] is None else f", {row['ratio']:.2f} times the speed in {row['runtime']}"
-    return (
-        f"{row['size_bytes'] / 1e6:.1f} MB, agreement {row['agreement']:.1%}, dp {row['max_dp']:.2g}{speed}"
-    )
+def _figures(row: MeasuredRecipe) -> str:
+    speed = "" if row.ratio is None else f", {row.ratio:.2f} times the speed in {row.runtime}"
+    return f"{row.size_bytes / 1e6:.1f} MB, agreement {row.agreement:.1%}, dp {row.max_dp:.2g}{speed}"

@@ -6,6 +6,7 @@ file: int8 features are not those of the float network. Test images, and the oth
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,10 +28,15 @@ from xray_infer.export.calibration import (
     check_same_data,
     draw,
 )
-from xray_infer.export.familiarity import Familiarity, fit_familiarity, set_limit
+from xray_infer.export.converted import EMBED
+from xray_infer.export.familiarity import (
+    Familiarity,
+    Features,
+    Scorer,
+    fit_familiarity,
+    set_limit,
+)
 from xray_infer.export.parity import WITHOUT_XNNPACK, sessions
-from xray_infer.export.recipes import EMBED
-from xray_infer.export.scoring import Features, Scorer, open_scorer
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, ModelManifest
 from xray_infer.model.manifest_parts import RejectedCount, Rejection
 from xray_infer.model.processors import default_workers
@@ -38,6 +44,11 @@ from xray_infer.model.runtimes import Session, find_model
 from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input
 from xray_infer.terminal import Report
 
+# By format: the module and the class of its Scorer. Each loads the libraries of its format.
+SCORERS: Final = {
+    "onnx": ("xray_infer.export.score_onnx", "OnnxScorer"),
+    "tflite": ("xray_infer.export.score_tflite", "TfliteScorer"),
+}
 FALSE_REJECTION: Final = 0.01
 # A file on reference kernels takes seconds an image.
 MOST_IMAGES: Final = dict.fromkeys(WITHOUT_XNNPACK, 500)
@@ -45,11 +56,9 @@ MOST_IMAGES: Final = dict.fromkeys(WITHOUT_XNNPACK, 500)
 LARGEST_CHANGE: Final = 1e-5
 LARGEST_ERROR: Final = 0.01  # of a score; float32 leaves 1e-4
 
-Images = Iterable[NDArray[np.uint8]]
-
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SplitImages:
     """The images that fit the score, that set its threshold, and that report on it."""
 
     train: ImageStream
@@ -57,15 +66,15 @@ class Shown:
     test: ImageStream
 
 
-def show(dataset: Dataset, *, recipe: str, seed: int = 0) -> Shown:
+def draw_splits(dataset: Dataset, *, recipe: str, seed: int = 0) -> SplitImages:
     """Take all images of the data, or what a slow recipe allows. Raises DataError for an empty split."""
     count = MOST_IMAGES.get(recipe, len(dataset.images))
     splits = (CALIBRATION_SPLIT, CHOICE_SPLIT, GATE_SPLIT)
-    return Shown(*(draw(dataset, split, count=count, seed=seed) for split in splits))
+    return SplitImages(*(draw(dataset, split, count=count, seed=seed) for split in splits))
 
 
 def add_rejection(
-    graph: bytes, manifest: ModelManifest, shown: Shown, *, false_rejection: float, report: Report
+    graph: bytes, manifest: ModelManifest, images: SplitImages, *, false_rejection: float, report: Report
 ) -> tuple[bytes, ModelManifest]:
     """Return a file's bytes with the score computed, and the manifest for it, which is not in it yet.
 
@@ -73,8 +82,8 @@ def add_rejection(
     ParityError when the file does not compute the score that was fitted.
     """
     scorer = open_scorer(graph, manifest.format)
-    report(f"  learning what is familiar from {len(shown.train)} training images")
-    familiarity = fit_familiarity(collect_features(scorer, shown.train.images))
+    report(f"  learning what is familiar from {len(images.train)} training images")
+    familiarity = fit_familiarity(collect_features(scorer, images.train.images))
     scored = scorer.with_score(familiarity)
     draft = replace(manifest, output_names=(*OUTPUT_NAMES, SCORE_NAME), thresholds={SCORE_NAME: 0.0})
     rates: dict[str, dict[str, RejectedCount]] = {}
@@ -82,17 +91,17 @@ def add_rejection(
         path = Path(folder, f"scored.{manifest.format}")
         path.write_bytes(EMBED[manifest.format](scored, draft))
         for runtime, session in sessions(find_model(path), manifest.recipe):
-            validation = scores(session, shown.validation)
+            validation = scores(session, images.validation)
             if not rates:  # the runtime that users get first
-                _check(validation, scorer, familiarity, shown.validation)
+                _check(validation, scorer, familiarity, images.validation)
                 limit = set_limit(validation, false_rejection=false_rejection)
             rates[runtime] = {
                 CHOICE_SPLIT: _rejected(validation, limit.value),
-                GATE_SPLIT: _rejected(scores(session, shown.test), limit.value),
+                GATE_SPLIT: _rejected(scores(session, images.test), limit.value),
             }
     if limit.expected > false_rejection:
         report(
-            f"  {len(shown.validation)} validation images are too few for a false-rejection rate of "
+            f"  {len(images.validation)} validation images are too few for a false-rejection rate of "
             f"{false_rejection:.3g}: the threshold is their highest score, about {limit.expected:.2g}"
         )
     record = Rejection(
@@ -100,8 +109,8 @@ def add_rejection(
         layer=scorer.layer,
         features=len(familiarity.mean),
         components=len(familiarity.weights),
-        training_images=len(shown.train),
-        training_sha256=shown.train.digest,
+        training_images=len(images.train),
+        training_sha256=images.train.digest,
         false_rejection=false_rejection,
         expected=limit.expected,
         rejected=rates,
@@ -120,19 +129,19 @@ def reject(path: Path, data: Path, *, out: Path, false_rejection: float, report:
         raise ModelError(f"{path}: has the output {SCORE_NAME} already; give the file as it was before")
     dataset = read_dataset(data)
     check_same_data(dataset, manifest.training, data=data, model=path)
-    shown = show(dataset, recipe=manifest.recipe)
-    graph, taught = add_rejection(
-        path.read_bytes(), manifest, shown, false_rejection=false_rejection, report=report
+    images = draw_splits(dataset, recipe=manifest.recipe)
+    graph, scored = add_rejection(
+        path.read_bytes(), manifest, images, false_rejection=false_rejection, report=report
     )
     with staged(out) as temporary:
-        temporary.write_bytes(EMBED[manifest.format](graph, taught))
+        temporary.write_bytes(EMBED[manifest.format](graph, scored))
         report("  comparing its answers with those before")
         both = zip(*(sessions(find_model(one), manifest.recipe) for one in (path, temporary)), strict=True)
         for (runtime, before), (_, after) in both:
-            change = max(_change(before, after, image) for image in shown.validation)
+            change = max(_change(before, after, image) for image in images.validation)
             if change > LARGEST_CHANGE:
                 raise ParityError(f"{path}: with the score, {runtime} answers otherwise (by {change:.2g})")
-    return taught
+    return scored
 
 
 def summary(manifest: ModelManifest) -> str:
@@ -145,6 +154,13 @@ def summary(manifest: ModelManifest) -> str:
         parts = (f"{one.rejected} of {one.images} {split} images" for split, one in found.items())
         lines.append(f"{runtime}: {', '.join(parts)}")
     return "\n".join(lines)
+
+
+def open_scorer(graph: bytes, model_format: str) -> Scorer:
+    """Find a file's features. Raises ModelError when its structure is not that of an exported DenseNet."""
+    module, name = SCORERS[model_format]
+    scorer: Scorer = getattr(importlib.import_module(module), name)(graph)
+    return scorer
 
 
 def collect_features(scorer: Scorer, images: Sequence[LabelledImage]) -> NDArray[np.float32]:
@@ -165,12 +181,14 @@ def collect_features(scorer: Scorer, images: Sequence[LabelledImage]) -> NDArray
         return np.stack(list(pool.map(features, images)))
 
 
-def scores(session: Session, images: Images) -> NDArray[np.float32]:
+def scores(session: Session, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Return the scores of images, float32 [N], of a file that computes them."""
     return np.concatenate([session.run(image[None]).ood_score for image in images])
 
 
-def _check(found: NDArray[np.float32], scorer: Scorer, familiarity: Familiarity, images: Images) -> None:
+def _check(
+    found: NDArray[np.float32], scorer: Scorer, familiarity: Familiarity, images: Iterable[NDArray[np.uint8]]
+) -> None:
     """Raise ParityError unless a file's scores are those that its features have."""
     run = scorer.open_features()
     expected = familiarity.score(np.stack([run(image) for image in images]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,22 +12,21 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from xray_infer.errors import ModelError
-from xray_infer.export.familiarity import Familiarity
-from xray_infer.export.scoring import MIDDLE, Features, Windows, windows
+from xray_infer.export.familiarity import MIDDLE, Familiarity, Features, PoolingWindows, pooling_windows
 from xray_infer.model.manifest import INPUT_NAME, SCORE_NAME
 
 
 class OnnxScorer:
-    """Adds outputs to one ONNX file; see `scoring.Scorer`."""
+    """Adds outputs to one ONNX file; see `familiarity.Scorer`."""
 
     def __init__(self, graph: bytes) -> None:
         self._model = onnx.load_from_string(graph)
         self._place, shape = _middle(self._model)
         self.layer = f"{self._place}, {' x '.join(map(str, shape))}"
-        self._windows = windows(*shape[1:])
+        self._windows = pooling_windows(*shape[1:])
 
     def open_features(self) -> Features:
-        """See `scoring.Scorer`."""
+        """See `familiarity.Scorer`."""
         model, nodes = self._copy("features")  # a file that has the score can be asked too
         features = nodes.pooled()
         nodes.insert()
@@ -45,7 +45,7 @@ class OnnxScorer:
         return run
 
     def with_score(self, familiarity: Familiarity) -> bytes:
-        """See `scoring.Scorer`."""
+        """See `familiarity.Scorer`."""
         model, nodes = self._copy(SCORE_NAME)
         centred = nodes.add("Sub", nodes.pooled(), nodes.constant(familiarity.mean))
         along = nodes.add("MatMul", centred, nodes.constant(familiarity.basis))
@@ -73,7 +73,7 @@ class OnnxScorer:
 class _Nodes:
     """Nodes to be put right behind the one whose output they read, so that it is not kept for long."""
 
-    def __init__(self, graph: onnx.GraphProto, prefix: str, place: str, windows: Windows) -> None:
+    def __init__(self, graph: onnx.GraphProto, prefix: str, place: str, windows: PoolingWindows) -> None:
         self._graph, self._prefix, self._place, self._windows = graph, prefix, place, windows
         self._new: list[onnx.NodeProto] = []
 
@@ -85,7 +85,7 @@ class _Nodes:
         halves = self.add("AveragePool", quarters, kernel_shape=[1, 2])
         return self.add("Flatten", halves, axis=1)
 
-    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: int | list[int]) -> str:
+    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         name = f"{self._prefix}/{len(self._new)}"
         output = output or name
         self._new.append(helper.make_node(kind, list(inputs), [output], name=name, **attributes))

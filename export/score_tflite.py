@@ -16,8 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from xray_infer.errors import ModelError
-from xray_infer.export.familiarity import Familiarity
-from xray_infer.export.scoring import MIDDLE, Features, windows
+from xray_infer.export.familiarity import MIDDLE, Familiarity, Features, pooling_windows
 from xray_infer.model.manifest import INPUT_NAME, SCORE_NAME
 
 KINDS: Final = schema.BuiltinOperator
@@ -28,7 +27,7 @@ IDENTIFIER: Final = b"TFL3"
 
 
 class TfliteScorer:
-    """Adds outputs to one TFLite file; see `scoring.Scorer`."""
+    """Adds outputs to one TFLite file; see `familiarity.Scorer`."""
 
     def __init__(self, graph: bytes) -> None:
         self._packed = graph
@@ -36,7 +35,7 @@ class TfliteScorer:
         self.layer = f"{tensor.name.decode()}, {' x '.join(map(str, tensor.shape[1:]))}"
 
     def open_features(self) -> Features:
-        """See `scoring.Scorer`."""
+        """See `familiarity.Scorer`."""
         operators = _Operators(unpack(self._packed))
         operators.output(operators.pooled(), "features")
         interpreter = Interpreter(model_content=operators.pack(), num_threads=1)
@@ -44,7 +43,7 @@ class TfliteScorer:
         return lambda image: np.array(runner(**{INPUT_NAME: image[None]})["features"][0])
 
     def with_score(self, familiarity: Familiarity) -> bytes:
-        """See `scoring.Scorer`."""
+        """See `familiarity.Scorer`."""
         operators = _Operators(unpack(self._packed))
         count = len(familiarity.weights)
         centred = operators.arithmetic("SUB", operators.pooled(), operators.constant(familiarity.mean[None]))
@@ -75,7 +74,7 @@ class _Operators:
     def pooled(self) -> int:
         """Add the features, float32 [1, D]."""
         _, height, width, channels = (int(side) for side in self._place.tensor.shape)
-        its = windows(height, width)
+        its = pooling_windows(height, width)
         quarters = self._average(
             self._place.index, (its.rows, its.columns), (its.down, its.across), (1, 2, 2, channels)
         )
@@ -144,10 +143,10 @@ class _Operators:
         operator.opcodeIndex = self._code(getattr(KINDS, kind))
         operator.builtinOptionsType = getattr(OPTIONS, f"{family}Options")
         operator.builtinOptions = options
-        made = self._tensor(shape, "float32", 0)
-        operator.inputs, operator.outputs = inputs, [made]
+        output = self._tensor(shape, "float32", 0)
+        operator.inputs, operator.outputs = inputs, [output]
         self._new.append(operator)
-        return made
+        return output
 
     def _code(self, kind: int) -> int:
         codes = self._model.operatorCodes

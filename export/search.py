@@ -64,7 +64,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class Evaluator:
     """Runs candidates on the images of the choice; `embed` adds the manifest that runtimes ask for."""
 
     reference: Reference
@@ -90,15 +90,15 @@ class Judge:
         return Attempt(ranges.method, kept, found.agreement, found.accuracy_kept, found.mean_dp), graph
 
 
-def rank_by_harm(quantizer: Quantizer, ranges: LayerRanges, judge: Judge) -> tuple[int, ...]:
+def rank_by_harm(quantizer: Quantizer, ranges: LayerRanges, evaluator: Evaluator) -> tuple[int, ...]:
     """Order the layers by the mean error of the logits when one alone is quantised, worst first."""
-    rows = slice(0, min(RANKING_IMAGES, len(judge.reference.labels)))
-    expected = judge.reference.cam[rows].mean(axis=(1, 2))  # logits, less the bias
+    rows = slice(0, min(RANKING_IMAGES, len(evaluator.reference.labels)))
+    expected = evaluator.reference.cam[rows].mean(axis=(1, 2))  # logits, less the bias
     everything = range(len(quantizer))
     errors = []
     for layer in everything:
         graph = quantizer.quantize(ranges, in_float=[one for one in everything if one != layer])
-        given = judge.answers(graph, rows).cam.mean(axis=(1, 2))
+        given = evaluator.answers(graph, rows).cam.mean(axis=(1, 2))
         errors.append(float(np.abs(given - expected).mean()))
     return tuple(int(layer) for layer in np.argsort(errors)[::-1])
 
@@ -106,7 +106,7 @@ def rank_by_harm(quantizer: Quantizer, ranges: LayerRanges, judge: Judge) -> tup
 def choose(
     quantizer: Quantizer,
     candidates: Sequence[LayerRanges],
-    judge: Judge,
+    evaluator: Evaluator,
     *,
     ranking: Callable[[LayerRanges], Sequence[int]] | None,
     report: Report,
@@ -115,7 +115,7 @@ def choose(
     attempts, graphs = [], {}
 
     def attempt(ranges: LayerRanges, in_float: Sequence[int]) -> Attempt:
-        tried, graph = judge.attempt(quantizer, ranges, in_float)
+        tried, graph = evaluator.attempt(quantizer, ranges, in_float)
         attempts.append(tried)
         graphs[tried] = graph
         report(

@@ -64,7 +64,7 @@ class OnnxOps:
     def convolve_with(self, values: str, convolution: Convolution, weights: str, bias: str) -> str:
         """Convolve with weights and bias that are in the graph."""
         height, width, _, out = convolution.kernel.shape
-        made = self.add(
+        output = self.add(
             "Conv",
             values,
             weights,
@@ -74,7 +74,7 @@ class OnnxOps:
             pads=[convolution.padding] * 4,
             group=out if convolution.depthwise else 1,
         )
-        return self.add("Relu", made) if convolution.relu else made
+        return self.add("Relu", output) if convolution.relu else output
 
     def max_pool(self, values: str, pool: MaxPool) -> str:
         """See `forward.Ops`."""
@@ -134,4 +134,4 @@ def embed_onnx_manifest(model: bytes, manifest: ModelManifest) -> bytes:
     """Put the manifest into the file's metadata; nothing else changes."""
     proto = onnx.load_from_string(model)
     helper.set_model_props(proto, {MANIFEST_KEY: manifest.to_json()})
-    return proto.SerializeToString(deterministic=True)
+    return bytes(proto.SerializeToString(deterministic=True))

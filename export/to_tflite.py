@@ -35,11 +35,11 @@ class TensorFlowOps:
             padding, values = "VALID", _padded(values, convolution.padding)
         if convolution.depthwise:
             steps = [1, convolution.stride, convolution.stride, 1]
-            made = tf.nn.depthwise_conv2d(values, kernel.transpose(0, 1, 3, 2), steps, padding)
+            output = tf.nn.depthwise_conv2d(values, kernel.transpose(0, 1, 3, 2), steps, padding)
         else:
-            made = tf.nn.conv2d(values, kernel, convolution.stride, padding)
-        made = made + convolution.bias.astype(np.float32)
-        return tf.nn.relu(made) if convolution.relu else made
+            output = tf.nn.conv2d(values, kernel, convolution.stride, padding)
+        output = output + convolution.bias.astype(np.float32)
+        return tf.nn.relu(output) if convolution.relu else output
 
     def max_pool(self, values: tf.Tensor, pool: MaxPool) -> tf.Tensor:
         """See `forward.Ops`."""

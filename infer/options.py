@@ -14,7 +14,7 @@ import click
 from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
-from xray_infer.model.runtime_table import AUTO, DEVICES, RUNTIMES, SUFFIXES
+from xray_infer.model.runtime_table import AUTO, DEVICES, MODEL_FORMATS, RUNTIMES
 from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
 from xray_infer.run.object_store import is_uri
 from xray_infer.run.shards import ENGINES, FORMATS, LOCAL, RAY
@@ -189,7 +189,7 @@ OPTIONS: Final = (
     _results("--restart", is_flag=True, help="Discard what an earlier run has done and start over."),
     _results("--quiet", is_flag=True, help="Show no progress and no summary."),
     MODEL,
-    _model("--format", type=click.Choice(SUFFIXES.values()), help="Format of the model file. Default: onnx."),
+    _model("--format", type=click.Choice(MODEL_FORMATS), help="Format of the model file. Default: onnx."),
     RUNTIME,
     _model("--list-models", is_flag=True, help="List the models that ship, and exit."),
     _model("--json", "as_json", is_flag=True, help="Print the list of --list-models as JSON."),

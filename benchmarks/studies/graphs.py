@@ -25,15 +25,15 @@ from benchmarks.studies.study_command import FILE, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.benchmarks.speed.machine_limits import PRODUCT_GMAC, products, rate_of
 from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.export import load_toolchain
 from xray_infer.export.densenet import Convolution, DenseNet, Layer, MaxPool
-from xray_infer.export.edge_graph import Pixels, load_classifier, take_apart
+from xray_infer.export.edge_graph import PixelScaling, load_classifier, take_apart
 from xray_infer.export.forward import forward
 from xray_infer.export.int8_network import flat, for_int8
 from xray_infer.export.quantize_onnx import QdqOps, plan
 from xray_infer.export.ranges import LayerRanges, collect_ranges, collect_statistics
 from xray_infer.export.reference import extreme_inputs
 from xray_infer.export.to_onnx import OnnxOps, embed_onnx_manifest, to_onnx
-from xray_infer.export.toolchain import load_toolchain
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Training
 from xray_infer.model.processors import default_workers
@@ -44,7 +44,7 @@ from xray_infer.terminal import Report, say
 class _PlainOps(OnnxOps):
     """Normalisation as other nodes than depthwise convolutions, and (with `pixels`) three planes."""
 
-    def __init__(self, norm: str, pixels: Pixels | None) -> None:
+    def __init__(self, norm: str, pixels: PixelScaling | None) -> None:
         super().__init__()
         self._norm, self._pixels = norm, pixels
 
@@ -108,7 +108,7 @@ def averaging_last(network: DenseNet) -> DenseNet:
     return replace(network, blocks=tuple(blocks))
 
 
-def variants(pixels: Pixels, network: DenseNet) -> dict[str, onnx.ModelProto]:
+def variants(pixels: PixelScaling, network: DenseNet) -> dict[str, onnx.ModelProto]:
     """Return the graphs, each a step further than the one before it; the last of a precision is exported.
 
     Ranges and statistics are of made-up images: speed does not depend on them.

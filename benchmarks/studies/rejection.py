@@ -25,8 +25,7 @@ from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import DataError, ImageError, ModelError
 from xray_infer.export.calibration import check_same_data
 from xray_infer.export.familiarity import fit_familiarity, set_limit
-from xray_infer.export.rejection import collect_features
-from xray_infer.export.scoring import open_scorer
+from xray_infer.export.rejection import collect_features, open_scorer
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.processors import default_workers

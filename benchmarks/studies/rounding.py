@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 from benchmarks.studies.study_command import FILE, study
 from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.export import load_toolchain
 from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, check_same_data, draw
 from xray_infer.export.densenet import DenseNet
 from xray_infer.export.edge_graph import load_classifier, take_apart
 from xray_infer.export.exporter import training_of
 from xray_infer.export.int8_network import Int8Network, correct, equalise, for_int8, round_stem
 from xray_infer.export.quantize_onnx import OnnxQuantizer
-from xray_infer.export.ranges import METHODS, collect_ranges, collect_statistics
+from xray_infer.export.ranges import CALIBRATORS, collect_ranges, collect_statistics
 from xray_infer.export.to_onnx import to_onnx
-from xray_infer.export.toolchain import load_toolchain
 from xray_infer.model.manifest import INPUT_NAME
 from xray_infer.study.datasets import read_dataset
 from xray_infer.terminal import Report, say
 
 Images = Iterable[NDArray[np.uint8]]
-CALIBRATIONS: Final = tuple(METHODS)
+CALIBRATIONS: Final = tuple(CALIBRATORS)
 
 
 @dataclass(frozen=True, slots=True)

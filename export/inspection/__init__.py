@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import ModelError
-from xray_infer.export.inspection.report import Contents, ModelReport, UnsoundError
+from xray_infer.export.inspection.contents import Contents, ModelReport, UnsoundError
 from xray_infer.model.manifest import ModelManifest, parse_manifest
 from xray_infer.model.runtimes import find_model
 

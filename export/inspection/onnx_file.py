@@ -11,14 +11,14 @@ from math import prod
 from typing import Final
 
 from xray_infer.errors import extra_for
-from xray_infer.export.inspection.report import Contents, SizeParts, UnsoundError
+from xray_infer.export.inspection.contents import Contents, SizeParts, UnsoundError
 from xray_infer.model.embedding import MANIFEST_KEY
 
 with extra_for("inspecting an ONNX file", "export"):
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from xray_infer.export.inspection.onnx_graph import QDQ, Graph, type_name
+from xray_infer.export.inspection.onnx_graph import QDQ, OnnxGraph, type_name
 
 TYPED_DATA: Final = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
 
@@ -43,7 +43,7 @@ INTEGER_PARAMETERS: Final = {
 def read(data: bytes) -> Contents:
     """Read a file's bytes. Raises UnsoundError."""
     model = _parse(data)
-    graph = Graph(model)
+    graph = OnnxGraph(model)
     scales = _names_read(model, SCALE_INPUTS)
     quantized = _names_read(model, INTEGER_PARAMETERS)
     weights: dict[str, int] = {}

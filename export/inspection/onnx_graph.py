@@ -53,7 +53,7 @@ def type_name(number: int) -> str:
     return TYPE_NAMES.get(name, name)
 
 
-class Graph:
+class OnnxGraph:
     """The main graph of a model at batch size 1; a batch size that the file fixes stays.
 
     `batch` is the first dimension of the first input that is no constant.

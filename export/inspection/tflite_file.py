@@ -14,13 +14,13 @@ from math import prod
 from typing import Any, Final
 
 from xray_infer.errors import extra_for
-from xray_infer.export.inspection.report import Contents, SizeParts, UnsoundError
+from xray_infer.export.inspection.contents import Contents, SizeParts, UnsoundError
 from xray_infer.model.embedding import MANIFEST_FILE
 
 with extra_for("inspecting a TFLite file", "export"):
     from ai_edge_litert import schema_py_generated as schema
 
-from xray_infer.export.inspection.tflite_graph import Graph, Tensor, read_tensors
+from xray_infer.export.inspection.tflite_graph import TfliteGraph, TfliteTensor, read_tensors
 
 SCALE_ITEM_BYTES: Final = {"min": 4, "max": 4, "scale": 4, "zeroPoint": 8}
 
@@ -43,7 +43,7 @@ def read(data: bytes) -> Contents:
         raise UnsoundError("its parts overlap")
     return Contents(
         manifest_text=manifest_text,
-        operations=tuple(Graph(model, subgraphs[0]).operations()),
+        operations=tuple(TfliteGraph(model, subgraphs[0]).operations()),
         size=SizeParts(
             weights=weights,
             scales=scales,
@@ -112,10 +112,10 @@ def _scale_bytes(quantization: Any) -> int:
     return sum(SCALE_ITEM_BYTES[name] * len(one) for name, one in vectors.items() if one is not None)
 
 
-def _is_parameter(tensor: Tensor) -> bool:
+def _is_parameter(tensor: TfliteTensor) -> bool:
     return tensor.is_quantized or "float" in tensor.type
 
 
-def _batch(model: Any, tensors: list[Tensor]) -> int:
+def _batch(model: Any, tensors: list[TfliteTensor]) -> int:
     shapes = [tensors[index].shape for index in _indices(model.subgraphs[0].inputs)]
     return next((shape[0] for shape in shapes if shape), 1)

@@ -59,7 +59,7 @@ TYPES: Final = {number: name.lower() for number, name in _names(schema.TensorTyp
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class TfliteTensor:
     """One tensor of the flatbuffer; `shape` is None where the file leaves more than the batch open."""
 
     name: str
@@ -75,18 +75,18 @@ class Tensor:
         return quantized_name(self.type) if self.is_quantized else self.type
 
 
-def read_tensors(graph: Any, model: Any) -> list[Tensor]:
+def read_tensors(graph: Any, model: Any) -> list[TfliteTensor]:
     """Read the tensors of a SubGraphT in their order."""
     return [_tensor(one, model.buffers[one.buffer]) for one in graph.tensors or ()]
 
 
-def _tensor(tensor: Any, buffer: Any) -> Tensor:
+def _tensor(tensor: Any, buffer: Any) -> TfliteTensor:
     shape = () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
     signature = () if tensor.shapeSignature is None else tensor.shapeSignature
     is_fixed = all(size >= 0 for size in (*shape, *signature[1:]))
     scales = tensor.quantization.scale if tensor.quantization is not None else None
     has_data = buffer.data is not None and len(buffer.data) > 0
-    return Tensor(
+    return TfliteTensor(
         name=(tensor.name or b"").decode(errors="replace"),
         type=TYPES.get(tensor.type, UNKNOWN),
         shape=shape if is_fixed else None,
@@ -96,10 +96,10 @@ def _tensor(tensor: Any, buffer: Any) -> Tensor:
     )
 
 
-class Graph:
+class TfliteGraph:
     """The subgraph that runs, the first, with its tensors."""
 
-    def __init__(self, model: Any, tensors: list[Tensor]) -> None:
+    def __init__(self, model: Any, tensors: list[TfliteTensor]) -> None:
         self._operators = model.subgraphs[0].operators
         self._codes = model.operatorCodes
         self._tensors = tensors

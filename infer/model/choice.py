@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xray_infer.errors import ModelError
 from xray_infer.model.manifest import METHODS
-from xray_infer.model.runtime_table import AUTO, FORMATS, RUNTIMES
+from xray_infer.model.runtime_table import AUTO, MODEL_FORMATS, RUNTIMES
 from xray_infer.model.runtimes import Model, find_model
 from xray_infer.model.shipped import DEFAULT_METHOD, shipped_model
 from xray_infer.terminal import Report
@@ -18,7 +18,7 @@ from xray_infer.terminal import Report
 class ModelRequest:
     """The model file and the runtime that are asked for; None where a default decides.
 
-    `model` is a file or the name of a model that ships, `format` one of FORMATS, `runtime` a name in
+    `model` is a file or the name of a model that ships, `format` one of MODEL_FORMATS, `runtime` a name in
     RUNTIMES or AUTO.
     """
 
@@ -58,4 +58,4 @@ def _models(request: ModelRequest) -> Iterator[Model]:
     if file:
         yield file
     else:
-        yield from (shipped_model(one, name) for one in set(formats.values()) or FORMATS)
+        yield from (shipped_model(one, name) for one in set(formats.values()) or MODEL_FORMATS)

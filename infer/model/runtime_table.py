@@ -14,7 +14,7 @@ CUDA: Final = "cuda"
 DEVICES: Final = (CPU, CUDA)
 AUTO: Final = "auto"  # a name for the fastest runtime that is installed
 SUFFIXES: Final = {".onnx": "onnx", ".tflite": "tflite"}
-FORMATS: Final = tuple(SUFFIXES.values())
+MODEL_FORMATS: Final = tuple(SUFFIXES.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from xray_infer.model.certificate import Certificate
 from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS, ModelManifest
 from xray_infer.model.manifest_parts import SplitResult
-from xray_infer.model.runtime_table import FORMATS, SUFFIXES
+from xray_infer.model.runtime_table import MODEL_FORMATS, SUFFIXES
 from xray_infer.model.runtimes import Model, find_model
 
 MODELS_FOLDER: Final = Path(__file__).with_name("files")
@@ -65,7 +65,7 @@ def shipped_model(model_format: str, method: str = DEFAULT_METHOD) -> Model:
 
 def list_shipped() -> tuple[ShippedModel, ...]:
     """Return every shipped model, the default method first. Raises ModelError for one that is damaged."""
-    models = [shipped_model(one, method) for method in reversed(METHODS) for one in FORMATS]
+    models = [shipped_model(one, method) for method in reversed(METHODS) for one in MODEL_FORMATS]
     # Without a runtime: some are extras, and the list is for choosing.
     return tuple(_read(model) for model in models)
 

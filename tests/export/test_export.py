@@ -45,7 +45,7 @@ def _config(tiny_keras, out, **changes):
         model=tiny_keras,
         data=tiny_keras.parent / "data",
         out=out,
-        wanted=(("onnx", "fp32"),),
+        recipes=(("onnx", "fp32"),),
         calibration_images=12,
     )
     return dataclasses.replace(config, **changes)
@@ -155,7 +155,7 @@ def test_the_gate_catches_a_fault_and_leaves_no_file(tiny_keras, tmp_path, monke
 
     monkeypatch.setattr(exporter, "take_apart", faulty)
     with pytest.raises(ParityError, match=r"^tiny-fp32\.\w+ \(.*\): on test images, \w+ is .* \w+$"):
-        _export(_config(tiny_keras, tmp_path, wanted=((model_format, "fp32"),)))
+        _export(_config(tiny_keras, tmp_path, recipes=((model_format, "fp32"),)))
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.reference.npz"]
 
 
@@ -178,7 +178,11 @@ def test_the_gate_catches_a_broken_scale_and_says_what_was_tried(
 
     monkeypatch.setattr(OnnxQuantizer, "quantize", broken)
     config = _config(
-        tiny_keras, tmp_path / "out", wanted=(("onnx", "int8-static"),), calibrations=("minmax",), mixed=False
+        tiny_keras,
+        tmp_path / "out",
+        recipes=(("onnx", "int8-static"),),
+        calibrations=("minmax",),
+        mixed=False,
     )
     with pytest.raises(
         ParityError, match=r"tried, with agreement on validation images: minmax with 0 in float"
@@ -199,7 +203,7 @@ def _graph_bytes(path):
 
 def test_the_same_model_and_data_give_the_same_file(tiny_keras, tiny_exports, tmp_path):
     wanted = (("onnx", "int8-static"), ("tflite", "int8-static"))
-    again = _export(_config(tiny_keras, tmp_path, wanted=wanted))
+    again = _export(_config(tiny_keras, tmp_path, recipes=wanted))
     for one in again:
         first = find_model(tiny_exports[0] / one.path.name).open().manifest
         second = find_model(one.path).open().manifest

@@ -22,8 +22,8 @@ from training_records import DAMAGES, example_record
 
 from xray_infer.errors import ModelError, OutputError
 from xray_infer.export.cli import main
+from xray_infer.export.exporter import scratch_errors
 from xray_infer.export.recipes import RECIPES
-from xray_infer.export.scratch import scratch_errors
 from xray_infer.study.datasets import read_images
 from xray_infer.study.training_record import write_training_record
 

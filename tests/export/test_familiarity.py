@@ -18,11 +18,11 @@ from tiny_densenet import METHOD
 from xray_infer.errors import ModelError
 from xray_infer.export.calibration import draw
 from xray_infer.export.cli import main
-from xray_infer.export.familiarity import fit_familiarity, set_limit
+from xray_infer.export.converted import EMBED
+from xray_infer.export.familiarity import fit_familiarity, pooling_windows, set_limit
 from xray_infer.export.parity import sessions
-from xray_infer.export.recipes import EMBED, RECIPES
-from xray_infer.export.rejection import FALSE_REJECTION, scores
-from xray_infer.export.scoring import open_scorer, windows
+from xray_infer.export.recipes import RECIPES
+from xray_infer.export.rejection import FALSE_REJECTION, open_scorer, scores
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.manifest_parts import RejectedCount, read_training
 from xray_infer.model.runtimes import find_model
@@ -101,7 +101,7 @@ def test_too_few_images_give_their_highest_score():
 @pytest.mark.parametrize("height", range(2, 12))
 @pytest.mark.parametrize("width", range(3, 16))
 def test_windows_cover_the_picture_and_its_middle_columns_twice(height, width):
-    its = windows(height, width)
+    its = pooling_windows(height, width)
     covered = np.zeros((height, width), int)
     for top in (0, its.down):
         for left in (0, its.across):
@@ -120,7 +120,7 @@ def test_windows_cover_the_picture_and_its_middle_columns_twice(height, width):
 @pytest.mark.parametrize(("height", "width"), [(1, 14), (14, 2)])
 def test_a_picture_of_too_few_pixels_has_no_halves(height, width):
     with pytest.raises(ModelError, match=f"{height} x {width} pixels: too few"):
-        windows(height, width)
+        pooling_windows(height, width)
 
 
 def _validation(tiny_keras):

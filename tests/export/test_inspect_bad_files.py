@@ -18,7 +18,7 @@ from xray_infer.errors import ModelError
 from xray_infer.export import inspection
 from xray_infer.export.cli import main
 from xray_infer.export.inspection import NO_MANIFEST, inspect_file
-from xray_infer.export.inspection.text import to_text
+from xray_infer.export.inspection.report_text import to_text
 from xray_infer.model.embedding import append_tflite_manifest
 
 

@@ -17,7 +17,7 @@ from specimens import example_manifest
 
 from xray_infer.export.cli import main
 from xray_infer.export.inspection import NO_MANIFEST, inspect_file
-from xray_infer.export.inspection.text import to_text
+from xray_infer.export.inspection.report_text import to_text
 from xray_infer.model.embedding import MANIFEST_KEY
 
 

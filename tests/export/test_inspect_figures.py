@@ -12,7 +12,7 @@ from specimens import example_manifest
 
 from xray_infer.export.inspection import NO_MANIFEST, inspect_file
 from xray_infer.export.inspection.operation import precision, tensor_bytes
-from xray_infer.export.inspection.text import to_text
+from xray_infer.export.inspection.report_text import to_text
 from xray_infer.model.embedding import MANIFEST_KEY, append_tflite_manifest
 
 

@@ -8,7 +8,7 @@ pytest.importorskip("onnxruntime.quantization")
 from xray_infer.export import search
 from xray_infer.export.ranges import LayerRanges
 from xray_infer.export.reference import Reference
-from xray_infer.export.search import Judge, choose, rank_by_harm
+from xray_infer.export.search import Evaluator, choose, rank_by_harm
 from xray_infer.model.runtimes import ModelOutput
 
 IMAGES = 200
@@ -28,7 +28,7 @@ class Network:
         return str(self.factors[ranges.method] * sum(self.errors[quantized])).encode()
 
 
-class Answers(Judge):
+class Answers(Evaluator):
     """A file whose error is E gives E images in a hundred another class."""
 
     def answers(self, graph, rows):

@@ -24,8 +24,7 @@ from xray_infer.export.calibration import balanced_sample, draw, draw_from
 from xray_infer.export.cli import main
 from xray_infer.export.int8_network import for_int8
 from xray_infer.export.parity import TOLERANCES
-from xray_infer.export.ranges import METHODS as RANGE_METHODS
-from xray_infer.export.ranges import UNIT, collect_ranges, collect_statistics
+from xray_infer.export.ranges import CALIBRATORS, UNIT, collect_ranges, collect_statistics
 from xray_infer.export.recipes import CALIBRATIONS, RECIPES, choose
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import LabelledImage, read_dataset
@@ -73,7 +72,7 @@ def test_every_calibration_gives_ranges_that_hold_the_values(tiny_keras, tiny_gr
     images = draw(read_dataset(tiny_keras.parent / "data"), "train", count=6, seed=0)
     network = for_int8(tiny_graph.network, collect_statistics(tiny_graph.network, images)).exact
     found = {method: collect_ranges(network, images, method) for method in CALIBRATIONS}
-    assert RANGE_METHODS.keys() == found.keys()
+    assert CALIBRATORS.keys() == found.keys()
     for method, ranges in found.items():
         assert len(ranges.outputs) == sum(len(unit) for unit in network.units()) == 19
         assert ranges.outputs[0] == ranges.outputs[3] == UNIT  # the stem and the first growth are equalised

@@ -200,7 +200,10 @@ def fake_sessions(monkeypatch) -> list[float]:
 
 
 def test_speed_is_the_median_of_a_bounded_number_of_rounds(fake_sessions):
-    candidates = [fastest.Candidate(BOTH[0], "onnxruntime"), fastest.Candidate(BOTH[1], "litert")]
+    candidates = [
+        fastest.RuntimeCandidate(BOTH[0], "onnxruntime"),
+        fastest.RuntimeCandidate(BOTH[1], "litert"),
+    ]
     rates, failures = fastest.measure(candidates, workers=1)
     assert rates == pytest.approx({"onnxruntime": 50, "litert": 100})
     assert failures == []
@@ -210,7 +213,7 @@ def test_speed_is_the_median_of_a_bounded_number_of_rounds(fake_sessions):
 
 def test_a_slow_machine_is_measured_in_few_rounds(fake_sessions, monkeypatch):
     monkeypatch.setattr(fastest, "BUDGET_S", 0.01)
-    fastest.measure([fastest.Candidate(BOTH[0], "onnxruntime")], workers=1)
+    fastest.measure([fastest.RuntimeCandidate(BOTH[0], "onnxruntime")], workers=1)
     assert fake_sessions[0] == pytest.approx((1 + fastest.LEAST_ROUNDS) * fastest.IMAGES * 0.02)
 
 
@@ -221,7 +224,7 @@ def test_a_runtime_that_cannot_be_opened_is_left_out_and_nothing_is_kept(cache, 
     assert "pip install 'xray-infer[openvino]'" in line
     assert not cache.exists()
     with pytest.raises(XrayError):
-        fastest.measure([fastest.Candidate(BOTH[0], "openvino")], workers=1)
+        fastest.measure([fastest.RuntimeCandidate(BOTH[0], "openvino")], workers=1)
 
 
 def test_auto_takes_all_shipped_formats_unless_one_is_asked_for(cache, measured, tiny_onnx, monkeypatch):
@@ -230,7 +233,7 @@ def test_auto_takes_all_shipped_formats_unless_one_is_asked_for(cache, measured,
     def choose_fastest(models, *, workers, report):
         asked.append(([model.format for model in models], workers))
         report("chosen")
-        return fastest.Candidate(models[0], "onnxruntime")
+        return fastest.RuntimeCandidate(models[0], "onnxruntime")
 
     monkeypatch.setattr(fastest, "choose_fastest", choose_fastest)
     for options in ([], ["--format", "onnx"], ["--model", METHODS[0]], ["--model", tiny_onnx]):

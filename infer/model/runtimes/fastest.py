@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -41,24 +41,24 @@ Rates = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class RuntimeCandidate:
     """A model file in one of the runtimes that read it."""
 
     model: Model
     runtime: str
 
 
-def installed_candidates(models: Iterable[Model]) -> list[Candidate]:
+def installed_candidates(models: Iterable[Model]) -> list[RuntimeCandidate]:
     """Return every model in every installed runtime, each model's default first."""
     return [
-        Candidate(model, runtime.name)
+        RuntimeCandidate(model, runtime.name)
         for model in models
         for runtime in model.runtimes()
         if runtime.installed()
     ]
 
 
-def choose_fastest(models: Sequence[Model], *, workers: int, report: Report) -> Candidate:
+def choose_fastest(models: Sequence[Model], *, workers: int, report: Report) -> RuntimeCandidate:
     """Return the model and runtime that classify the most images/s with `workers` sessions of one thread.
 
     `models` holds one file a format. `report` gets one line for a person: the choice, and the others beside
@@ -66,7 +66,7 @@ def choose_fastest(models: Sequence[Model], *, workers: int, report: Report) -> 
     """
     candidates = installed_candidates(models)
     if not candidates:
-        return Candidate(models[0], models[0].runtimes()[0].name)  # opening it says what to install
+        return RuntimeCandidate(models[0], models[0].runtimes()[0].name)  # opening it says what to install
     if len(candidates) == 1:
         report(f"runtime: {candidates[0].runtime}, the only one installed that reads this model")
         return candidates[0]
@@ -98,7 +98,7 @@ def _beside(rates: Rates) -> str:
     )
 
 
-def measure(candidates: Sequence[Candidate], *, workers: int) -> tuple[dict[str, float], list[str]]:
+def measure(candidates: Sequence[RuntimeCandidate], *, workers: int) -> tuple[dict[str, float], list[str]]:
     """Return the median of each candidate's images/s over interleaved rounds, and a line a failure.
 
     Works as the engine does: one session of one thread a worker. Raises the first failure when all fail.
@@ -138,7 +138,7 @@ def measure(candidates: Sequence[Candidate], *, workers: int) -> tuple[dict[str,
     return rates, [str(error) for error in failures]
 
 
-def _facts(candidates: Sequence[Candidate], workers: int) -> dict[str, Any]:
+def _facts(candidates: Sequence[RuntimeCandidate], workers: int) -> dict[str, object]:
     """What the answer depends on, as JSON types."""
     return {
         "models": sorted({one.model.digest for one in candidates}),
@@ -166,7 +166,7 @@ def cache_file() -> Path | None:
     return folder / "xray-infer" / "runtime.json"
 
 
-def _read(path: Path | None) -> list[dict[str, Any]]:
+def _read(path: Path | None) -> list[dict[str, object]]:
     """Return the entries that are kept; none where the file is absent or damaged."""
     if path is None:
         return []
@@ -177,7 +177,7 @@ def _read(path: Path | None) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
-def _rates(entry: Mapping[str, Any], candidates: Sequence[Candidate]) -> dict[str, float] | None:
+def _rates(entry: Mapping[str, object], candidates: Sequence[RuntimeCandidate]) -> dict[str, float] | None:
     """Return an entry's images/s in the candidates' order, None unless each has a positive number."""
     kept = entry.get("images_per_s")
     names = [one.runtime for one in candidates]
@@ -188,7 +188,7 @@ def _rates(entry: Mapping[str, Any], candidates: Sequence[Candidate]) -> dict[st
     return {name: kept[name] for name in names}
 
 
-def _write(path: Path | None, entries: Sequence[dict[str, Any]]) -> str:
+def _write(path: Path | None, entries: Sequence[dict[str, object]]) -> str:
     """Keep the newest entries, and say where, or why that is not possible."""
     if path is None:
         return "measured now; there is no home folder to keep it in"

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from xray_infer.export.inspection.operation import Operation
 from xray_infer.model.manifest import ModelManifest
@@ -107,7 +106,7 @@ class ModelReport:
     manifest_problem: str | None
     contents: Contents
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return everything in JSON's types."""
         contents = self.contents
         name, size_bytes = contents.largest_activation

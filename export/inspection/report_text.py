@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
-from xray_infer.export.inspection.report import Contents, ModelReport
+from xray_infer.export.inspection.contents import Contents, ModelReport
 from xray_infer.model.manifest import ModelManifest
 
 SHORT_DIGEST: Final = 12
