@@ -220,12 +220,14 @@ def main(  # noqa: PLR0913 - a command line
     file, dataset, folders = find_model(model), read_dataset(data), named_folders(ood)
     scorers = Scorers(file, runtime=runtime)
     check_same_data(dataset, scorers.manifest.training, data=data, model=model)
+    if scorers.manifest.rejection is None:
+        raise ModelError(f"{model}: does not say how its threshold was set; export the model again")
+    asked = scorers.manifest.rejection.false_rejection
     sets = []
     for one in measure(scorers, dataset, folders, count=count, seed=seed):
         say(f"{one.name}: {len(one.scores)} images")
         sets.append(one)
     click.echo(table(sets, scorers.limit))
-    asked = scorers.manifest.rejection["false_rejection"]
     groups = [frozenset(one.split(",")) for one in without]
     if groups:
         click.echo("\n" + leave_out(file, dataset, groups, false_rejection=asked, report=say))

@@ -111,8 +111,7 @@ def main(model: Path, data: Path, images: int, calibration_images: int, seed: in
     check_same_data(dataset, training, data=data, model=model)
     calibration = draw(dataset, CALIBRATION_SPLIT, count=calibration_images, seed=seed)
     measured = draw(dataset, CHOICE_SPLIT, count=images, seed=seed)
-    temperature = training.get("temperature", 1.0)
-    network = take_apart(load_classifier(model), path=model, temperature=temperature).network
+    network = take_apart(load_classifier(model), path=model, temperature=training.temperature).network
     click.echo(steps_table(compare_steps(network, calibration, measured, report=say)))
     click.echo(
         f"\n{len(measured)} validation images; ranges by {len(calibration)} training images. "
