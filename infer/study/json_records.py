@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from xray_infer.errors import one_line
 from xray_infer.model.json_fields import is_number
-from xray_infer.printable import one_line
 
 MAX_BYTES: Final = 16 * 1024 * 1024  # a thousand times the largest record that a run writes
 LONGEST_NAME: Final = 100
