@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,7 +100,7 @@ def _is_bmp(head: bytes) -> bool:
     return head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES
 
 
-FORMATS: Final[Mapping[str, ImageFormat]] = {
+FORMATS: Final[dict[str, ImageFormat]] = {
     "jpeg": ImageFormat("JPEG", lambda head: head.startswith(b"\xff\xd8\xff")),
     "png": ImageFormat("PNG", lambda head: head.startswith(PNG_SIGNATURE)),
     "webp": ImageFormat("WebP", lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP"),

@@ -1,6 +1,6 @@
 """The objects of `--dicom-out`: for each DICOM image with an answer, its heat map and its report.
 
-An object that already stands with the same UID is left as it is, with its date: see `dicom.made`. What no
+An object that already stands with the same UID is left as it is, with its date: see `instance`. What no
 objects can be made for keeps its row; it is counted, the first few by name, and tried again by a run that
 goes on. Other images are passed over and counted.
 """
