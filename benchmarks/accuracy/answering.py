@@ -154,7 +154,7 @@ def stored_answers(
         place = {digest: index for index, digest in enumerate(stored.input_digests)}
         wanted = [place.get(input_digest(image)) for image in images.inputs]
         if None in wanted:
-            report(f"{path}: holds no answers to some of these images, so nothing is held against them")
+            report(f"{path}: holds no answers to some of these images, so nothing is compared with them")
             continue
         key = RowKey(row.key.method, KERAS, "fp32", KERAS)
         answers = stored.probabilities[[index for index in wanted if index is not None]].astype(float)

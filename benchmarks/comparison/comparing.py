@@ -85,18 +85,18 @@ def compare(
     machine = machine_speeds(first, second)
     findings, answers = decide(speed_changes(first, second), compare_answers(first, second), criteria)
     files = compare_files(first, second, criteria)
-    told = machine_verdict(machine, criteria)
+    machine_words = machine_verdict(machine, criteria)
     return Comparison(
         first=names[0],
         second=names[1],
-        verdict=f"{_verdict(findings, answers, files)}; {told}.",
+        verdict=f"{_verdict(findings, answers, files)}; {machine_words}.",
         regressions=sum(one.regression for found in (findings, answers, files) for one in found),
         criteria=criteria,
         differences=differences(first, second),
         only_in_one=only_in_one(first, second),
         warnings=warnings(first, second),
         machine=machine,
-        machine_verdict=told,
+        machine_verdict=machine_words,
         answers=answers,
         files=files,
         findings=findings,

@@ -148,15 +148,15 @@ def find_method(name: str) -> Method:
         return METHODS[name]
     kind, *parameters = name.split(":")
     try:
-        made = FACTORIES[kind](*parameters)
-        if getattr(made, "fill", "gray") not in FILLS:
+        candidate = FACTORIES[kind](*parameters)
+        if getattr(candidate, "fill", "gray") not in FILLS:
             raise ValueError
     except (KeyError, TypeError, ValueError) as error:
         names = ", ".join((*METHODS, "occlusion:WINDOW:STRIDE:FILL", "rise:MASKS:GRID:FILL", "shifted:STEPS"))
         raise DataError(f"no method {name!r}; there are {names}; fills are {', '.join(FILLS)}") from error
     return Method(
         name,
-        lambda classified: made.explain(classified.run, classified.input),
-        unit="log-odds" if getattr(made, "score", logits) is log_odds else "logit",
-        passes=made.passes,
+        lambda classified: candidate.explain(classified.run, classified.input),
+        unit="log-odds" if getattr(candidate, "score", logits) is log_odds else "logit",
+        passes=candidate.passes,
     )

@@ -91,7 +91,7 @@ def _bases(figures: MapFigures) -> tuple[str, ...]:
 
 
 def sentences(figures: MapFigures) -> Iterable[str]:
-    """Yield, for each method and what it is held against, by which metrics it is better or worse."""
+    """Yield, for each method and what it is compared with, by which metrics it is better or worse."""
     for name in figures.methods:
         for base in _bases(figures):
             if base != name:
@@ -114,7 +114,7 @@ def _compared(figures: MapFigures, name: str, base: str) -> str:
 
 def classes_table(figures: MapFigures) -> str:
     """Return the differences to the centre blob by the class that images are called, and in words."""
-    rows, told = [], []
+    rows, lines = [], []
     for label in CLASS_NAMES:
         called = [record for record in figures.records if record["predicted"] == label]
         if not called:
@@ -124,10 +124,10 @@ def classes_table(figures: MapFigures) -> str:
             found = {key: of_class.difference(name, key, to=BLOB) for key in METRICS}
             cells = (f"{one.signed()} {verdict(one, METRICS[key]).split()[0]}" for key, one in found.items())
             rows.append([f"{label} ({len(called)})", _title(name), *cells])
-            told.append(f"- On images called {label}, {_compared(of_class, name, BLOB)}.")
+            lines.append(f"- On images called {label}, {_compared(of_class, name, BLOB)}.")
     titles = (one.title for one in METRICS.values())
     head = ["called (images)", "map, minus centre blob", *titles]
-    return _markdown(head, rows) + "\n\n" + "\n".join(told)
+    return _markdown(head, rows) + "\n\n" + "\n".join(lines)
 
 
 def _named(base: str) -> str:
@@ -189,15 +189,15 @@ def rounding_sentence(figures: MapFigures) -> str:
     """Return what int8 rounding is worth beside the maps' peaks."""
     noise = np.array([record["rounding"] for record in figures.records])
     low, middle, high = np.percentile(noise, [10, 50, 90])
-    told = [
+    lines = [
         "Rounding: one pixel in a hundred changed by one gray level moves the class's log-odds by a standard "
         f"deviation of {middle:.3f} nats (median over images; p10-p90 {low:.3f}-{high:.3f})."
     ]
     for name in figures.methods:
         if find_method(name).unit == UNIT:
             ratio = np.percentile(figures.column(name, "peak") / np.maximum(noise, 1e-6), [10, 50])
-            told.append(
+            lines.append(
                 f"The peak of {_title(name)} is {ratio[1]:.1f} times that (median; in a tenth of the images "
                 f"below {ratio[0]:.1f} times)."
             )
-    return " ".join(told)
+    return " ".join(lines)

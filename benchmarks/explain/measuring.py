@@ -132,8 +132,8 @@ class Measurer:
             "lung_area": None if lungs is None else float(lungs.mean()),
             **_without_maps(given, label, rng),
         }
-        made = {name: self._explain(method, given, label) for name, method in self._methods.items()}
-        heats = {name: heat for name, (heat, _) in made.items()}
+        explained = {name: self._explain(method, given, label) for name, method in self._methods.items()}
+        heats = {name: heat for name, (heat, _) in explained.items()}
         others = {
             BLOB: centre_blob(),
             **{f"{RANDOM} {index}": random_map(rng) for index in range(RANDOM_MAPS)},
@@ -142,7 +142,7 @@ class Measurer:
             name: self._measure_map(given, heat, label, lungs, rng)
             for name, heat in {**heats, **others}.items()
         }
-        for name, (heat, took_ms) in made.items():
+        for name, (heat, took_ms) in explained.items():
             scale = max(float(heat.max()), float(np.finfo(np.float32).tiny))
             maps[name] |= {"ms": took_ms, "cells": np.round(heat / scale, 4).tolist()}
         sanity = self._sanity(given, label, heats) if number < self._plan.sanity_images else {}

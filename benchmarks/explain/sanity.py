@@ -52,12 +52,12 @@ def _shuffle_onnx(path: Path, part: str, rng: np.random.Generator) -> bytes | No
 
 def _onnx_kernels(graph: onnx.GraphProto) -> dict[str, bool]:
     """Return the names of the constants that are kernels, and whether each is the head's."""
-    makers = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output}
 
     def origin(name: str, *through: str) -> str:
         """Return what a value is made from by operators of these kinds."""
-        while name in makers and makers[name].op_type in through:
-            name = makers[name].input[0]
+        while name in producers and producers[name].op_type in through:
+            name = producers[name].input[0]
         return name
 
     head = origin("cam", "Transpose")

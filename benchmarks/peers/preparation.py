@@ -1,4 +1,4 @@
-"""Makes what a peer runs from one of our files: NAME MODEL OUT FOLDER CHECKS.json.
+"""Converts one of our files to what a peer runs: NAME MODEL OUT FOLDER CHECKS.json.
 
 In a process of its own: the peer needs neither Keras nor what makes the file.
 """
@@ -26,7 +26,7 @@ def main(name: str, model: str, out: str, folder: str, checks: str) -> None:
     """Make the file, and write what was checked of it."""
     kind = next(one for one in PEERS if one.name == name)
     images = np.stack([read_gray(path) for path in image_files(Path(folder))])
-    if kind.made == "torch":
+    if kind.conversion == "torch":
         # TensorFlow and PyTorch crash in one process; Keras reads the file on PyTorch too.
         os.environ["KERAS_BACKEND"] = "torch"
         from xray_infer.benchmarks.peers.torch_scripts import convert

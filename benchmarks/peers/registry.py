@@ -20,7 +20,7 @@ class PeerKind:
 
     `script` is MODULE.NAME, a module of this package and a name in its table.
 
-    `made` says what is made of the file first: "torch" a copy of its weights for PyTorch, "nncf" int8.
+    `conversion` says what the file is converted to first: "torch", its weights in PyTorch; "nncf", int8.
     """
 
     name: str
@@ -29,7 +29,7 @@ class PeerKind:
     format: str
     recipe: str
     packages: tuple[str, ...] = ()
-    made: str = ""
+    conversion: str = ""
 
     @property
     def module(self) -> str:
@@ -58,7 +58,7 @@ class PeerKind:
         return ""
 
 
-SHIPPED: Final = f"{OURS}, int8"  # whose speed the others are held against
+SHIPPED: Final = f"{OURS}, int8"  # whose speed the others are compared with
 # In the order in which they run; the first one's answers are the standard for the others.
 PEERS: Final = (
     PeerKind(f"{OURS}, fp32", "the command with ONNX fp32", "", "onnx", "fp32"),
@@ -94,7 +94,7 @@ PEERS: Final = (
         KERAS,
         "fp32",
         ("torch", "timm", "keras"),
-        made="torch",
+        conversion="torch",
     ),
     PeerKind(
         "TorchXRayVision, PyTorch",
@@ -103,7 +103,7 @@ PEERS: Final = (
         KERAS,
         "fp32",
         ("torch", "torchxrayvision", "keras"),
-        made="torch",
+        conversion="torch",
     ),
     PeerKind(
         "OpenVINO, fp32",
@@ -128,7 +128,7 @@ PEERS: Final = (
         "onnx",
         "fp32",
         ("openvino", "nncf"),
-        made="nncf",
+        conversion="nncf",
     ),
     PeerKind(
         "ONNX Runtime in a loop",

@@ -28,8 +28,8 @@ from xray_infer.terminal import Report
 from xray_infer.versions import installed_versions
 
 DISTRIBUTIONS: Final = {"ai_edge_litert": "ai-edge-litert"}
-MADE_SUFFIXES: Final = {"torch": ".pt", "nncf": ".xml"}
-STANDARD: Final = f"{OURS}, fp32"  # whose answers the others are held against
+CONVERTED_SUFFIXES: Final = {"torch": ".pt", "nncf": ".xml"}
+STANDARD: Final = f"{OURS}, fp32"  # whose answers the others are compared with
 PAUSE_S: Final = 0.1  # between two looks at the memory: smaps_rollup costs a millisecond or two
 AnswersByFile = dict[str, list[float]]
 
@@ -88,13 +88,13 @@ def _meet(kind: PeerKind, rows: Sequence[ModelRow], folder: Path, parts: PartSto
     checks: dict[str, str] = {}
     answers = parts.folder / "peers" / f"{kind.name}.csv"
     try:
-        if kind.made:
+        if kind.conversion:
             checks |= _prepare(kind, row, folder, parts)
         _run(_Ready(kind, row, _model(kind, row, parts)), folder, answers)
     except DataError as error:
         report(f"{kind.name}: skipped: {error}")
         return Peer(kind.name, kind.what, version, str(error))
-    if not kind.made:
+    if not kind.conversion:
         checks["file"] = f"{row.path.name}, SHA-256 {row.model.sha256[:12]}"
     standard = parts.folder / "peers" / f"{STANDARD}.csv"
     if standard.exists() and kind.name != STANDARD:
@@ -112,10 +112,10 @@ def _prepare(kind: PeerKind, row: ModelRow, folder: Path, parts: PartStore) -> d
 
 
 def _model(kind: PeerKind, row: ModelRow, parts: PartStore) -> Path:
-    """Return the file that a peer runs: ours, or what was made of it."""
-    if not kind.made:
+    """Return the file that a peer runs: ours, or what it was converted to."""
+    if not kind.conversion:
         return row.path
-    return parts.folder / "peers" / f"{kind.script_name}{MADE_SUFFIXES[kind.made]}"
+    return parts.folder / "peers" / f"{kind.script_name}{CONVERTED_SUFFIXES[kind.conversion]}"
 
 
 def _run_tree(command: Sequence[str], *, accepted: Sequence[int] = (0,)) -> FinishedProcess:

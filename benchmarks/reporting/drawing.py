@@ -82,11 +82,11 @@ class Plot:
     caption: str
 
 
-def drawn(make: Callable[[], Figure], *, caption: str, alt: str) -> Plot:
+def drawn(draw: Callable[[], Figure], *, caption: str, alt: str) -> Plot:
     """Make a figure in the page's colours and return it as SVG."""
     target = io.StringIO()
     with matplotlib.rc_context(_SETTINGS):  # type: ignore[arg-type]  # wants literal names
-        make().savefig(target, format="svg", metadata={"Date": None, "Creator": None})
+        draw().savefig(target, format="svg", metadata={"Date": None, "Creator": None})
     svg = target.getvalue()
     for colour, name in _NAMES.items():
         svg = svg.replace(colour, f"var(--{name})")

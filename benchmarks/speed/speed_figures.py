@@ -22,7 +22,7 @@ from xray_infer.benchmarks.speed.stability import Doubt, doubts_of
 from xray_infer.study.metrics import Interval
 
 RESAMPLES: Final = 2000
-INT8: Final = "int8"  # recipes whose name begins so are held against the limit of u8 by s8
+INT8: Final = "int8"  # recipes whose name begins so are compared with the limit of u8 by s8
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def baseline_ratio(
 ) -> Estimate | None:
     """Return how many times as fast a row is as its baseline, None where that was not measured.
 
-    Each process is held against the geometric mean of the baselines next before and after it in its round.
+    Each process is compared with the geometric mean of the baselines next before and after it in its round.
     The baseline's own ratio is 1 by definition.
     """
     mine = [one for one in processes if one.row == key]

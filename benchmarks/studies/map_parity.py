@@ -124,7 +124,7 @@ def file_maps(model: Model, inputs: NDArray[np.uint8]) -> Iterator[tuple[str, Ma
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """One file in one runtime, held against its Keras model on the images of `names`."""
+    """One file in one runtime, compared with its Keras model on the images of `names`."""
 
     file: str
     runtime: str

@@ -62,18 +62,18 @@ class Scorers:
             raise ModelError(f"{model.path}: has no ood_score; xray-export reject adds it")
         self.limit = limit
 
-    def scores(self, makers: Iterable[Callable[[], Input]]) -> NDArray[np.float32]:
-        """Return the scores of the images that `makers` make, uint8 [224, 224, 1] each, in their order."""
+    def scores(self, loaders: Iterable[Callable[[], Input]]) -> NDArray[np.float32]:
+        """Return the scores of the images that `loaders` return, uint8 [224, 224, 1] each, in their order."""
 
-        def score(make: Callable[[], Input]) -> np.float32:
-            image, session = make(), self._idle.get()
+        def score(load: Callable[[], Input]) -> np.float32:
+            image, session = load(), self._idle.get()
             try:
                 return session.run(image[None]).ood_score[0]
             finally:
                 self._idle.put(session)
 
         with ThreadPoolExecutor(self._workers) as pool:
-            return np.array(list(pool.map(score, makers)), np.float32)
+            return np.array(list(pool.map(score, loaders)), np.float32)
 
 
 def measure(

@@ -1,7 +1,7 @@
 """Runs on Ray in which an actor or the driver is killed at random and the command is given again.
 
 SIGKILL, at a random moment after the first shard is there; once to three times a run. In the end the merged
-rows are held against those of an undisturbed local run.
+rows are compared with those of an undisturbed local run.
 """
 
 from __future__ import annotations
