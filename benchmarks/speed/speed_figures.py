@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from xray_infer.benchmarks.results_schema import CommandRun, ProcessRun, Results, RowKey
 from xray_infer.benchmarks.speed.stability import Doubt, doubts_of
