@@ -11,7 +11,8 @@ from typing import Any
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 from xray_infer.model.manifest import METHODS
-from xray_infer.study.metrics import negative_log_likelihood, wilson_interval
+from xray_infer.study.intervals import percent, wilson_interval
+from xray_infer.study.metrics import negative_log_likelihood
 from xray_infer.study.training_record import read_training_record
 from xray_infer.train.config import IDENTITY_FILE, read_identity
 from xray_infer.train.predictions import read_predictions
@@ -27,8 +28,7 @@ class ValidationResult:
 
     def cell(self) -> str:
         """Return the result as a table's cell."""
-        low, high = wilson_interval(self.hits, self.images)
-        accuracy = f"{100 * self.hits / self.images:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+        accuracy = percent(self.hits / self.images, wilson_interval(self.hits, self.images))
         return f"{accuracy}, loss {self.loss:.3f}"
 
 

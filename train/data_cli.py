@@ -117,9 +117,10 @@ def _counts_text(counts: dict[str, dict[str, int]]) -> str:
 
 
 def _yardsticks_text(found: Sequence[Yardstick]) -> str:
+    from xray_infer.study.intervals import percent
+
     def cell(score: Score) -> str:
-        low, high = score.accuracy_interval
-        return f"{score.accuracy:.1%} ({low:.1%} to {high:.1%})"
+        return percent(score.accuracy, score.accuracy_interval)
 
     rows = [("yardstick", "val (95 % interval)", "test (95 % interval)")]
     rows += [(one.name, cell(one.val), cell(one.test)) for one in found]

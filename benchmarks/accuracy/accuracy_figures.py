@@ -13,26 +13,15 @@ import numpy as np
 
 from xray_infer.benchmarks.model_rows import reference_of
 from xray_infer.benchmarks.results_schema import ImageSet, Results, RowAnswers, RowKey
-from xray_infer.study.bootstrap import (
+from xray_infer.study.bootstrap import STATISTICS, Floats, Labels, accuracy, macro_auroc
+from xray_infer.study.intervals import (
     RESAMPLES,
-    STATISTICS,
-    Floats,
-    Labels,
-    accuracy,
-    group_weights,
-    interval,
-    macro_auroc,
-)
-from xray_infer.study.metrics import (
-    Calibration,
     Interval,
-    McNemar,
-    Metrics,
-    calibration,
-    mcnemar,
-    measure,
+    group_weights,
+    percentile_interval,
     wilson_interval,
 )
+from xray_infer.study.metrics import Calibration, McNemar, Metrics, calibration, mcnemar, measure
 from xray_infer.study.temperature import at_temperature
 
 MLPERF_SHARE: Final = 0.99  # of the reference's accuracy: MLPerf inference rules, closed division
@@ -143,7 +132,7 @@ def _row(  # noqa: PLR0913 - all that is known of one row
         metrics=metrics,
         macro_auroc=float(macro_auroc(once, labels, probabilities)[0]),
         intervals={
-            name: interval(statistic(weights, labels, probabilities))
+            name: percentile_interval(statistic(weights, labels, probabilities))
             for name, statistic in STATISTICS.items()
         },
         before=calibration(labels, logits),
@@ -168,7 +157,7 @@ def compare_rows(other: RowKey, mine: Floats, theirs: Floats, labels: Labels, we
         mean_dp=float(difference.mean()),
         mcnemar=mcnemar(right, theirs_right),
         accuracy_difference=float(right.mean() - theirs_right.mean()),
-        difference_interval=interval(gaps),
+        difference_interval=percentile_interval(gaps),
     )
 
 

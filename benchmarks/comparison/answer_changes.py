@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 
 from xray_infer.benchmarks.results_schema import ImageSet, Results, RowAnswers
-from xray_infer.study.metrics import Interval, bootstrap_mean, mcnemar
+from xray_infer.study.intervals import Interval, bootstrap_mean
+from xray_infer.study.metrics import mcnemar
 
 WHOLE: Final = "all"  # the region that accuracy is judged on; the others are controls
 # Runs of one file differ by this much where threads add up in another order: float32 has seven digits.

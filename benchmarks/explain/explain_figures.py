@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xray_infer.benchmarks.explain.curves import METRICS, ROAD, Curve, faithfulness
 from xray_infer.benchmarks.explain.measuring import BLOB, RANDOM
 from xray_infer.benchmarks.explain.sanity import SIMILARITIES, compare
-from xray_infer.study.metrics import bootstrap_mean
+from xray_infer.study.intervals import bootstrap_mean, number
 
 OTHER_IMAGE: Final = "another image of the same class"
 
@@ -31,11 +31,11 @@ class Mean:
     def __str__(self) -> str:
         if np.isnan(self.value):
             return ""
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return number(self.value, 3, (self.low, self.high))
 
     def signed(self) -> str:
         """Return it with the sign of a difference."""
-        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+        return number(self.value, 3, (self.low, self.high), sign="+")
 
 
 def mean_of(values: PerImage, groups: Sequence[str]) -> Mean:

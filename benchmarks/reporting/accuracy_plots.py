@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 
 from xray_infer.benchmarks.accuracy.accuracy_figures import Share
 from xray_infer.benchmarks.reporting.accuracy_tables import source_names
-from xray_infer.benchmarks.reporting.bench_figures import SHORT, BenchFigures, guess_share, percent, title
+from xray_infer.benchmarks.reporting.bench_figures import SHORT, BenchFigures, guess_share, title
 from xray_infer.benchmarks.reporting.drawing import MARKERS, SERIES, Plot, drawn, row_panels, short
 from xray_infer.benchmarks.results_schema import RowKey
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.study.intervals import percent
 from xray_infer.train.report.plots import confusion_matrix, reliability, roc_curves
 from xray_infer.train.report.record import Predictions
 

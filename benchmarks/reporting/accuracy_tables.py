@@ -11,9 +11,6 @@ from xray_infer.benchmarks.reporting.bench_figures import (
     SHORT,
     BenchFigures,
     guess_share,
-    number,
-    percent,
-    points,
     share,
     share_of,
     title,
@@ -21,6 +18,7 @@ from xray_infer.benchmarks.reporting.bench_figures import (
 from xray_infer.benchmarks.results_schema import RowKey, SourceProbe
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.study.document import Block, Heading, Paragraph, Table
+from xray_infer.study.intervals import number, percent, points
 
 
 def accuracy_tables(figures: BenchFigures) -> Iterator[Block]:

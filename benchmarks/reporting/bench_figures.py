@@ -22,7 +22,7 @@ from xray_infer.benchmarks.speed.speed_figures import (
     speed_rows,
     stage_rows,
 )
-from xray_infer.study.metrics import Interval, wilson_interval
+from xray_infer.study.intervals import number, percent, wilson_interval
 
 SHORT: dict[str, str] = {"feature_extraction": "feature extraction", "fine_tuning": "fine-tuning"}
 
@@ -75,19 +75,6 @@ def title(key: RowKey) -> str:
     return f"{SHORT[key.method]}, {key.format} {key.recipe} in {key.runtime}"
 
 
-def percent(value: float | None, interval: Interval | None = None) -> str:
-    """Return "85.8 % (81.6 to 89.1)"."""
-    if value is None:
-        return ""
-    text = f"{100 * value:.1f} %"
-    return text if interval is None else f"{text} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
-
-
-def points(value: float, interval: Interval) -> str:
-    """Return a difference of shares in percentage points, "-1.2 (-2.9 to +0.3)"."""
-    return f"{100 * value:+.1f} ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})"
-
-
 def share(one: Share | None) -> str:
     """Return a proportion with Wilson's interval."""
     return "" if one is None else percent(one.value, one.interval)
@@ -101,14 +88,6 @@ def share_of(hits: int, images: int) -> Share:
 def guess_share(guess: Guess) -> Share:
     """Return a guess's accuracy."""
     return share_of(guess.hits, guess.images)
-
-
-def number(value: float | None, digits: int = 3, interval: Interval | None = None) -> str:
-    """Return a figure with its interval."""
-    if value is None:
-        return ""
-    text = f"{value:.{digits}f}"
-    return text if interval is None else f"{text} ({interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
 
 
 def estimate(one: Estimate | None, digits: int = 1) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from xray_infer.benchmarks.accuracy.accuracy_figures import RowAccuracy
 from xray_infer.benchmarks.reporting.bench_figures import BenchFigures
 from xray_infer.benchmarks.speed.speed_figures import Estimate, RowSpeed
-from xray_infer.study.metrics import Interval
+from xray_infer.study.intervals import Interval
 
 Cell = str | int | float | None
 

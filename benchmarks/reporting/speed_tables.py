@@ -6,18 +6,11 @@ from collections.abc import Iterator
 
 from xray_infer.benchmarks.model_rows import BASELINE
 from xray_infer.benchmarks.peers.registry import SHIPPED
-from xray_infer.benchmarks.reporting.bench_figures import (
-    BenchFigures,
-    estimate,
-    middle,
-    number,
-    percent,
-    ratio,
-    title,
-)
+from xray_infer.benchmarks.reporting.bench_figures import BenchFigures, estimate, middle, ratio, title
 from xray_infer.benchmarks.results_schema import RowKey
 from xray_infer.benchmarks.speed.speed_figures import RowSpeed, limit_images_per_s
 from xray_infer.study.document import Block, Heading, Paragraph, Table
+from xray_infer.study.intervals import number, percent
 
 
 def effort_words(figures: BenchFigures) -> str:

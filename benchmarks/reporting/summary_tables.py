@@ -11,7 +11,6 @@ from xray_infer.benchmarks.reporting.bench_figures import (
     SHORT,
     BenchFigures,
     guess_share,
-    percent,
     ratio,
     share,
     title,
@@ -19,6 +18,7 @@ from xray_infer.benchmarks.reporting.bench_figures import (
 from xray_infer.benchmarks.results_schema import Results, RowKey
 from xray_infer.benchmarks.speed.stability import Doubt, run_warnings
 from xray_infer.study.document import Paragraph, Table
+from xray_infer.study.intervals import percent
 
 MARK: Final = "†"
 ALL_ROWS: Final = "All rows"

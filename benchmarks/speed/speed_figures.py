@@ -19,7 +19,7 @@ from scipy import stats
 
 from xray_infer.benchmarks.results_schema import CommandRun, ProcessRun, Results, RowKey
 from xray_infer.benchmarks.speed.stability import Doubt, doubts_of
-from xray_infer.study.metrics import Interval
+from xray_infer.study.intervals import Interval, percentile_interval
 
 RESAMPLES: Final = 2000
 INT8: Final = "int8"  # recipes whose name begins so are compared with the limit of u8 by s8
@@ -139,8 +139,7 @@ def percentile(singles: Sequence[NDArray[np.float64]], which: float, *, seed: in
     # The order of the processes does not matter: equal draws are computed once.
     kinds, places = np.unique(np.sort(drawn, axis=1), axis=0, return_inverse=True)
     values = np.array([np.percentile(np.concatenate([singles[i] for i in kind]), which) for kind in kinds])
-    low, high = np.percentile(values[np.ravel(places)], [2.5, 97.5])
-    return Estimate(value, (float(low), float(high)), len(singles))
+    return Estimate(value, percentile_interval(values[np.ravel(places)]), len(singles))
 
 
 def _median(rates: Sequence[float], *, seed: int) -> Estimate:
@@ -149,8 +148,7 @@ def _median(rates: Sequence[float], *, seed: int) -> Estimate:
     if len(rates) < 2:
         return Estimate(value, None, len(rates))
     drawn = np.random.default_rng(seed).choice(rates, (RESAMPLES, len(rates)))
-    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
-    return Estimate(value, (float(low), float(high)), len(rates))
+    return Estimate(value, percentile_interval(np.median(drawn, axis=1)), len(rates))
 
 
 def baseline_ratio(

@@ -32,7 +32,8 @@ from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, Session, find_model
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input
-from xray_infer.study.metrics import auroc, wilson_interval
+from xray_infer.study.intervals import wilson_interval
+from xray_infer.study.metrics import auroc
 from xray_infer.terminal import Report, say
 
 Input = NDArray[np.uint8]

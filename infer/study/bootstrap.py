@@ -1,44 +1,22 @@
-"""A bootstrap over groups: patients and look-alike series are drawn, not images (Field and Welsh 2007).
+"""Metrics of every resample of a bootstrap at once, from how often each image is drawn in it.
 
-One matrix of weights, how often each image is drawn in each resample, serves all rows and all figures: so
-differences between rows are paired, resample by resample. An image without a group is one of its own.
+One matrix of weights, `intervals.group_weights`, serves all rows and all figures: so differences between
+rows are paired, resample by resample.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.study.metrics import Interval
-
-RESAMPLES: Final = 2000
 BINS: Final = 15
 Floats: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.int64]
 # Weights [B, N], labels [N], probabilities [N, C] to a figure a resample, [B].
 Statistic: TypeAlias = Callable[[Floats, Labels, Floats], Floats]
-
-
-def group_weights(groups: Sequence[str], *, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Return how often each image is drawn, float64 `[resamples, N]`: as often as its group."""
-    numbers: dict[str | int, int] = {}
-    member = np.array(
-        [numbers.setdefault(group or index, len(numbers)) for index, group in enumerate(groups)]
-    )
-    even = np.full(len(numbers), 1 / len(numbers))
-    drawn = np.random.default_rng(seed).multinomial(len(numbers), even, size=resamples)
-    return np.asarray(drawn[:, member], dtype=np.float64)
-
-
-def interval(figures: Floats) -> Interval:
-    """Return the 95 % percentile interval of a figure's resamples; those that are no number are left out."""
-    known = figures[~np.isnan(figures)]
-    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (math.nan, math.nan)
-    return float(low), float(high)
 
 
 def accuracy(weights: Floats, labels: Labels, probabilities: Floats) -> Floats:
@@ -104,7 +82,7 @@ def brier(weights: Floats, labels: Labels, probabilities: Floats) -> Floats:
 def calibration_error(weights: Floats, labels: Labels, probabilities: Floats) -> Floats:
     """Return the expected calibration error over the bins of equal mass of the whole sample.
 
-    The bins are those of `train.metrics.reliability_bins`, and stay what they are from one resample to the
+    The bins are those of `metrics.reliability_bins`, and stay what they are from one resample to the
     next: resampled images bring ties, which would merge bins. The error is biased upwards, more so in a
     resample than in the sample (Broecker and Smith 2007), so the interval leans upwards too.
     """

@@ -162,7 +162,7 @@ def _html_row(cells: Sequence[str]) -> str:
 def _html_cell(text: str) -> str:
     """Escape; let a digest or a long file name break, and keep an interval in one line."""
     pieces = re.findall(
-        r"\S{1,16}|\s+", re.sub(r"\d to \d", lambda found: found[0].replace(" ", "\u00a0"), text)
+        r"\S{1,16}|\s+", re.sub(r"\d to \d|\d %", lambda found: found[0].replace(" ", "\u00a0"), text)
     )
     return "".join(
         f"{html.escape(piece)}<wbr>" if len(piece) == 16 else html.escape(piece) for piece in pieces

@@ -3,23 +3,20 @@
 Precision, recall and F1 of a class that is never predicted or never present are 0, as in scikit-learn
 with `zero_division=0`; the area under a ROC curve without positives or without negatives is None.
 
-Intervals are of 95 %. Wilson's treat images as independent, which images of one patient are not;
-`bootstrap_mean` and `bootstrap_accuracy` resample groups instead.
+Intervals are Wilson's (see `intervals`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-
-Interval: TypeAlias = tuple[float, float]
+from xray_infer.study.intervals import Interval, wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,46 +130,6 @@ def measure(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) ->
         accuracy_interval=wilson_interval(int(hits.sum()), total),
         balanced_accuracy=sum(recalls) / len(recalls),
     )
-
-
-def wilson_interval(hits: int, trials: int, *, z: float = 1.959964) -> Interval:
-    """Return Wilson's score interval of a proportion (Wilson 1927); the default z gives 95 %."""
-    if trials == 0:
-        return 0.0, 1.0
-    share = hits / trials
-    centre = share + z**2 / (2 * trials)
-    spread = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    scale = 1 + z**2 / trials
-    return (centre - spread) / scale, (centre + spread) / scale
-
-
-def bootstrap_accuracy(
-    hits: NDArray[np.bool_], groups: Sequence[str], *, resamples: int = 2000, seed: int = 0
-) -> Interval:
-    """Return `bootstrap_mean` of hits, bool `[N]`: the interval of accuracy."""
-    return bootstrap_mean(hits, groups, resamples=resamples, seed=seed)
-
-
-def bootstrap_mean(
-    values: NDArray[np.floating] | NDArray[np.bool_],
-    groups: Sequence[str],
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """Return the 95 % percentile interval of a mean over images, resampling groups (Field and Welsh 2007).
-
-    `values` `[N]` are one figure an image, `groups` to which patient or series each belongs; an image
-    without a group ("") is one of its own. Groups of equal size and sum are interchangeable, so a resample
-    is one multinomial draw over the kinds of group: for hits, time and memory do not grow with N.
-    """
-    numbers: dict[str | int, int] = {}
-    member = [numbers.setdefault(group or index, len(numbers)) for index, group in enumerate(groups)]
-    sizes, sums = np.bincount(member), np.bincount(member, weights=values)
-    kinds, counts = np.unique(np.stack([sums, sizes], axis=1), axis=0, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(len(sizes), counts / len(sizes), size=resamples) @ kinds
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
-    return float(low), float(high)
 
 
 def roc_curve(

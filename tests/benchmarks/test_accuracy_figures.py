@@ -18,7 +18,8 @@ from xray_infer.benchmarks.results_schema import (
     RowKey,
 )
 from xray_infer.study import bootstrap
-from xray_infer.study.bootstrap import STATISTICS, group_weights, interval
+from xray_infer.study.bootstrap import STATISTICS
+from xray_infer.study.intervals import group_weights, percentile_interval
 from xray_infer.study.temperature import at_temperature
 
 KERAS = RowKey("fine_tuning", "keras", "fp32", "keras")
@@ -193,7 +194,7 @@ def test_an_interval_over_groups_is_wider_than_over_images_where_a_group_errs_to
     patients = [f"p{number // 10}" for number in range(400)]
 
     def width(groups):
-        low, high = interval(bootstrap.accuracy(group_weights(groups), labels, chances))
+        low, high = percentile_interval(bootstrap.accuracy(group_weights(groups), labels, chances))
         return high - low
 
     assert width(patients) > 2.5 * width([""] * 400)

@@ -1,13 +1,11 @@
 """Classification metrics against figures worked out by hand, and against what they are equal to."""
 
-import time
-
 import numpy as np
 import pytest
 
+from xray_infer.study.intervals import wilson_interval
 from xray_infer.study.metrics import (
     auroc,
-    bootstrap_accuracy,
     brier_score,
     calibration,
     expected_calibration_error,
@@ -17,7 +15,6 @@ from xray_infer.study.metrics import (
     reliability_bins,
     roc_curve,
     softmax,
-    wilson_interval,
 )
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -54,15 +51,6 @@ def test_a_class_that_is_never_predicted_counts_as_zero():
     assert metrics.classes["normal"].precision == 0
     assert metrics.balanced_accuracy == 0.5  # of the two classes that have images
     assert metrics.classes["normal"].auroc is None
-
-
-@pytest.mark.parametrize(
-    ("hits", "trials", "low", "high"),
-    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662), (0, 0, 0.0, 1.0)],
-)
-def test_wilson_interval(hits, trials, low, high):
-    """81 of 263 is the worked example of Newcombe 1998, table I, method 3."""
-    assert wilson_interval(hits, trials) == pytest.approx((low, high), abs=5e-5)
 
 
 @pytest.mark.parametrize("levels", [4, 1000])
@@ -174,44 +162,3 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant_images(only_first, only_
 def test_mcnemar_of_very_many_images_does_not_overflow():
     first = np.repeat([True, False], [3000, 2800])
     assert mcnemar(first, ~first).p_value == pytest.approx(0.00898, abs=2e-4)  # z = (200 - 1) / sqrt(5800)
-
-
-def test_bootstrap_of_single_images_is_near_wilsons_interval():
-    hits = np.arange(400) < 320
-    expected = wilson_interval(320, 400)
-    assert bootstrap_accuracy(hits, [""] * 400) == pytest.approx(expected, abs=0.01)
-    alone = [f"patient {number}" for number in range(400)]
-    assert bootstrap_accuracy(hits, alone) == bootstrap_accuracy(hits, [""] * 400)
-
-
-def test_bootstrap_widens_when_groups_are_large_and_alike():
-    hits = np.arange(400) < 320
-    groups = [str(number // 20) for number in range(400)]  # 16 groups all right, 4 all wrong
-    low, high = bootstrap_accuracy(hits, groups)
-    single_low, single_high = bootstrap_accuracy(hits, [""] * 400)
-    # A draw of 20 groups: sqrt(20) times the spread, for a group's images count as one.
-    assert (high - low) / (single_high - single_low) == pytest.approx(np.sqrt(20), rel=0.15)
-    assert low < single_low
-    assert high > single_high
-
-
-def test_bootstrap_equals_plain_resampling_of_groups():
-    rng = np.random.default_rng(3)
-    sizes = rng.integers(1, 9, 60)
-    member = np.repeat(np.arange(60), sizes)
-    hits = rng.random(len(member)) < rng.random(60)[member]
-    right = np.bincount(member, weights=hits)
-    drawn = rng.integers(0, 60, (20_000, 60))
-    plain = np.percentile(right[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [2.5, 97.5])
-    ours = bootstrap_accuracy(hits, member.astype(str).tolist(), resamples=20_000)
-    assert ours == pytest.approx(tuple(plain), abs=0.005)
-
-
-def test_bootstrap_is_seeded_and_quick():
-    hits = np.random.default_rng(4).random(20_000) < 0.9
-    groups = [str(number % 5000) for number in range(20_000)]
-    started = time.perf_counter()
-    first = bootstrap_accuracy(hits, groups)
-    assert time.perf_counter() - started < 1
-    assert bootstrap_accuracy(hits, groups) == first
-    assert bootstrap_accuracy(hits, groups, seed=1) != first

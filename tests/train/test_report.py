@@ -11,6 +11,7 @@ from specimens import HtmlPage, png
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.study import metrics
+from xray_infer.study.intervals import bootstrap_mean, percent, wilson_interval
 from xray_infer.study.json_records import from_json
 from xray_infer.train.data.yardsticks import Score, Yardstick
 
@@ -138,9 +139,7 @@ def test_figures_agree_with_metrics_worked_out_apart(written, pair):
             assert {key: figures[key] for key in measured} == measured
             hits = probabilities.argmax(axis=1) == split.labels
             assert figures["accuracy"] == hits.mean()
-            assert figures["accuracy_group_interval"] == pytest.approx(
-                metrics.bootstrap_accuracy(hits, split.groups)
-            )
+            assert figures["accuracy_group_interval"] == pytest.approx(bootstrap_mean(hits, split.groups))
             assert (figures["groups"], figures["images_without_group"]) == (6, 30)
             for when, temperature in (("before", 1.0), ("after", TEMPERATURE)):
                 answers = metrics.softmax(split.logits, temperature)
@@ -176,9 +175,9 @@ def test_sources(written, pair):
         hits = int(split.hits[part].sum())
         assert (row["images"], row["hits"], row["accuracy"]) == (20, hits, hits / 20)
         assert list(row["labels"].values()) == np.bincount(split.labels[part]).tolist()
-        assert row["accuracy_interval"] == list(metrics.wilson_interval(hits, 20))
+        assert row["accuracy_interval"] == list(wilson_interval(hits, 20))
     right = int(pair[0].test.hits[20:40].sum())
-    assert f"| hospital a | 7 | 6 | 7 | {right / 20:.1%} (" in text
+    assert f"| hospital a | 7 | 6 | 7 | {100 * right / 20:.1f} % (" in text
     assert "| not known | 7 | 7 | 6 |" in text
 
 
@@ -199,8 +198,8 @@ def test_accuracies_stand_beside_the_yardsticks(written, pair):
         "| fine tuning",
         "| source alone",
     ]
-    assert table[-1] == "| source alone | 50.0% (40.0 to 60.0) | 62.5% (52.5 to 72.5) |"
-    assert f"{np.mean(pair[1].test.hits):.1%}" in table[3]
+    assert table[-1] == "| source alone | 50.0 % (40.0 to 60.0) | 62.5 % (52.5 to 72.5) |"
+    assert percent(np.mean(pair[1].test.hits)) in table[3]
     assert "What needs no lungs" not in page_of(pair)
 
 
@@ -270,7 +269,7 @@ def test_every_page_says_what_it_is_for_and_on_how_many_images(written):
 def test_class_table_shows_intervals(written):
     figures = read(written[0])["methods"]["fine_tuning"]["test"]["classes"]["pneumonia"]
     low, high = figures["recall_interval"]
-    assert f"{figures['recall']:.1%} ({100 * low:.1f} to {100 * high:.1f})" in written[1]
+    assert f"{100 * figures['recall']:.1f} % ({100 * low:.1f} to {100 * high:.1f})" in written[1]
     assert f"| {figures['f1']:.3f} | {figures['auroc']:.3f} |" in written[1]
 
 
@@ -294,7 +293,7 @@ def test_worst_errors_are_the_surest_wrong_answers(written, pair):
 
 def test_names_from_the_data_are_escaped(written):
     out, text = written
-    assert r"| a\|b \<script>$x$ ward \[1\].png | covid | pneumonia | 100.0% | not known |" in text
+    assert r"| a\|b \<script>$x$ ward \[1\].png | covid | pneumonia | 100.0 % | not known |" in text
     html = (out / "report.html").read_text()
     assert "<script" not in html
     assert AWKWARD in HtmlPage(html).text
@@ -303,7 +302,7 @@ def test_names_from_the_data_are_escaped(written):
 def test_a_missing_file_does_not_end_the_report(tmp_path, pair):
     test = replace(pair[0].test, files=(tmp_path / "gone.png", *pair[0].test.files[1:]))
     text = write_report(tmp_path / "run", [replace(pair[0], test=test)], FACTS)
-    assert "| gone.png | covid | pneumonia | 100.0% |" in text
+    assert "| gone.png | covid | pneumonia | 100.0 % |" in text
     assert len(HtmlPage((tmp_path / "run/report.html").read_text()).all("img")) == 5
 
 

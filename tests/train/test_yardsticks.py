@@ -96,7 +96,7 @@ def test_the_command_prints_a_table_and_json(betraying, tmp_path):
     done = CliRunner().invoke(yardsticks_command, [str(tmp_path / "split.csv"), "--json", str(record)])
     assert done.exit_code == 0, done.output
     assert "source alone" in done.stdout
-    assert "80.0% (" in done.stdout
+    assert "80.0 % (" in done.stdout
     saved = json.loads(record.read_text())["yardsticks"]
     assert saved[1]["test"]["accuracy"] == pytest.approx(0.8)
     assert len(saved[1]["test"]["confusion"]) == len(CLASS_NAMES)

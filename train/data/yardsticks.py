@@ -21,7 +21,8 @@ from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.processors import default_workers
 from xray_infer.study.datasets import SPLITS, Dataset, LabelledImage
-from xray_infer.study.metrics import Interval, measure
+from xray_infer.study.intervals import Interval
+from xray_infer.study.metrics import measure
 from xray_infer.terminal import Report
 
 FACTS: Final = (

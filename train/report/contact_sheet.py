@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import ImageError
 from xray_infer.images.decode import decode
+from xray_infer.study.intervals import percent
 from xray_infer.train.report.figures import WrongImage
 from xray_infer.train.report.record import Predictions
 
@@ -59,7 +60,7 @@ def draw_contact_sheet(title: str, split: Predictions, errors: Sequence[WrongIma
             write(left + _GAP, top + _SIDE // 2, "the file is gone" if gone else "the file cannot be read")
         lines = (
             f"true: {error.label}",
-            f"predicted: {error.predicted}, {error.probability:.1%}",
+            f"predicted: {error.predicted}, {percent(error.probability)}",
             f"source: {error.source or 'not known'}",
             error.file,
         )

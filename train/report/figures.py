@@ -23,17 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.study.intervals import Interval, bootstrap_mean, wilson_interval
 from xray_infer.study.metrics import (
     Calibration,
-    Interval,
     McNemar,
     Metrics,
-    bootstrap_accuracy,
     calibration,
     mcnemar,
     measure,
     softmax,
-    wilson_interval,
 )
 from xray_infer.train.data.yardsticks import Yardstick
 from xray_infer.train.report.record import MethodResult, Predictions
@@ -189,7 +187,7 @@ def _measure_method(result: MethodResult) -> MethodFigures:
 def _measure_split(split: Predictions, temperature: float) -> SplitFigures:
     return SplitFigures(
         metrics=measure(split.labels, softmax(split.logits, temperature)),
-        accuracy_group_interval=bootstrap_accuracy(split.hits, split.groups),
+        accuracy_group_interval=bootstrap_mean(split.hits, split.groups),
         groups=len(set(split.groups) - {""}),
         images_without_group=split.groups.count(""),
         before=calibration(split.labels, split.logits),

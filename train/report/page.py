@@ -7,7 +7,8 @@ from typing import Final
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.study.document import Block, Heading, Paragraph, Picture, Table
-from xray_infer.study.metrics import Calibration, Interval, McNemar, Metrics
+from xray_infer.study.intervals import percent
+from xray_infer.study.metrics import Calibration, McNemar, Metrics
 from xray_infer.train.data.yardsticks import Score
 from xray_infer.train.report.figures import SIGNIFICANCE, MethodFigures, RunFigures, finding
 from xray_infer.train.report.plots import plot_file
@@ -33,7 +34,7 @@ def _summary(run: RunFigures) -> list[Block]:
     lines: list[tuple[str, Callable[[MethodFigures], str]]] = [
         ("accuracy (Wilson 95 %)", lambda one: _accuracy(one.test.metrics)),
         ("accuracy (group bootstrap 95 %)", _group_accuracy),
-        ("balanced accuracy", lambda one: f"{one.test.metrics.balanced_accuracy:.1%}"),
+        ("balanced accuracy", lambda one: percent(one.test.metrics.balanced_accuracy)),
         ("macro-F1", lambda one: f"{one.test.metrics.macro_f1:.3f}"),
         ("expected calibration error", lambda one: f"{one.test.after.expected_calibration_error:.3f}"),
         ("validation accuracy (Wilson 95 %)", lambda one: _accuracy(one.validation.metrics)),
@@ -126,9 +127,9 @@ def _classes(run: RunFigures) -> list[Block]:
             (
                 name,
                 str(figures.support),
-                _share(figures.precision, figures.precision_interval),
-                _share(figures.recall, figures.recall_interval),
-                _share(figures.specificity, figures.specificity_interval),
+                percent(figures.precision, figures.precision_interval),
+                percent(figures.recall, figures.recall_interval),
+                percent(figures.specificity, figures.specificity_interval),
                 f"{figures.f1:.3f}",
                 "undefined" if figures.auroc is None else f"{figures.auroc:.3f}",
             )
@@ -209,7 +210,7 @@ def _sources(run: RunFigures) -> list[Block]:
         (
             parts[0].source or NOT_KNOWN,
             *(str(count) for count in parts[0].labels.values()),
-            *(_share(part.accuracy, part.accuracy_interval) for part in parts),
+            *(percent(part.accuracy, part.accuracy_interval) for part in parts),
         )
         for parts in zip(*(one.test.sources for one in run.methods), strict=True)
     ]
@@ -243,7 +244,7 @@ def _worst_errors(run: RunFigures) -> list[Block]:
             f"test split, n = {metrics.images}"
         )
         rows = [
-            (error.file, error.label, error.predicted, f"{error.probability:.1%}", error.source or NOT_KNOWN)
+            (error.file, error.label, error.predicted, percent(error.probability), error.source or NOT_KNOWN)
             for error in errors
         ]
         head = ("file", "true class", "predicted", "probability", "source")
@@ -256,13 +257,8 @@ def _worst_errors(run: RunFigures) -> list[Block]:
 
 
 def _accuracy(figures: Metrics | Score) -> str:
-    return _share(figures.accuracy, figures.accuracy_interval)
+    return percent(figures.accuracy, figures.accuracy_interval)
 
 
 def _group_accuracy(one: MethodFigures) -> str:
-    return _share(one.test.metrics.accuracy, one.test.accuracy_group_interval)
-
-
-def _share(value: float, interval: Interval) -> str:
-    low, high = interval
-    return f"{value:.1%} ({100 * low:.1f} to {100 * high:.1f})"
+    return percent(one.test.metrics.accuracy, one.test.accuracy_group_interval)
