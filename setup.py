@@ -28,7 +28,7 @@ setup(
     package_data={
         "xray_infer": ["py.typed"],
         "xray_infer.model": ["files/*"],
-        "xray_infer.outputs.page": ["page.*"],
+        "xray_infer.outputs.page": ["page.*", "shell.*"],
         "xray_infer.export": ["measured.json"],
         "xray_infer.benchmarks.reporting": ["page.css"],
     },

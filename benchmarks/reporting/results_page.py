@@ -1,6 +1,7 @@
 """results.html: one file that loads nothing and runs no script, what failed or is doubtful first.
 
-The style is in page.css beside this file; the content security policy forbids scripts and other places.
+The style is in page.css beside this file, after that of every page (`outputs.page.shell`), whose content
+security policy forbids scripts and other places.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from itertools import chain, groupby
-from string import Template
 from typing import Final, TypeAlias
 
 from xray_infer.benchmarks.reporting.accuracy_plots import chosen_rows, row_plots, shortcut_plots
@@ -29,6 +29,7 @@ from xray_infer.benchmarks.reporting.summary_tables import (
     summary_table,
 )
 from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.outputs.page.shell import shell
 from xray_infer.study.document import Block, Heading, Paragraph, Table
 
 PageItem: TypeAlias = Block | Plot
@@ -36,26 +37,6 @@ TITLE: Final = "xray-bench"
 LONG: Final = 12  # rows of a table
 MANY: Final = 8  # doubts
 SHORT_CELL: Final = 24  # letters
-_PAGE: Final = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>$title</title>
-<style>
-$style</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-<p class="notice">$notice</p>
-$body
-</main>
-</body>
-</html>
-""")
 
 
 def page(figures: BenchFigures) -> str:
@@ -66,8 +47,8 @@ def page(figures: BenchFigures) -> str:
         inner = [_html(one) for one in run]
         body += ['<div class="plots">', *inner, "</div>"] if plots else inner
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    body.insert(0, _doubts(figures))
-    return _PAGE.substitute(title=TITLE, style=style, notice=RESEARCH_NOTICE, body="\n".join(body))
+    head = ["<main>", f"<h1>{TITLE}</h1>", f'<p class="notice">{RESEARCH_NOTICE}</p>', _doubts(figures)]
+    return shell(TITLE, "\n".join([*head, *body, "</main>", ""]), style=style)
 
 
 def _doubts(figures: BenchFigures) -> str:

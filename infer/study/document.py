@@ -1,7 +1,8 @@
 """A page as a list of blocks, and its two forms: Markdown beside its pictures, and one HTML file.
 
-The HTML holds its pictures and style itself, loads nothing and runs no script: its content security policy
-forbids both. Whatever comes from the data (file names, sources) is escaped in both forms.
+The HTML has the shell of every page (`outputs.page.shell`), holds its pictures and style itself, loads
+nothing and runs no script: its content security policy forbids both. Whatever comes from the data (file
+names, sources) is escaped in both forms.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from string import Template
 from typing import Final, TypeAlias
+
+from xray_infer.outputs.page.shell import shell
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,43 +56,26 @@ class Picture:
 
 Block: TypeAlias = Heading | Paragraph | Table | Picture
 
-# Text has a contrast of 14:1 or more on both backgrounds (WCAG AA asks for 4.5:1).
+# What the blocks need beside the style of every page.
 _STYLE: Final = """
-:root { color-scheme: light; }
-body { margin: 0; background: #fff; color: #1f2328; font: 1rem/1.5 system-ui, sans-serif; }
-main { max-width: 72rem; margin: 0 auto; padding: 1rem; }
-h1, h2, h3 { line-height: 1.25; }
-h2 { margin-top: 2.5rem; border-top: 1px solid #d0d7de; padding-top: 1rem; }
-p { max-width: 46rem; overflow-wrap: anywhere; }
-p.strong { border-left: .3rem solid #b35900; padding: .4rem .8rem; background: #fff6e9; font-weight: 600; }
+main { max-width: 72rem; margin: 0 auto; padding: 0 1rem 3rem; }
+h2 { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: 1.2rem; }
+p.strong { border-left: .3rem solid var(--notice-edge); padding: .5rem .8rem; font-weight: 600; }
+p.strong { background: var(--notice); color: var(--notice-text); }
 .scroll { overflow-x: auto; margin: 1rem 0; }
-.scroll:focus-visible { outline: 2px solid #0550ae; outline-offset: 2px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem 1.2rem .3rem 0; }
-th, td { border-bottom: 1px solid #d0d7de; }
-thead th { border-bottom-color: #57606a; }
+th, td { border-bottom: 1px solid var(--line); }
+thead th { border-bottom-color: var(--edge); }
 tbody th { font-weight: 400; min-width: 6rem; }
 .pictures { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 1rem; }
 .pictures img { flex: 1 1 24rem; min-width: 0; max-width: min(100%, 36rem); height: auto; }
+@media print {
+  .scroll { overflow: visible; }
+  tr, img { break-inside: avoid; }
+}
 """
-_PAGE: Final = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<main>
-$body
-</main>
-</body>
-</html>
-""")
 
 
 def to_markdown(blocks: Iterable[Block]) -> str:
@@ -105,7 +90,8 @@ def to_html(blocks: Sequence[Block], folder: Path) -> str:
     for beside, run in groupby(blocks, key=lambda block: isinstance(block, Picture) and not block.wide):
         inner = [_html(block, folder) for block in run]
         parts += ['<div class="pictures">', *inner, "</div>"] if beside else inner
-    return _PAGE.substitute(title=html.escape(title), style=_STYLE, body="\n".join(parts))
+    lines = ["<main>", *parts, "</main>", ""]
+    return shell(title, "\n".join(lines), style=_STYLE)
 
 
 def _markdown(block: Block) -> str:

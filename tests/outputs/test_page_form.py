@@ -19,7 +19,8 @@ def test_contrast_as_the_standard_has_it():
 @pytest.mark.parametrize("palette", range(3), ids=["light", "dark", "print"])
 def test_every_pair_of_colours_can_be_read(palette):
     """Text on its own background, or on all on which it may stand; edges of controls and bars at 3:1."""
-    css = (REPOSITORY / "infer" / "outputs" / "page" / "page.css").read_text()
+    folder = REPOSITORY / "infer" / "outputs" / "page"
+    css = "".join((folder / name).read_text() for name in ("shell.css", "page.css"))
     blocks = re.findall(r":root \{([^}]*)\}", css)
     assert len(blocks) == 3
     colours: dict[str, str] = {}

@@ -21,6 +21,9 @@ def test_blocks_become_markdown_and_html(tmp_path):
         '![a "dot"](dot.png)\n'
     )
     html = to_html(blocks, tmp_path)
+    assert "<script" not in html
+    assert "img-src data:; base-uri 'none'" in html
+    assert "prefers-color-scheme: dark" in html
     assert "<title>A &amp; B</title>" in html
     assert '<p class="strong">p &lt; 0.001</p>' in html
     assert '<tr><th scope="row">x|y</th><td>1\u00a0to\u00a02</td></tr>' in html

@@ -7,12 +7,9 @@ security policy lets run the one script and the one style that it holds, by thei
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from importlib.resources import files
 from io import BufferedWriter
 from pathlib import Path
 from string import Template
@@ -33,6 +30,7 @@ from xray_infer.outputs.page.page_rows import MOST_ROWS, SHOWN, PageRows, linked
 from xray_infer.outputs.page.page_text import data_json, escaped, relative_url
 from xray_infer.outputs.page.report_pictures import ReportPictures
 from xray_infer.outputs.page.sections import Record
+from xray_infer.outputs.page.shell import BESIDE, page_part, shell
 from xray_infer.run.artifact import ReportPage
 from xray_infer.run.results import OK, Row
 from xray_infer.run.writers import PARTIAL
@@ -120,7 +118,8 @@ class Page(ReportPage):
 
     def _form(self, record: Record) -> str:
         """Return the page without its rows."""
-        style, script = Template(_part("page.css")).substitute(heat=", ".join(heat_stops())), _part("page.js")
+        style = Template(page_part("page.css")).substitute(heat=", ".join(heat_stops()))
+        script = page_part("page.js")
         facts = {
             "columns": SHOWN,
             "classes": CLASS_NAMES,
@@ -133,12 +132,10 @@ class Page(ReportPage):
         results = (
             f'<a href="{escaped(relative_url(self._results, self.path))}">{escaped(self._results.name)}</a>'
         )
-        return Template(_part("page.html")).substitute(
-            style=style,
+        title = f"Chest X-ray report: {name}"
+        body = Template(page_part("page.html")).substitute(
             script=script,
-            style_digest=_digest(style),
-            script_digest=_digest(script),
-            title=escaped(f"Chest X-ray report: {name}"),
+            title=escaped(title),
             research_notice=escaped(RESEARCH_NOTICE),
             heatmap_notice=escaped(HEATMAP_NOTICE),
             heatmap_title=escaped(METHODS[self.pictures.method].title),
@@ -152,6 +149,7 @@ class Page(ReportPage):
             facts=data_json(facts),
             rows=_ROWS_HERE,
         )
+        return shell(title, body, style=style, script=script, pictures=BESIDE)
 
     def _left_out(self, results: str) -> str:
         """Say as HTML how many rows the page has not; an empty text when it has all."""
@@ -178,18 +176,9 @@ def heat_stops(count: int = 9) -> list[str]:
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in chosen]
 
 
-def _part(name: str) -> str:
-    return files("xray_infer.outputs.page").joinpath(name).read_text(encoding="utf-8")
-
-
 def _without_notice(text: str) -> str:
     """Return an intended use without the notice, which stands before it already."""
     return text.replace(RESEARCH_NOTICE, "").strip()
-
-
-def _digest(text: str) -> str:
-    """Return a source of the content security policy: SHA-256 of an element's text (CSP Level 3, 2.3.1)."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _separated(lines: Iterable[bytes]) -> Iterable[bytes]:
