@@ -21,7 +21,14 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, SourceError
 from xray_infer.model.manifest_parts import Training
 from xray_infer.run.sources.folder import local_source
-from xray_infer.study.datasets import Dataset, LabelledImage, file_digest, read_images, read_input
+from xray_infer.study.datasets import (
+    Dataset,
+    LabelledImage,
+    file_digest,
+    read_images,
+    read_input,
+    split_images,
+)
 
 CALIBRATION_SPLIT: Final = "train"
 CHOICE_SPLIT: Final = "val"
@@ -62,9 +69,7 @@ def check_same_data(dataset: Dataset, training: Training, *, data: Path, model: 
 
 def draw(dataset: Dataset, split: str, *, count: int, seed: int) -> ImageStream:
     """Draw up to `count` images of a split. Raises DataError when it has none."""
-    images = dataset.split(split)
-    if not images:
-        raise DataError(f"the data has no images in the split {split!r}, which the export needs")
+    images = split_images(dataset, split, use="which the export needs")
     return ImageStream(balanced_sample(images, count=count, seed=seed))
 
 

@@ -18,7 +18,7 @@ from typing import Final
 import xray_infer
 from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.errors import DataError, OutputError, ParityError, XrayError
+from xray_infer.errors import OutputError, ParityError, XrayError
 from xray_infer.export.calibration import (
     CALIBRATION_SPLIT,
     CHOICE_SPLIT,
@@ -39,7 +39,7 @@ from xray_infer.model.certificate import Certificate
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Quantization, Training, read_training
 from xray_infer.model.runtimes import find_model
-from xray_infer.study.datasets import Dataset, read_dataset
+from xray_infer.study.datasets import Dataset, read_dataset, split_images
 from xray_infer.study.training_record import read_training_record
 from xray_infer.terminal import Report
 
@@ -170,11 +170,7 @@ def training_of(model: Path) -> Training:
 def _draw_images(dataset: Dataset, config: ExportConfig) -> tuple[ImageStream, ImageStream, ImageStream]:
     """Draw the images that calibrate, choose and judge. Raises DataError."""
     for split, use in USES.items():
-        if not dataset.split(split):
-            raise DataError(
-                f"{config.data}: no images in the split {split!r}, {use}; "
-                "make a split that has some (xray-train split) and train again"
-            )
+        split_images(dataset, split, use=use)
     count, seed = config.calibration_images, config.seed
     choice = draw(dataset, CHOICE_SPLIT, count=config.choice_images, seed=seed)
     gate = draw(dataset, GATE_SPLIT, count=config.gate_images, seed=seed)

@@ -53,7 +53,7 @@ def gather(data: Path, out: Path, config: TrainConfig, *, seeds: int, report: Re
     Raises DataError when `data` has no split, and what a training run raises.
     """
     given = read_dataset(data)
-    dataset = Dataset(tuple(image for split in SPLITS for image in given.split(split)))
+    dataset = Dataset(tuple(image for split in SPLITS for image in given.split(split)), data)
     make_folder(out)
     runs: dict[str, Records] = {}
     for name, some, change in _plan(dataset, config, seeds):

@@ -27,7 +27,7 @@ from xray_infer.atomic import make_folder, write_json
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.model.manifest import METHODS
-from xray_infer.study.datasets import SPLITS, Dataset, check_split, read_images
+from xray_infer.study.datasets import SPLITS, Dataset, check_split, read_images, split_images
 from xray_infer.study.json_records import JsonError, from_json, load_json
 from xray_infer.study.training_record import RunFacts, TrainingRecord, read_training_record
 from xray_infer.terminal import Report
@@ -64,7 +64,7 @@ def train(
     check_split(dataset, data)
     # Splits one after the other, so that features are computed for whole chunks of one split.
     ordered = tuple(image for split in SPLITS for image in dataset.split(split))
-    return train_dataset(Dataset(ordered), out, config, cache=cache, report=report)
+    return train_dataset(Dataset(ordered, data), out, config, cache=cache, report=report)
 
 
 def train_dataset(
@@ -72,10 +72,7 @@ def train_dataset(
 ) -> str:
     """Train on a data set with a split, as `train` does."""
     for split in SPLITS:
-        if not dataset.split(split):
-            raise DataError(
-                f"the {split} split is empty; add images, or make another split: xray-train split"
-            )
+        split_images(dataset, split, use="which training needs")
     identity = {
         **config.identity(),
         "data_sha256": dataset.digest,

@@ -26,7 +26,14 @@ from xray_infer.errors import DataError, extra_for
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Session, find_model
-from xray_infer.study.datasets import LabelledImage, file_digest, read_dataset, read_images, read_input
+from xray_infer.study.datasets import (
+    LabelledImage,
+    file_digest,
+    read_dataset,
+    read_images,
+    read_input,
+    split_images,
+)
 from xray_infer.study.temperature import at_temperature
 from xray_infer.terminal import Report
 from xray_infer.train.inputs import keep_region
@@ -50,9 +57,7 @@ class InputSet:
 def read_test_images(data: Path) -> InputSet:
     """Decode the test split of a data set. Raises DataError."""
     dataset = read_dataset(data)
-    chosen = dataset.split(TEST)
-    if not chosen:
-        raise DataError(f"{data}: the test split is empty")
+    chosen = split_images(dataset, TEST, use="which the benchmark measures")
     return _decoded(TEST, chosen, dataset.digest)
 
 

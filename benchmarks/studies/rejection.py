@@ -31,7 +31,7 @@ from xray_infer.images.preprocess import to_input
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, Session, find_model
 from xray_infer.run.sources.folder import local_source
-from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input
+from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input, split_images
 from xray_infer.study.intervals import wilson_interval
 from xray_infer.study.metrics import auroc
 from xray_infer.terminal import Report, say
@@ -86,9 +86,7 @@ def measure(
     """
     of_split = {}
     for split in EVALUATED:
-        images = dataset.split(split)
-        if not images:
-            raise DataError(f"the data has no images in the split {split!r}")
+        images = split_images(dataset, split, use="which this study measures")
         found = scorers.scores([lambda image=image: read_input(image) for image in images])
         of_split[split] = images, found
         yield Scored(f"{split} images", found, ood=False)

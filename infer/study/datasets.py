@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -48,12 +48,13 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All images, in a stable order."""
+    """All images, in a stable order; `path` is what they were listed by, for messages."""
 
     images: tuple[LabelledImage, ...]
+    path: Path | None = field(default=None, compare=False)
 
     def split(self, name: str) -> tuple[LabelledImage, ...]:
-        """Return the images of one split."""
+        """Return the images of one split, none where it has none; see `split_images`."""
         return tuple(image for image in self.images if image.split == name)
 
     @property
@@ -75,6 +76,21 @@ class Dataset:
         return table
 
 
+def split_images(dataset: Dataset, split: str, *, use: str) -> tuple[LabelledImage, ...]:
+    """Return the images of a split. Raises DataError where it has none.
+
+    `use` ends the sentence that begins "no images in the split 'val'": ", which training needs".
+    """
+    images = dataset.split(split)
+    if not images:
+        where = "" if dataset.path is None else f"{dataset.path}: "
+        raise DataError(
+            f"{where}no images in the split {split!r}, {use}; "
+            "make a split that has some (xray-train split), and train with it"
+        )
+    return images
+
+
 def read_images(path: Path, *, unreadable: dict[Path, str] | None = None) -> Dataset:
     """Read a manifest CSV, a folder with a `manifest.csv` or a class-per-folder tree; it may lack a split.
 
@@ -91,7 +107,7 @@ def read_images(path: Path, *, unreadable: dict[Path, str] | None = None) -> Dat
             if unreadable is None:
                 raise DataError(f"{image.path}: {reason}") from error
             unreadable[image.path] = reason
-    dataset = Dataset(tuple(images))
+    dataset = Dataset(tuple(images), path)
     without = next((image for image in images if not image.split), None)
     if dataset.has_split and without is not None:
         raise DataError(

@@ -180,9 +180,12 @@ def retrained(tiny_keras, tmp_path):
         ("train", "no training images of class 'covid'; the split 'train' needs some of every class"),
         (
             "val",
-            "no images in the split 'val', on which int8's choices are made; make a split .* train again",
+            "no images in the split 'val', on which int8's choices are made; make .* train with it",
         ),
-        ("test", "no images in the split 'test', which judge every file; make a split .* train again"),
+        (
+            "test",
+            "no images in the split 'test', which judge every file; make .* train with it",
+        ),
     ],
 )
 def test_data_without_one_of_the_splits(retrained, tmp_path, split, message):

@@ -285,7 +285,8 @@ def test_data_without_validation_images_is_refused(plain_files, tiny_keras, tmp_
     result = _reject(path, "--data", data)
     assert result.exit_code == 2
     assert result.stderr == (
-        "xray-export: the data has no images in the split 'val', which the export needs\n"
+        f"xray-export: {data}: no images in the split 'val', which the export needs; "
+        "make a split that has some (xray-train split), and train with it\n"
     )
 
 

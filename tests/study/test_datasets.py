@@ -8,7 +8,7 @@ from specimens import jpeg, png
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
-from xray_infer.study.datasets import read_dataset, read_images, read_input
+from xray_infer.study.datasets import Dataset, read_dataset, read_images, read_input, split_images
 
 
 def test_a_tree_may_lack_a_split(labelled_tree):
@@ -114,3 +114,15 @@ def test_the_real_data_set_keeps_groups_apart(shared_data):
     for image in dataset.images:
         splits.setdefault(image.group, set()).add(image.split)
     assert all(len(sides) == 1 for sides in splits.values())
+
+
+def test_a_split_without_images_is_one_sentence(labelled_tree):
+    dataset = read_images(labelled_tree)
+    sentence = (
+        "no images in the split 'val', which training needs; "
+        "make a split that has some (xray-train split), and train with it"
+    )
+    for data, start in ((dataset, f"{labelled_tree}: "), (Dataset(dataset.images), "")):
+        with pytest.raises(DataError) as caught:
+            split_images(data, "val", use="which training needs")
+        assert str(caught.value) == start + sentence

@@ -81,7 +81,7 @@ def test_unknown_sources_give_no_yardstick(betraying):
 
 def test_what_is_missing_is_said(betraying, monkeypatch):
     pytest.importorskip("sklearn")
-    with pytest.raises(DataError, match="no val images"):
+    with pytest.raises(DataError, match="no images in the split 'val', which the yardsticks need"):
         yardsticks(Dataset(betraying.split("train")))
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)

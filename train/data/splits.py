@@ -84,7 +84,9 @@ def _deal(dataset: Dataset, keys: Sequence[Hashable], seed: int) -> Dataset:
     _fill_empty([{images[position].label for position in block} for block in blocks], sides)
 
     splits = {position: side for block, side in zip(blocks, sides, strict=True) for position in block}
-    return Dataset(tuple(replace(image, split=splits[position]) for position, image in enumerate(images)))
+    return Dataset(
+        tuple(replace(image, split=splits[position]) for position, image in enumerate(images)), dataset.path
+    )
 
 
 def _strata(image: LabelledImage) -> tuple[tuple[int, str | None], ...]:

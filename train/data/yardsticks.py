@@ -20,7 +20,7 @@ from xray_infer.errors import DataError, ImageError, extra_for
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.processors import default_workers
-from xray_infer.study.datasets import SPLITS, Dataset, LabelledImage
+from xray_infer.study.datasets import SPLITS, Dataset, LabelledImage, split_images
 from xray_infer.study.intervals import Interval
 from xray_infer.study.metrics import measure
 from xray_infer.terminal import Report
@@ -79,10 +79,7 @@ def yardsticks(
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-    splits: dict[str, tuple[LabelledImage, ...]] = {split: dataset.split(split) for split in SPLITS}
-    for split, images in splits.items():
-        if not images:
-            raise DataError(f"no {split} images: the yardsticks need all of {', '.join(SPLITS)}")
+    splits = {split: split_images(dataset, split, use="which the yardsticks need") for split in SPLITS}
     labels = {split: np.array([image.label for image in images]) for split, images in splits.items()}
     found = [_score("commonest class", labels, _commonest(splits, by_source=False))]
     if any(image.source for image in splits["train"]):
