@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from xray_infer import options
 from xray_infer.cli import main
 from xray_infer.errors import ModelError, XrayError
 from xray_infer.model.runtime_table import CUDA, DEVICES, RUNTIMES
@@ -125,10 +124,7 @@ def test_batches_of_any_size_give_the_rows_of_one(gpu, folder, tiny_onnx, tmp_pa
     assert rows[2] == pytest.approx(rows[0], abs=2e-6)
 
 
-def test_the_command_offers_every_device():
-    (option,) = (one for one in main.params if one.name == "device")
-    assert tuple(option.type.choices) == DEVICES
-
-
-def test_choices_are_those_of_the_modules_that_load_more():
-    assert options.SHARD_FORMATS == FORMATS
+@pytest.mark.parametrize(("name", "choices"), [("device", DEVICES), ("shard_format", FORMATS)])
+def test_the_command_offers_what_the_tables_hold(name, choices):
+    (option,) = (one for one in main.params if one.name == name)
+    assert tuple(option.type.choices) == choices
