@@ -34,7 +34,7 @@ from xray_infer.export.parity import check_parity
 from xray_infer.export.recipes import CALIBRATIONS, RECIPES
 from xray_infer.export.reference import SUFFIX, Reference, make_reference
 from xray_infer.export.rejection import FALSE_REJECTION, add_rejection, draw_splits
-from xray_infer.export.trained import TrainedModel
+from xray_infer.export.trained_model import TrainedModel
 from xray_infer.model.certificate import Certificate
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Quantization, Training, read_training

@@ -18,7 +18,7 @@ from xray_infer.export.converted import ConvertedGraph
 from xray_infer.model.runtime_table import MODEL_FORMATS
 
 if TYPE_CHECKING:
-    from xray_infer.export.trained import TrainedModel
+    from xray_infer.export.trained_model import TrainedModel
 
 
 Recipe = Callable[["TrainedModel"], ConvertedGraph]
