@@ -20,9 +20,16 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import INPUT_SIDE
-from xray_infer.outputs.heatmaps.fills import FILLS
 from xray_infer.outputs.heatmaps.methods import METHODS, Method, grad_cam
-from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, ClassScore, Occlusion, RunModel, log_odds, logits
+from xray_infer.outputs.heatmaps.occlusion import (
+    AT_ONCE,
+    FILLS,
+    ClassScore,
+    Occlusion,
+    RunModel,
+    log_odds,
+    logits,
+)
 
 CAM_CELLS: Final = 7  # of the model's map along each side
 CAM_CELL: Final = INPUT_SIDE // CAM_CELLS

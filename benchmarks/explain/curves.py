@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 
 from xray_infer.benchmarks.explain.simple_maps import Map, random_map
 from xray_infer.images.preprocess import INPUT_SIDE
-from xray_infer.outputs.heatmaps.fills import FILLS
-from xray_infer.outputs.heatmaps.occlusion import RunModel, log_odds
+from xray_infer.outputs.heatmaps.occlusion import FILLS, RunModel, log_odds
 
 CELLS: Final = 28
 CELL: Final = INPUT_SIDE // CELLS

@@ -38,9 +38,8 @@ from xray_infer.closing import Closing
 from xray_infer.errors import DataError, OutputError
 from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
-from xray_infer.outputs.heatmaps.fills import FILLS
 from xray_infer.outputs.heatmaps.methods import Method
-from xray_infer.outputs.heatmaps.occlusion import RunModel
+from xray_infer.outputs.heatmaps.occlusion import FILLS, RunModel
 from xray_infer.run.artifact import Classified
 from xray_infer.run.engine import Engine, Task
 from xray_infer.run.results import OK

@@ -15,7 +15,7 @@ from xray_infer.errors import ImageError, RejectedError
 from xray_infer.images.decode import decode
 from xray_infer.images.formats import jpeg as jpeg_format
 from xray_infer.images.formats import read_header
-from xray_infer.images.formats.exif import orientation_of
+from xray_infer.images.formats.directory import orientation_of
 from xray_infer.images.gray import to_gray
 from xray_infer.images.limits import Limits
 

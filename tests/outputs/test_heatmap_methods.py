@@ -7,9 +7,8 @@ from patch_model import PATCH, PatchModel
 from xray_infer.benchmarks.explain.candidate_methods import Rise, Shifted, find_method
 from xray_infer.errors import DataError
 from xray_infer.model.runtimes import ModelOutput, find_model
-from xray_infer.outputs.heatmaps.fills import FILLS
 from xray_infer.outputs.heatmaps.methods import METHODS
-from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, Occlusion, log_odds, logits
+from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, FILLS, Occlusion, log_odds, logits
 from xray_infer.run.artifact import HEATMAP_METHODS, Classified
 from xray_infer.run.results import RowMaker, Rules
 

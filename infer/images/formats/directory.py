@@ -1,4 +1,7 @@
-"""Image file directories, as in TIFF 6.0 section 2, BigTIFF and EXIF: integer entries by their tag."""
+"""Image file directories, as in TIFF 6.0 section 2, BigTIFF and EXIF: integer entries by their tag.
+
+PNG and WebP carry EXIF's orientation in such a structure (CIPA DC-008).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+_ORIENTATION: Final = 0x0112
+_PREFIX: Final = b"Exif\x00\x00"  # JPEG's; some writers of WebP keep it
 
 # BYTE, SHORT, LONG, IFD, LONG8, IFD8: all integers that a picture's layout is told in.
 _INTEGERS: Final = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
@@ -44,3 +50,18 @@ def read_directory(data: bytes, start: int, order: str, *, big: bool = False) ->
         position += entry_bytes
     (following,) = struct.unpack_from(order + ("Q" if big else "I"), data, position)
     return entries, int(following)
+
+
+def orientation_of(exif: bytes) -> int:
+    """Return the orientation, 1 to 8; 1, upright, where there is none or the metadata are damaged."""
+    data = exif.removeprefix(_PREFIX)
+    if data[:4] not in (b"II*\x00", b"MM\x00*"):
+        return 1
+    order = "<" if data.startswith(b"I") else ">"
+    try:
+        (start,) = struct.unpack_from(order + "I", data, 4)
+        entries, _ = read_directory(data, start, order)
+    except struct.error:
+        return 1
+    found = entries.get(_ORIENTATION)
+    return int(found[0]) if found is not None and len(found) and 1 <= found[0] <= 8 else 1

@@ -7,7 +7,7 @@ from typing import Final
 
 from xray_infer.errors import ImageError, RejectedError
 from xray_infer.images.formats import Header, check_size
-from xray_infer.images.formats.exif import orientation_of
+from xray_infer.images.formats.directory import orientation_of
 from xray_infer.images.limits import Limits
 
 _ANIMATED: Final = 0x02

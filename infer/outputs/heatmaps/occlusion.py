@@ -1,6 +1,6 @@
 """Occlusion (Zeiler and Fergus 2014, section 4.2): what the score loses when a part is covered.
 
-A square window goes over the model's input; under it stands a fill, see `fills`. It needs forward passes and
+A square window goes over the model's input; under it stands one of FILLS. It needs forward passes and
 nothing else, so every format and runtime gives it.
 
 The score is the class's log-odds, log p - log(1 - p), in nats, and not its logit: a softmax answers by the
@@ -10,18 +10,35 @@ saturate as the probability does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.model.runtimes import ModelOutput
-from xray_infer.outputs.heatmaps.fills import FILLS
 
 AT_ONCE: Final = 32  # covered pictures in memory, 50 KB each
+BLUR_SIGMA: Final = 16.0  # pixels of the model's input: ribs and vessels go, the chest's outline stays
+
+# What takes the place of a covered part of the model's input, uint8 [H, W].
+Fill = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+
+def mean_gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the picture's own mean gray level everywhere, uint8 [H, W], of a picture uint8 [H, W]."""
+    return np.full_like(image, round(float(image.mean())))
+
+
+def blurred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the picture behind a Gaussian of 16 pixels, uint8 [H, W], of a picture uint8 [H, W]."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), BLUR_SIGMA), np.uint8)
+
+
+FILLS: Final[Mapping[str, Fill]] = {"gray": mean_gray, "blur": blurred}
 
 RunModel = Callable[[NDArray[np.uint8]], ModelOutput]  # uint8 [N, 224, 224, 1], any N >= 1
 ClassScore = Callable[[ModelOutput], NDArray[np.float64]]  # one number an image and class, [N, 3]
