@@ -30,14 +30,9 @@ Fingerprint = Mapping[str, Any]
 _ROUNDING: Final = "float sums round differently: the seventh digit"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSettings:
-    """What a caller may set that changes a row; the metadata of each field say how.
-
-    `ood_threshold` is by default the model file's own; infinity accepts everything. With `isolate_s`, each
-    worker decodes in a process of its own, for at most so many seconds per file. `batch_size` images and
-    `threads` threads make one forward pass on `device`, one of DEVICES.
-    """
+    """What a caller may set that changes a row; the metadata of each field say how. See `EngineOptions`."""
 
     ood_threshold: float | None = field(default=None, metadata={"why": "images above it are rejected"})
     min_confidence: float = field(default=0.0, metadata={"why": "labels below it are 'uncertain'"})
@@ -63,11 +58,16 @@ class AnswerSettings:
         return {**named, **asdict(self.limits)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions(AnswerSettings):
-    """How to run the engine: what changes a row, and `workers`, which do not.
+    """How to run the engine. Only `workers` change no row; a run is resumed with the rest as it was.
 
-    There are so many workers (default: one per processor), each with a session of its own.
+    `workers` (default: one per processor) work side by side, each with a session of its own. One forward pass
+    takes `batch_size` images and `threads` threads, on `device`, one of DEVICES. An image whose
+    out-of-distribution score is above `ood_threshold` is rejected; by default that is the model file's own,
+    and infinity accepts everything. Below a probability of `min_confidence` the label is `uncertain`. With
+    `isolate_s`, each worker decodes in a process of its own, for at most so many seconds per file. `limits`
+    bound what one file may ask for.
     """
 
     workers: int | None = None
