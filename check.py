@@ -57,7 +57,7 @@ def install_editable() -> tuple[Path, Path]:
     (python, *_), (packages, *_) = sorted(EDITABLE.glob("*/python*")), [*EDITABLE.glob("**/site-packages")]
     (packages / "others.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     strict = ("--no-deps", "--config-settings", "editable_mode=strict")
-    run("pip", "--python", str(python), "install", "--quiet", *strict, "--editable", ".")
+    run("pip", "--python", str(python), "install", "-qqq", *strict, "--editable", ".")
     (links,) = packages.glob("__editable__*.pth")
     return python, Path(links.read_text().strip())
 
