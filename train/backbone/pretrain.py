@@ -31,7 +31,9 @@ from xray_infer.atomic import make_folder, write_atomically, write_json
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from xray_infer.terminal import Report
+from xray_infer.train.backbone.augmentation import augment
 from xray_infer.train.backbone.photographs import Photographs, PhotographSet, read_photographs
+from xray_infer.train.backbone.precision import mixed_precision
 from xray_infer.train.backbone.torch_twin import TorchTwin
 from xray_infer.train.network import load_backbone
 
@@ -70,6 +72,9 @@ class EpochResult:
 class _Classifier(nn.Module):
     """Backbone twin, global average pooling and a linear head over the photographs' classes."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, backbone: TorchTwin, channels: int, classes: int) -> None:
         super().__init__()
         self.backbone = backbone
@@ -80,7 +85,8 @@ class _Classifier(nn.Module):
     def forward(self, gray: torch.Tensor) -> torch.Tensor:
         """`float [N, 1, H, W]` in 0..1 to logits, `float [N, classes]`."""
         normalised = ((gray - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return self.head(self.backbone(normalised).mean(dim=(2, 3)))
+        logits: torch.Tensor = self.head(self.backbone(normalised).mean(dim=(2, 3)))
+        return logits
 
 
 def pretrain(
@@ -183,11 +189,11 @@ def _train_epoch(training: _Training, photographs: Photographs, epoch: int, repo
         images = torch.from_numpy(photographs.images[chosen]).to(device)
         labels = torch.from_numpy(photographs.labels[chosen]).to(device)
         augmented = augment(images[:, None].float() / 255, side, generator)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with mixed_precision(device):
             logits = model(augmented)
         loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
         training.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         training.optimiser.step()
         training.schedule.step()
@@ -196,37 +202,6 @@ def _train_epoch(training: _Training, photographs: Photographs, epoch: int, repo
             spoken = time.monotonic()
             report(f"epoch {epoch + 1}, step {step + 1}/{steps}, loss {np.mean(losses[-50:]):.3f}")
     return float(np.mean(losses))
-
-
-def augment(images: torch.Tensor, side: int, generator: torch.Generator) -> torch.Tensor:
-    """Random crop, scale, turn, mirror, brightness and contrast, for `float [N, 1, H, W]` in 0..1.
-
-    One affine map an image: area scale 0.35..1, aspect 3/4..4/3, rotation within 15 degrees. Returns
-    `[N, 1, side, side]`, not clipped. Draws from `generator` on the CPU, so that a seed means the same
-    on every device.
-    """
-    count = len(images)
-
-    def uniform(low: float, high: float) -> torch.Tensor:
-        return torch.rand(count, generator=generator) * (high - low) + low
-
-    scale = uniform(0.35, 1.0).sqrt()
-    stretch = uniform(-0.2877, 0.2877).exp().sqrt()  # ln(4/3)
-    mirror = (uniform(0, 1) < 0.5).float() * 2 - 1
-    turn = uniform(-0.2618, 0.2618)  # 15 degrees in radians
-    scale_x, scale_y = (scale * stretch).clamp(max=1), (scale / stretch).clamp(max=1)
-    shift_x, shift_y = (1 - scale_x) * uniform(-1, 1), (1 - scale_y) * uniform(-1, 1)
-    rows = [
-        torch.stack([scale_x * turn.cos() * mirror, -scale_y * turn.sin(), shift_x], dim=1),
-        torch.stack([scale_x * turn.sin() * mirror, scale_y * turn.cos(), shift_y], dim=1),
-    ]
-    affine = torch.stack(rows, dim=1).to(images.device)
-    grid = nn.functional.affine_grid(affine, [count, 1, side, side], align_corners=False)
-    cropped = nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    contrast = uniform(0.6, 1.4).view(-1, 1, 1, 1).to(images.device)
-    brightness = uniform(-0.2, 0.2).view(-1, 1, 1, 1).to(images.device)
-    mean = cropped.mean(dim=(2, 3), keepdim=True)
-    return (cropped - mean) * contrast + mean + brightness
 
 
 def _batches(photographs: Photographs, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -243,7 +218,7 @@ def _accuracy(model: _Classifier, photographs: Photographs, config: PretrainConf
     for images, labels in _batches(photographs, config.batch_size):
         # At the side of training: the same network at another scale is some points worse.
         sized = nn.functional.interpolate(images, size=(config.side,) * 2, mode="bilinear", antialias=True)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with mixed_precision(device):
             right += int((model(sized.to(device)).argmax(1).cpu() == labels).sum())
     return right / len(photographs.labels)
 
