@@ -47,7 +47,8 @@ def test_ci_runs_the_second_command():
     extract = re.search(r"command=\$\((.*)\)", script)[1]
     done = subprocess.run(["bash", "-c", extract], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == INSTALL_AND_TEST
-    # Nothing but axe-core, of which [dev] would bring a browser, too; the project itself by the command alone.
+    # Nothing but axe-core, of which [dev] would bring a browser, too; the project itself by the command
+    # alone.
     assert re.findall(r"pip install (.*)", script) == ["-q --no-deps axe-playwright-python"]
 
 

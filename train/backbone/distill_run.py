@@ -1,0 +1,162 @@
+"""Teacher, student, the student's moving average and the optimiser: what is trained, saved and restored."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Final
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import keras
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from xray_infer.terminal import Report
+from xray_infer.train.backbone.distill_config import DistillConfig
+from xray_infer.train.backbone.pictures import Batch, Kind, draw, held_out, resize
+from xray_infer.train.backbone.precision import mixed_precision
+from xray_infer.train.backbone.student import Student, distance
+from xray_infer.train.backbone.teachers import Answer, Teacher
+from xray_infer.train.backbone.torch_twin import TorchTwin
+from xray_infer.train.network import load_backbone
+
+# The projection is fitted before the first step; at the full rate its noise outweighs what it gains.
+PROJECTION_RATE: Final = 0.1
+
+
+class DistillRun:
+    """One run in memory. The teacher stays as it is; `state` has all the rest."""
+
+    def __init__(
+        self, config: DistillConfig, teacher: Teacher, kinds: tuple[Kind, ...], start: Path | None
+    ) -> None:
+        self.config, self.teacher, self.kinds = config, teacher, kinds
+        torch.manual_seed(config.seed)
+        keras.utils.set_random_seed(config.seed)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        teacher.network.to(self.device)
+        self.base = keras.applications.DenseNet121(
+            include_top=False, weights=None, input_shape=(None, None, 3)
+        )
+        if start is not None:
+            load_backbone(self.base, start)
+        self.student = Student(
+            TorchTwin(self.base),
+            self.base.output.shape[-1],
+            features=teacher.classifier.in_features,
+            kinds=len(kinds),
+        ).to(self.device)
+        self.average = self._average()
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": list(self.student.backbone.parameters()), "scale": 1.0},
+                {"params": list(self.student.projection.parameters()), "scale": PROJECTION_RATE},
+            ],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+        self.val = held_out(kinds, config.val_pictures, teacher.side)
+        self.val_answers = [
+            teacher.answer(gray.to(self.device)) for gray in torch.split(self.val.gray, config.batch_size)
+        ]
+
+    def _average(self) -> AveragedModel:
+        decay = get_ema_multi_avg_fn(self.config.average)  # type: ignore[no-untyped-call]
+        return AveragedModel(self.student, multi_avg_fn=decay, use_buffers=True)
+
+    @property
+    def student_average(self) -> Student:
+        """The moving average of the student."""
+        module = self.average.module
+        assert isinstance(module, Student)
+        return module
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load` takes."""
+        return {name: getattr(self, name).state_dict() for name in ("student", "average", "optimiser")}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        for name in ("student", "average", "optimiser"):
+            getattr(self, name).load_state_dict(state[name])
+
+    def write_backbone(self, path: Path) -> None:
+        """Write the average's backbone as a Keras file."""
+        self.student_average.backbone.write_weights(self.base)
+        self.base.save(path)
+
+    def _batch(self, step: int, generator: torch.Generator) -> tuple[Batch, Answer]:
+        batch = draw(self.kinds, step, self.config.batch_size, self.teacher.side, generator)
+        return batch, self.teacher.answer(batch.gray.to(self.device))
+
+    @torch.no_grad()
+    def fit_projection(self) -> None:
+        """Fit the projection, with batch statistics, which settles a random backbone's own as well."""
+        generator = torch.Generator().manual_seed(self.config.seed + 1)
+        self.student.train()
+        pooled, features, kinds = [], [], []
+        for step in range(max(1, self.config.fit_pictures // self.config.batch_size)):
+            batch, answer = self._batch(step, generator)
+            gray = resize(batch.gray.to(self.device), self.config.side_of(0))
+            with mixed_precision(self.device):
+                pooled.append(self.student.pooled(gray).float())
+            features.append(answer.features)
+            kinds.append(batch.kinds)
+        self.student.fit_projection(torch.cat(pooled), torch.cat(features), torch.cat(kinds))
+        self.average = self._average()
+
+    def train_epoch(self, epoch: int, report: Report) -> tuple[float, float]:
+        """Train one epoch and return its mean losses, of features and of logits."""
+        config, student = self.config, self.student
+        student.train()
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
+        losses: list[tuple[float, float]] = []
+        spoken = time.monotonic()
+        for number in range(config.steps_per_epoch):
+            step = epoch * config.steps_per_epoch + number
+            batch, answer = self._batch(step, generator)
+            gray = resize(batch.gray.to(self.device), config.side_of(epoch))
+            with mixed_precision(self.device):
+                predicted = student(gray)
+            error, divergence = distance(
+                student, self.teacher.classifier, predicted.float(), answer, batch.kinds
+            )
+            for group in self.optimiser.param_groups:
+                group["lr"] = config.rate(step) * group["scale"]
+            self.optimiser.zero_grad(set_to_none=True)
+            (error + config.logit_weight * divergence).backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+            self.optimiser.step()
+            self.average.update_parameters(student)
+            losses.append((error.item(), divergence.item()))
+            if time.monotonic() - spoken > 60:
+                spoken = time.monotonic()
+                recent = np.mean(losses[-20:], axis=0)
+                report(
+                    f"epoch {epoch + 1}, step {number + 1}/{config.steps_per_epoch}, "
+                    f"features {recent[0]:.3f}, logits {recent[1]:.3f}"
+                )
+        features, logits = np.mean(losses, axis=0)
+        return float(features), float(logits)
+
+    @torch.no_grad()
+    def explained(self, side: int) -> dict[str, float]:
+        """Return the share of the teacher's features' variance that the average explains, by kind."""
+        student = self.student_average.eval()
+        predicted = []
+        for gray in torch.split(self.val.gray, self.config.batch_size):
+            with mixed_precision(self.device):
+                predicted.append(student(resize(gray.to(self.device), side)).float())
+        features = torch.cat([answer.features for answer in self.val_answers])
+        shares = {}
+        for number, kind in enumerate(self.kinds):
+            own = self.val.kinds == number
+            errors = student.squared_errors(torch.cat(predicted)[own], features[own], self.val.kinds[own])
+            centre = ((features[own] - student.target_mean) / student.target_std).mean(0, keepdim=True)
+            spread = student.squared_errors(centre, features[own], self.val.kinds[own])
+            shares[kind.name] = 1 - float(errors.sum() / spread.sum())
+        return shares

