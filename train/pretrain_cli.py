@@ -43,7 +43,7 @@ def _default(name: str) -> str:
 @click.option(
     "--films",
     type=click.Path(path_type=Path, exists=True),
-    help="Manifest or folder of X-rays that the teacher speaks of as well; no label is used.",
+    help="Manifest or folder of X-rays that the teacher labels as well; their own labels are not used.",
 )
 @click.option("--epochs", type=click.IntRange(1), help=f"Number of epochs.  {_default('epochs')}")
 @click.option(

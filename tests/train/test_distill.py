@@ -206,7 +206,7 @@ def test_the_projection_is_fitted_to_what_is_linear():
 
 
 def test_films_are_the_training_images_of_a_manifest_or_all_of_a_folder(films, tmp_path):
-    from xray_infer.train.backbone.films import read_films
+    from xray_infer.train.backbone.unlabelled import read_films
 
     listed = read_films(films, side=64)
     assert listed.images.shape == (48, 64, 64)

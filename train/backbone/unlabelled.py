@@ -1,4 +1,4 @@
-"""Unlabelled X-rays for a teacher to speak of, as gray arrays in memory."""
+"""Unlabelled X-rays that a teacher labels, as gray arrays in memory."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
-class Films:
+class UnlabelledFilms:
     """`images` uint8 [N, side, side] gray, and the SHA-256 over all files' digests."""
 
     images: NDArray[np.uint8]
     digest: str
 
 
-def read_films(path: Path, *, side: int) -> Films:
+def read_films(path: Path, *, side: int) -> UnlabelledFilms:
     """Read a manifest CSV or a folder of images. No label is used.
 
     Of a manifest with a split, only the training images are read. Raises DataError for a file that cannot
@@ -54,4 +54,4 @@ def read_films(path: Path, *, side: int) -> Films:
     with ThreadPoolExecutor(default_workers()) as pool:
         read_ones = list(pool.map(read, files))
     digest = hashlib.sha256("\n".join(sorted(digest for _, digest in read_ones)).encode()).hexdigest()
-    return Films(np.stack([gray for gray, _ in read_ones]), digest)
+    return UnlabelledFilms(np.stack([gray for gray, _ in read_ones]), digest)
