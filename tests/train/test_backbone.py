@@ -6,6 +6,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+from small_keras import small_network
 
 from xray_infer.errors import DataError, ModelError
 
@@ -39,18 +40,6 @@ def test_imagenet_weights_reach_the_classifier(monkeypatch):
     (source,) = downloaded
     for layer, trained in zip(backbone_layers(classifier), backbone_layers(source), strict=True):
         assert all(map(np.array_equal, layer.get_weights(), trained.get_weights()))
-
-
-def small_network():
-    layers = keras.layers
-    image = keras.Input((None, None, 3))
-    values = layers.ZeroPadding2D(((3, 2), (1, 0)))(image)
-    values = layers.Conv2D(8, 7, strides=2, use_bias=False)(values)
-    values = layers.Activation("relu")(layers.BatchNormalization(epsilon=1.001e-5)(values))
-    values = layers.MaxPooling2D(3, strides=2)(values)
-    branch = layers.Conv2D(4, 3, padding="same")(values)
-    values = layers.AveragePooling2D(2, strides=2)(layers.Concatenate()([values, branch]))
-    return keras.Model(image, values)
 
 
 def test_the_torch_twin_computes_what_keras_computes():

@@ -189,7 +189,7 @@ def test_a_batch_holds_the_kinds_in_their_shares():
 
 
 def test_the_projection_is_fitted_to_what_is_linear():
-    from test_backbone import small_network
+    from small_keras import small_network
 
     from xray_infer.train.backbone.student import Student
     from xray_infer.train.backbone.torch_twin import TorchTwin
