@@ -6,11 +6,12 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from small_keras import small_network
 
 from xray_infer.errors import DataError, ModelError
 
 keras = pytest.importorskip("keras")
+from small_keras import small_network  # noqa: E402
+
 pytestmark = pytest.mark.tensorflow
 
 
