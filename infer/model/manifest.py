@@ -83,12 +83,19 @@ class ModelManifest:
     def to_dict(self) -> dict[str, object]:
         """Return everything in JSON's types."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        parts = {name: fields[name].to_dict() if fields[name] else {} for name in PARTS}
+        parts = {name: _in_order(fields[name].to_dict()) if fields[name] else {} for name in PARTS}
         return {**fields, **parts}
 
     def to_json(self) -> str:
         """Serialise to compact JSON with sorted keys, so that equal manifests are equal bytes."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+
+def _in_order(part: object) -> object:
+    """Sort the keys of JSON objects, as a file has them."""
+    if isinstance(part, dict):
+        return {key: _in_order(part[key]) for key in sorted(part)}
+    return [_in_order(one) for one in part] if isinstance(part, list | tuple) else part
 
 
 def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
