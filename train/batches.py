@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -15,11 +15,11 @@ from xray_infer.classes import CLASS_NAMES
 class Views(Protocol):
     """What a network is fed: one of several views of each image."""
 
-    def view(self, rows: NDArray[np.integer], epoch: int) -> NDArray:
+    def view(self, rows: NDArray[np.integer], epoch: int) -> NDArray[Any]:
         """Return the training views of some images for an epoch."""
         ...
 
-    def plain(self, rows: NDArray[np.integer]) -> NDArray:
+    def plain(self, rows: NDArray[np.integer]) -> NDArray[Any]:
         """Return the images as they are, for validation and test."""
         ...
 
@@ -45,7 +45,7 @@ class BatchOptions:
 
 def one_hot(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     """Return `float32 [N, 3]`, 1 at the label."""
-    return np.eye(len(CLASS_NAMES), dtype=np.float32)[labels]
+    return np.asarray(np.eye(len(CLASS_NAMES), dtype=np.float32)[labels])
 
 
 class TrainingBatches(keras.utils.PyDataset):
@@ -80,7 +80,7 @@ class TrainingBatches(keras.utils.PyDataset):
         """Return the number of batches; the last one may be smaller."""
         return -(-len(self._rows) // self._options.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray, NDArray]:
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return one batch."""
         size, options = self._options.batch_size, self._options
         chosen = self._order[index * size : (index + 1) * size]
@@ -95,8 +95,8 @@ class TrainingBatches(keras.utils.PyDataset):
 
 
 def _mix(
-    inputs: NDArray, targets: NDArray[np.float32], *, share: float, rng: np.random.Generator
-) -> tuple[NDArray, NDArray[np.float32]]:
+    inputs: NDArray[Any], targets: NDArray[np.float32], *, share: float, rng: np.random.Generator
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """Blend each input and its target with another one of the batch; integer inputs are rounded."""
     other = rng.permutation(len(inputs))
     mixed = share * inputs.astype(np.float32) + (1 - share) * inputs[other].astype(np.float32)
@@ -109,7 +109,9 @@ def _mix(
 class PlainBatches(keras.utils.PyDataset):
     """Batches of `(inputs, labels)` in the data's order, without augmentation."""
 
-    def __init__(self, views: Views, labels: NDArray, rows: NDArray[np.integer], *, batch_size: int) -> None:
+    def __init__(
+        self, views: Views, labels: NDArray[Any], rows: NDArray[np.integer], *, batch_size: int
+    ) -> None:
         super().__init__(workers=1, max_queue_size=8)
         self._views, self._labels, self._rows, self._batch_size = views, labels, rows, batch_size
 
@@ -117,7 +119,7 @@ class PlainBatches(keras.utils.PyDataset):
         """Return the number of batches; the last one may be smaller."""
         return -(-len(self._rows) // self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray, NDArray]:
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return one batch."""
         chosen = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
         return self._views.plain(chosen), self._labels[chosen]
@@ -131,8 +133,8 @@ class ImageViews:
 
     def view(self, rows: NDArray[np.integer], epoch: int) -> NDArray[np.uint8]:
         """Return the images; the graph's random layers make the view."""
-        return self.inputs[rows]
+        return np.asarray(self.inputs[rows])
 
     def plain(self, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Return the images."""
-        return self.inputs[rows]
+        return np.asarray(self.inputs[rows])

@@ -31,7 +31,8 @@ def decode_inputs(images: Sequence[LabelledImage], path: Path, *, report: Report
     if not path.exists():
         report(f"decoding {len(images)} images")
         write_atomically(path, lambda partial: _decode_to(partial, images))
-    return np.load(path, mmap_mode="r")
+    inputs: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return inputs
 
 
 def _decode_to(path: Path, images: Sequence[LabelledImage]) -> None:

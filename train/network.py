@@ -115,7 +115,7 @@ def backbone_layers(model: keras.Model) -> list[keras.Layer]:
     """
     names = [layer.name for layer in model.layers]
     # Keras numbers the padding's name (zero_padding2d_3) but not that of the convolution after it.
-    return model.layers[names.index("conv1_conv") - 1 : names.index("relu") + 1]
+    return list(model.layers[names.index("conv1_conv") - 1 : names.index("relu") + 1])
 
 
 def freeze(model: keras.Model, *, unfrozen: int) -> None:

@@ -4,32 +4,37 @@ Files in the run's folder while a method trains:
     METHOD.keras            the whole network at its best epoch so far, by validation loss
     METHOD.last.keras       the part that trains, with its optimiser's state, after the last epoch
     METHOD.progress.json    the history, a row an epoch
+    METHOD.log.csv          the same as a table, and tensorboard/METHOD as curves; both stay
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from tensorboard.summary import Writer
 
-from xray_infer.atomic import write_atomically, write_json
+from xray_infer.atomic import write_atomically, write_json, write_text
 from xray_infer.errors import DataError
 from xray_infer.study.json_records import AnyFloat, JsonError, from_json, load_json
 from xray_infer.terminal import Report
 from xray_infer.train.batches import BatchOptions, PlainBatches, TrainingBatches, Views, one_hot
 from xray_infer.train.fixed_part.runners import computes_in_bfloat16
-from xray_infer.train.logs import EpochLogs
 from xray_infer.train.network import HEAD
-from xray_infer.train.progress import Progress
 from xray_infer.train.schedule import Schedule, Stage
 
 History = list[dict[str, float]]
 
 STANDARDISE: Final = "standardise"
+SECONDS_BETWEEN_LINES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ def train_stage(model: keras.Model, top: keras.Model, method: str, data: StageDa
         verbose=0,
         callbacks=[
             keras.callbacks.LambdaCallback(on_epoch_end=keep),
-            Progress(method, len(batches), run.report),
+            EpochProgress(method, len(batches), run.report),
         ],
     )
     logs.close()
@@ -196,3 +201,71 @@ def _in_bfloat16(top: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(top, clone_function=convert)
     copy.set_weights(top.get_weights())
     return copy
+
+
+class EpochLogs:
+    """Writes METHOD.log.csv anew and adds to tensorboard/METHOD after each epoch.
+
+    A resumed run goes on in both; TensorBoard shows its event files as one curve.
+    """
+
+    def __init__(self, out: Path, method: str) -> None:
+        self._csv = out / f"{method}.log.csv"
+        self._events = out / "tensorboard" / method
+        self._writer: Writer | None = None
+
+    def write(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Log the last row of the history (`history` holds every epoch so far)."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, ["epoch", *history[-1]], lineterminator="\n")
+        table.writeheader()
+        for epoch, row in enumerate(history, start=1):
+            table.writerow({"epoch": epoch, **row})
+        write_text(self._csv, text.getvalue())
+        if self._writer is None:
+            self._writer = Writer(str(self._events))
+        for name, value in history[-1].items():
+            self._writer.add_scalar(name, value, step=len(history))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class EpochProgress(keras.callbacks.Callback):
+    """Reports each epoch, and long epochs on the way. Time left counts the rest of this method."""
+
+    def __init__(self, method: str, steps: int, report: Report) -> None:
+        super().__init__()
+        self._method, self._steps, self._report = method, steps, report
+        self._started = self._spoken = time.monotonic()
+        self._steps_done = 0
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keras's hook."""
+        if self._steps_done == 0:
+            self._started = self._spoken = time.monotonic()
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keras's hook."""
+        self._steps_done += 1
+        if time.monotonic() - self._spoken >= SECONDS_BETWEEN_LINES:
+            self._say(f"step {batch + 1}/{self._steps}", logs or {}, batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keras's hook."""
+        self._say("done", logs or {}, self._steps)
+
+    def _say(self, where: str, logs: dict[str, Any], step: int) -> None:
+        self._spoken = time.monotonic()
+        left = (self.params["epochs"] - self._epoch) * self._steps - step
+        minutes = left * (self._spoken - self._started) / max(1, self._steps_done) / 60
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        self._report(
+            f"{self._method}: epoch {self._epoch + 1}/{self.params['epochs']} {where}, {figures}, "
+            f"about {minutes:.0f} min left"
+        )

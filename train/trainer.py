@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -17,10 +17,10 @@ from xray_infer.errors import DataError
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset
 from xray_infer.study.metrics import Metrics, measure, softmax
+from xray_infer.study.temperature import fit_temperature
 from xray_infer.study.training_record import RunFacts, TrainingRecord, write_training_record
 from xray_infer.terminal import Report
 from xray_infer.train.batches import ImageViews, Views
-from xray_infer.train.calibrate import fit_temperature
 from xray_infer.train.config import TrainConfig
 from xray_infer.train.fixed_part.boundary import Parts, divide
 from xray_infer.train.fixed_part.cache import FixedPart
@@ -165,7 +165,7 @@ class Trainer:
         for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
             (self._out / leftover).unlink(missing_ok=True)
 
-    def _pooled(self, model: keras.Model, views: Views, parts: Parts | None) -> dict[str, NDArray]:
+    def _pooled(self, model: keras.Model, views: Views, parts: Parts | None) -> dict[str, NDArray[Any]]:
         """Return pooled features, float64 [N, K], of the splits to be evaluated."""
         below = model.input if parts is None else model.get_layer(parts.boundary).output
         pooled = model.get_layer(POOLED).output

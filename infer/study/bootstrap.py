@@ -58,7 +58,7 @@ def macro_auroc(weights: Floats, labels: Labels, probabilities: Floats) -> Float
     ]
     known = ~np.isnan(areas)
     sums, counts = np.where(known, areas, 0.0).sum(axis=0), known.sum(axis=0)
-    return np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0)
+    return np.asarray(np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0))
 
 
 def _auroc(weights: Floats, positive: NDArray[np.bool_], scores: Floats) -> Floats:
@@ -69,7 +69,7 @@ def _auroc(weights: Floats, positive: NDArray[np.bool_], scores: Floats) -> Floa
     below = np.cumsum(bad, axis=1) - bad
     pairs = good.sum(axis=1) * bad.sum(axis=1)
     won = (good * (below + bad / 2)).sum(axis=1)
-    return np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return np.asarray(np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
 
 
 def brier(weights: Floats, labels: Labels, probabilities: Floats) -> Floats:

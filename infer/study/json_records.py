@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
-from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from xray_infer.errors import one_line
 from xray_infer.model.json_fields import is_number
@@ -88,7 +88,7 @@ def _decode(kind: Any, value: object, where: str) -> Any:
         return _decode_tuple(get_args(kind), value, where)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         if not isinstance(value, dict):
-            return _refuse("an object", value, where)
+            _refuse("an object", value, where)
         item = get_args(kind)[1]
         return {name: _decode(item, one, _inside(where, name)) for name, one in value.items()}
     if is_dataclass(kind):
@@ -99,7 +99,7 @@ def _decode(kind: Any, value: object, where: str) -> Any:
 
 def _decode_tuple(kinds: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        return _refuse("a list", value, where)
+        _refuse("a list", value, where)
     if kinds[-1] is Ellipsis:
         kinds = kinds[:1] * len(value)
     if len(kinds) != len(value):
@@ -110,7 +110,7 @@ def _decode_tuple(kinds: tuple[Any, ...], value: object, where: str) -> tuple[An
 
 def _decode_dataclass(kind: Any, value: object, where: str) -> Any:
     if not isinstance(value, dict):
-        return _refuse("an object", value, where)
+        _refuse("an object", value, where)
     hints = get_type_hints(kind, include_extras=True)
     found = {}
     for field in fields(kind):
@@ -135,7 +135,7 @@ SCALARS: Final[Mapping[Any, tuple[str, Callable[[object], bool]]]] = {
 }
 
 
-def _refuse(expected: str, value: object, where: str) -> Any:
+def _refuse(expected: str, value: object, where: str) -> NoReturn:
     raise JsonError(f"{where or 'the value'} is {_kind_of(value)} where {expected} is expected")
 
 

@@ -250,7 +250,7 @@ def _log_softmax(logits: NDArray[np.floating], temperature: float) -> NDArray[np
         raise ValueError(f"a temperature is above 0, not {temperature}")
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     shifted = scaled - scaled.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 def _ratio(part: int | np.integer, whole: int | np.integer) -> float:

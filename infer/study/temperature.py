@@ -1,9 +1,16 @@
-"""Temperature scaling of probabilities that are known and logits that are not (Guo et al. 2017)."""
+"""The temperature that divides logits before the softmax (Guo et al. 2017): fitted, or applied afterwards."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
+
+from xray_infer.study.metrics import softmax
+
+TEMPERATURES: Final = (0.05, 20.0)
+ITERATIONS: Final = 60  # golden section: the bracket shrinks by 0.618 each time
 
 
 def at_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -12,3 +19,21 @@ def at_temperature(probabilities: NDArray[np.float32], temperature: float) -> ND
         return probabilities
     scaled: NDArray[np.float64] = np.power(probabilities.astype(np.float64), 1 / temperature)
     return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True), dtype=np.float32)
+
+
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """Return T > 0 that minimises the negative log-likelihood of softmax(logits / T).
+
+    `logits [N, 3]`, `labels [N]`. The likelihood has one maximum in log T; it is found by golden section.
+    """
+
+    def loss(log_temperature: float) -> float:
+        probabilities = softmax(logits, np.exp(log_temperature))
+        return -float(np.log(probabilities[np.arange(len(labels)), labels] + 1e-30).mean())
+
+    ratio = (np.sqrt(5) - 1) / 2
+    low, high = np.log(TEMPERATURES)
+    for _ in range(ITERATIONS):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return float(np.exp((low + high) / 2))

@@ -151,7 +151,7 @@ def test_border_and_centre_are_the_whole_between_them():
 @pytest.mark.parametrize("factor", [0.5, 1.0, 4.0])
 def test_the_temperature_undoes_over_and_underconfidence(factor):
     from xray_infer.study.metrics import softmax
-    from xray_infer.train.calibrate import fit_temperature
+    from xray_infer.study.temperature import fit_temperature
 
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 2, (20_000, 3))
@@ -272,7 +272,7 @@ def test_logs_hold_every_epoch(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from xray_infer.train.logs import EpochLogs
+    from xray_infer.train.stages import EpochLogs
 
     history = [{"loss": 1.5, "val_loss": 2.0}, {"loss": 1.0, "val_loss": 1.75}]
     for epochs in (1, 2):  # the second as after a kill: another writer

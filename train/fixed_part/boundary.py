@@ -53,7 +53,8 @@ def _highest_fixed_cut(model: keras.Model) -> str:
     trainable = [index for index, layer in enumerate(model.layers) if layer.trainable_weights]
     below = trainable[0] if trainable else len(names)
     first = names.index(NORMALISED)
-    cuts, needed_until = [], 0
+    cuts: list[str] = []
+    needed_until = 0
     for index, name in enumerate(names[:below]):
         if index >= first and needed_until <= index:
             cuts.append(name)

@@ -55,7 +55,7 @@ class FixedPart:
         lower = None
         if below is not None and below.boundary != parts.boundary:
             lower = self.features(below, augmented=augmented).stores
-        if lower is None:
+        if lower is None or below is None:
             exact, fast = (make_runner(parts.trunk, fast=fast) for fast in (False, True))
             compute = image_features(self.inputs, parts.views, (exact, fast), seed=self.seed)
         else:

@@ -28,7 +28,7 @@ class Runner(Protocol):
 
     name: str
 
-    def __call__(self, inputs: NDArray) -> Floats:
+    def __call__(self, inputs: NDArray[Any]) -> Floats:
         """Compute the features of any number of inputs."""
         ...
 
@@ -42,7 +42,7 @@ class KerasRunner:
         # XLA, Keras's default, gains nothing in inference on a CPU and costs its compilation.
         self._model.compile(jit_compile=False)
 
-    def __call__(self, inputs: NDArray) -> Floats:
+    def __call__(self, inputs: NDArray[Any]) -> Floats:
         """Compute the features of any number of inputs."""
         parts = [
             np.asarray(
@@ -79,7 +79,7 @@ class OpenVinoRunner:
         features = request.get_output_tensor().data
         self._features[start : start + len(features)] = features
 
-    def __call__(self, inputs: NDArray) -> Floats:
+    def __call__(self, inputs: NDArray[Any]) -> Floats:
         """Compute the features of any number of inputs `float32 [N, ...]`."""
         self._features = np.empty((len(inputs), *self._shape), np.float32)
         for start in range(0, len(inputs), REQUEST):

@@ -28,7 +28,7 @@ from xray_infer.train.fixed_part.runners import KerasRunner, Runner
 CHUNK: Final = 64
 SECONDS_BETWEEN_LINES: Final = 30
 
-Compute = Callable[[int, slice], NDArray]
+Compute = Callable[[int, slice], NDArray[Any]]
 
 
 class FeatureStore:
@@ -87,7 +87,7 @@ class FeatureViews:
 
     def plain(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the rows without augmentation."""
-        return self.stores[0].features[rows].astype(np.float32)
+        return np.asarray(self.stores[0].features[rows], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def open_stores(
 ) -> tuple[FeatureStore, ...]:
     """Open or create the stores of view 0 (float32, for figures) and of 1..views (`dtype`)."""
     make_folder(folder)
-    dtypes = [np.float32, *[dtype] * views]
+    dtypes: list[type[np.floating]] = [np.float32, *[dtype] * views]
     return tuple(FeatureStore(folder / f"view-{k}.npy", shape, one) for k, one in enumerate(dtypes))
 
 
@@ -165,7 +165,7 @@ def image_features(
     generators = [layer.generator for layer in views.layers if hasattr(layer, "generator")]
 
     def compute(view: int) -> Compute:
-        def chunk_features(chunk: int, rows: slice) -> NDArray:
+        def chunk_features(chunk: int, rows: slice) -> NDArray[Any]:
             if view == 0:
                 return exact(plain(inputs[rows]))
             for number, generator in enumerate(generators):

@@ -43,9 +43,9 @@ def draw_contact_sheet(title: str, split: Predictions, errors: Sequence[WrongIma
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
 
-    def write(left: int, line_bottom: int, text: str, **style: str) -> None:
+    def write(left: int, line_bottom: int, text: str, weight: str = "normal") -> None:
         # A file name with two dollar signs would be read as a formula.
-        axes.text(left, line_bottom - 4, text, fontsize=8, parse_math=False, **style)
+        axes.text(left, line_bottom - 4, text, fontsize=8, parse_math=False, weight=weight)
 
     for number, error in enumerate(errors):
         left = _GAP + number % columns * (_SIDE + _GAP)
