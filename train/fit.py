@@ -34,8 +34,8 @@ from xray_infer.terminal import Report
 from xray_infer.train.config import IDENTITY_FILE, TrainConfig, read_identity, write_identity
 from xray_infer.train.data.splits import grouped_split, write_manifest
 from xray_infer.train.data.yardsticks import Yardstick, yardsticks
-from xray_infer.train.predictions import read_predictions
-from xray_infer.train.report import MethodResult, write_report
+from xray_infer.train.predictions import MethodResult, read_predictions
+from xray_infer.train.report import write_report
 from xray_infer.train.trainer import Trainer
 from xray_infer.versions import installed_versions
 

@@ -28,8 +28,7 @@ from xray_infer.train.fixed_part.runners import KerasRunner, make_runner
 from xray_infer.train.fixed_part.stores import OriginalViews
 from xray_infer.train.inputs import decode_inputs, keep_region
 from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
-from xray_infer.train.predictions import write_predictions
-from xray_infer.train.report import Predictions
+from xray_infer.train.predictions import Predictions, write_predictions
 from xray_infer.train.stages import Run, StageData, standardised_head, train_stage
 
 LARGEST_FEATURES: Final = 224 * 224 * 3  # values: an image as the network sees it

@@ -18,8 +18,8 @@ from xray_infer.benchmarks.reporting.drawing import MARKERS, SERIES, Plot, drawn
 from xray_infer.benchmarks.results_schema import RowKey
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.study.intervals import percent
+from xray_infer.train.predictions import Predictions
 from xray_infer.train.report.plots import confusion_matrix, reliability, roc_curves
-from xray_infer.train.report.record import Predictions
 
 
 def chosen_rows(figures: BenchFigures) -> list[RowKey]:

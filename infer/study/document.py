@@ -46,7 +46,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Illustration:
     """A PNG file, named relative to the page. A `wide` one keeps its size and scrolls on a narrow screen."""
 
     file: str
@@ -54,7 +54,7 @@ class Picture:
     wide: bool = False
 
 
-Block: TypeAlias = Heading | Paragraph | Table | Picture
+Block: TypeAlias = Heading | Paragraph | Table | Illustration
 
 # What the blocks need beside the style of every page.
 _STYLE: Final = """
@@ -87,7 +87,7 @@ def to_html(blocks: Sequence[Block], folder: Path) -> str:
     """Return the page as one HTML file, with the pictures found in `folder` inside it."""
     title = next(block.text for block in blocks if isinstance(block, Heading))
     parts: list[str] = []
-    for beside, run in groupby(blocks, key=lambda block: isinstance(block, Picture) and not block.wide):
+    for beside, run in groupby(blocks, key=lambda block: isinstance(block, Illustration) and not block.wide):
         inner = [_html(block, folder) for block in run]
         parts += ['<div class="pictures">', *inner, "</div>"] if beside else inner
     lines = ["<main>", *parts, "</main>", ""]
@@ -100,7 +100,7 @@ def _markdown(block: Block) -> str:
             return f"{'#' * level} {_escape_markdown(text)}"
         case Paragraph(text, strong):
             return f"**{_escape_markdown(text)}**" if strong else _escape_markdown(text)
-        case Picture(file, alt):
+        case Illustration(file, alt):
             return f"![{_escape_markdown(alt)}]({file})"
         case Table(caption, head, rows):
             lines = [_markdown_row(head), "|---" * len(head) + "|", *map(_markdown_row, rows)]
@@ -122,7 +122,7 @@ def _html(block: Block, folder: Path) -> str:
         case Paragraph(text, strong):
             mark = ' class="strong"' if strong else ""
             return f"<p{mark}>{html.escape(text)}</p>"
-        case Picture(file, alt, wide):
+        case Illustration(file, alt, wide):
             data = (folder / file).read_bytes()
             width, height = struct.unpack(">II", data[16:24])  # PNG's IHDR, always the first chunk
             image = (

@@ -5,7 +5,7 @@ import pytest
 from specimens import HtmlPage, png
 
 pytest.importorskip("matplotlib")
-from xray_infer.study.document import Heading, Paragraph, Picture, Table, to_html, to_markdown
+from xray_infer.study.document import Heading, Illustration, Paragraph, Table, to_html, to_markdown
 
 
 def test_blocks_become_markdown_and_html(tmp_path):
@@ -14,7 +14,7 @@ def test_blocks_become_markdown_and_html(tmp_path):
         Heading(1, "A & B"),
         Paragraph("p < 0.001", strong=True),
         Table("Counts", ("", "n"), [("x|y", "1 to 2")]),
-        Picture("dot.png", 'a "dot"', wide=True),
+        Illustration("dot.png", 'a "dot"', wide=True),
     ]
     assert to_markdown(blocks) == (
         "# A & B\n\n**p < 0.001**\n\nCounts:\n\n|  | n |\n|---|---|\n| x\\|y | 1 to 2 |\n\n"

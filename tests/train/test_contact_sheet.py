@@ -6,7 +6,7 @@ import pytest
 from specimens import png
 
 pytest.importorskip("matplotlib")
-from xray_infer.train.report import Predictions
+from xray_infer.train.predictions import Predictions
 from xray_infer.train.report.contact_sheet import draw_contact_sheet
 from xray_infer.train.report.figures import WrongImage
 from xray_infer.train.report.plots import save

@@ -161,8 +161,7 @@ def test_the_temperature_undoes_over_and_underconfidence(factor):
 
 
 def test_predictions_come_back_exactly(tmp_path):
-    from xray_infer.train.predictions import read_predictions, write_predictions
-    from xray_infer.train.report import Predictions
+    from xray_infer.train.predictions import Predictions, read_predictions, write_predictions
 
     rng = np.random.default_rng(3)
     written = Predictions(
@@ -183,8 +182,7 @@ def test_predictions_come_back_exactly(tmp_path):
 
 def write_run(folder, labels, logits, **configuration):
     from xray_infer.train.config import write_identity
-    from xray_infer.train.predictions import write_predictions
-    from xray_infer.train.report import Predictions
+    from xray_infer.train.predictions import Predictions, write_predictions
 
     folder.mkdir()
     write_identity(folder, {"data_sha256": "d", "seed": 0} | configuration)

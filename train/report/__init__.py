@@ -16,13 +16,11 @@ from typing import Any
 from xray_infer.atomic import make_folder, write_json, write_text
 from xray_infer.study.document import to_html, to_markdown
 from xray_infer.train.data.yardsticks import Yardstick
+from xray_infer.train.predictions import MethodResult
 from xray_infer.train.report import plots
 from xray_infer.train.report.contact_sheet import draw_contact_sheet
 from xray_infer.train.report.figures import MethodFigures, measure_run
 from xray_infer.train.report.page import build_page
-from xray_infer.train.report.record import MethodResult, Predictions
-
-__all__ = ["MethodResult", "Predictions", "write_report"]
 
 
 def write_report(

@@ -17,8 +17,8 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import ImageError
 from xray_infer.images.decode import decode
 from xray_infer.study.intervals import percent
+from xray_infer.train.predictions import Predictions
 from xray_infer.train.report.figures import WrongImage
-from xray_infer.train.report.record import Predictions
 
 _COLUMNS: Final = 4
 _SIDE: Final = 220  # of a thumbnail, in pixels

@@ -34,7 +34,7 @@ from xray_infer.study.metrics import (
     softmax,
 )
 from xray_infer.train.data.yardsticks import Yardstick
-from xray_infer.train.report.record import MethodResult, Predictions
+from xray_infer.train.predictions import MethodResult, Predictions
 
 SCHEMA_VERSION: Final = 1
 SIGNIFICANCE: Final = 0.05

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
-from xray_infer.study.document import Block, Heading, Paragraph, Picture, Table
+from xray_infer.study.document import Block, Heading, Illustration, Paragraph, Table
 from xray_infer.study.intervals import percent
 from xray_infer.study.metrics import Calibration, McNemar, Metrics
 from xray_infer.train.data.yardsticks import Score
@@ -138,7 +138,7 @@ def _classes(run: RunFigures) -> list[Block]:
         head = ("class", "images", "precision", "recall (sensitivity)", "specificity", "F1", "AUROC")
         blocks.append(Table(f"{one.result.title}, test split, n = {one.test.metrics.images}", head, rows))
     return blocks + [
-        Picture(plot_file(one.result.method, "confusion"), _confusion_alt(one)) for one in run.methods
+        Illustration(plot_file(one.result.method, "confusion"), _confusion_alt(one)) for one in run.methods
     ]
 
 
@@ -159,7 +159,7 @@ def _roc(run: RunFigures) -> list[Block]:
             for name, figures in one.test.metrics.classes.items()
         )
         alt = f"ROC curves of {one.result.title}, one class against the rest; areas: {areas}."
-        blocks.append(Picture(plot_file(one.result.method, "roc"), alt))
+        blocks.append(Illustration(plot_file(one.result.method, "roc"), alt))
     return blocks
 
 
@@ -191,7 +191,7 @@ def _calibration(run: RunFigures) -> list[Block]:
             [(name, *map(cell, run.methods)) for name, cell in lines],
         ),
         *(
-            Picture(
+            Illustration(
                 plot_file(one.result.method, "reliability"),
                 f"Reliability diagram of {one.result.title}, before and after temperature "
                 f"{one.result.temperature:.3g}, with the number of images in each bin.",
@@ -250,7 +250,7 @@ def _worst_errors(run: RunFigures) -> list[Block]:
         head = ("file", "true class", "predicted", "probability", "source")
         alt = f"Contact sheet of {caption}; the table below lists them."
         blocks += [
-            Picture(plot_file(one.result.method, "worst_errors"), alt, wide=True),
+            Illustration(plot_file(one.result.method, "worst_errors"), alt, wide=True),
             Table(caption, head, rows),
         ]
     return blocks

@@ -20,7 +20,7 @@ from xray_infer.atomic import write_atomically
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.study.intervals import wilson_interval
 from xray_infer.study.metrics import Calibration, Metrics, auroc, roc_curve, softmax
-from xray_infer.train.report.record import Predictions
+from xray_infer.train.predictions import Predictions
 
 BLUE: Final = "#0072B2"
 VERMILION: Final = "#D55E00"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.study.document import Block, Heading, Paragraph, Picture, Table
+from xray_infer.study.document import Block, Heading, Illustration, Paragraph, Table
 from xray_infer.train.report.figures import RunFigures, to_plain
 from xray_infer.train.report.plots import plot_file
 
@@ -25,7 +25,7 @@ def describe_training(run: RunFigures) -> list[Block]:
         if one.result.history:
             last = ", ".join(f"{_words(key)} {value:.3g}" for key, value in one.result.history[-1].items())
             alt = f"Learning curves of {one.result.title}, {len(one.result.history)} epochs; last: {last}."
-            blocks.append(Picture(plot_file(one.result.method, "learning_curves"), alt))
+            blocks.append(Illustration(plot_file(one.result.method, "learning_curves"), alt))
     return blocks
 
 
