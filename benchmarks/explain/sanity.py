@@ -123,7 +123,7 @@ def pearson(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
 
 def ssim(first: Map, second: Map) -> float:
     """Return the structural similarity (Wang et al. 2004) of maps over their maxima, in 7 x 7 windows."""
-    one, other = (each / max(float(each.max()), np.finfo(np.float32).tiny) for each in (first, second))
+    one, other = (each / max(float(each.max()), float(np.finfo(np.float32).tiny)) for each in (first, second))
     mean_one, mean_other = _mean(one), _mean(other)
     spread_one, spread_other = _mean(one**2) - mean_one**2, _mean(other**2) - mean_other**2
     joint = _mean(one * other) - mean_one * mean_other

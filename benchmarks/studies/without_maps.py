@@ -52,7 +52,7 @@ def pooled_tflite(path: Path) -> bytes:
 
     def kind(operator: Any) -> int:
         code = model.operatorCodes[operator.opcodeIndex]
-        return max(code.builtinCode, code.deprecatedBuiltinCode)
+        return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
     cam = next(one.tensorIndex for one in model.signatureDefs[0].outputs if one.name == b"cam")
     head = next(one for one in graph.operators if cam in one.outputs)

@@ -48,7 +48,9 @@ def squeezed(pictures: list[Picture], index: int, rng: np.random.Generator) -> P
     height, width = pictures[index].shape
     narrow = cv2.resize(pictures[index], (max(width // 3, 1), height), interpolation=cv2.INTER_AREA)
     sides = width - narrow.shape[1]
-    return cv2.copyMakeBorder(narrow, 0, 0, sides // 2, sides - sides // 2, cv2.BORDER_CONSTANT, value=0)
+    left = sides // 2
+    wide = cv2.copyMakeBorder(narrow, 0, 0, left, sides - left, cv2.BORDER_CONSTANT, value=0)
+    return np.asarray(wide, np.uint8)
 
 
 def contact_sheet(pictures: list[Picture], index: int, rng: np.random.Generator) -> Picture:
@@ -76,7 +78,8 @@ def photographed(pictures: list[Picture], index: int, rng: np.random.Generator) 
     centre = rng.uniform(100, 412, 2)
     glare = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * rng.uniform(30, 90) ** 2))
     lit = scene + rng.uniform(20, 90) * glare + rng.normal(0, 4, scene.shape)
-    return np.clip(cv2.GaussianBlur(lit.astype(np.float32), (0, 0), 1.0), 0, 255).astype(np.uint8)
+    picture: Picture = np.clip(cv2.GaussianBlur(lit.astype(np.float32), (0, 0), 1.0), 0, 255).astype(np.uint8)
+    return picture
 
 
 ALTERED: Final[dict[str, Alter]] = {

@@ -183,7 +183,8 @@ def _expose(rng: np.random.Generator, plane: Plane, *, blur: float) -> Picture:
 
 
 def _to_picture(plane: NDArray[np.floating]) -> Picture:
-    return np.clip(np.rint(plane), 0, 255).astype(np.uint8)
+    picture: Picture = np.clip(np.rint(plane), 0, 255).astype(np.uint8)
+    return picture
 
 
 DRAWN: Final[dict[str, Callable[[np.random.Generator], Picture]]] = {
