@@ -53,12 +53,12 @@ def measure_limit(number: int) -> LimitRun:
 
 
 def rate_of(calls: Sequence[Callable[[], object]]) -> float:
-    """Return calls per second, each in a thread of its own, over SECONDS."""
+    """Return calls per second, each in a thread of its own, over SECONDS, at least one in each."""
     started = time.perf_counter()
 
     def work(call: Callable[[], object]) -> int:
         done = 0
-        while time.perf_counter() - started < SECONDS:
+        while not done or time.perf_counter() - started < SECONDS:
             call()
             done += 1
         return done
