@@ -1,4 +1,4 @@
-"""What zip and tar archives share: telling them by content, and the bounds on what they may unpack to.
+"""What zip and tar archives share: the bounds on what they may unpack to, and the names of members.
 
 Nothing is ever unpacked to disk, and an archive inside an archive is not opened. A member that breaks a bound
 is an item whose row says so; so is what stands for members that cannot be reached.
@@ -6,49 +6,10 @@ is an item whose row says so; so is what stands for members that cannot be reach
 
 from __future__ import annotations
 
-import tarfile
 from dataclasses import dataclass
-from typing import Final
 
 from xray_infer.errors import ImageError
-from xray_infer.images.formats import image_format
 from xray_infer.images.limits import Limits
-
-HEAD_FOR_ARCHIVES: Final = tarfile.BLOCKSIZE
-
-_SIGNATURES: Final = {
-    b"PK\x03\x04": "zip",
-    b"PK\x05\x06": "zip",  # an empty one
-    b"PK\x07\x08": "zip",  # in parts
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"7z\xbc\xaf\x27\x1c": "7z",
-    b"Rar!\x1a\x07": "rar",
-}
-
-
-def archive_format(head: bytes) -> str:
-    """Return zip, tar, 7z or rar, or how a file is compressed: gzip, bzip2, xz, zstd; empty for others.
-
-    `head` is the first HEAD_FOR_ARCHIVES bytes. An image is no archive, whatever is appended to it.
-    """
-    if image_format(head):
-        return ""
-    for signature, name in _SIGNATURES.items():
-        if head.startswith(signature):
-            return name
-    return "tar" if is_tar_header(head) else ""
-
-
-def is_tar_header(block: bytes) -> bool:
-    """Say whether 512 bytes are the header of a tar member: its checksum is right."""
-    try:
-        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except (tarfile.HeaderError, ValueError):
-        return False
-    return True
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""From what a user typed to a source: which kind of source it is.
+"""From what a user typed to a source: which kind of source it is, an archive by its first bytes.
 
 A new kind is one new file, a test in `_kind_of` and a line in KINDS.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 import importlib
 import os
 import stat
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import SourceError
+from xray_infer.images.formats import image_format
 from xray_infer.images.limits import Limits
 from xray_infer.run.object_store import is_uri, local_path
 from xray_infer.run.sources import STANDARD_INPUT, Source
-from xray_infer.run.sources.archive import HEAD_FOR_ARCHIVES, archive_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,20 @@ class SourceSpec:
         """The text as a path on this machine."""
         return Path(self.text)
 
+
+HEAD_FOR_ARCHIVES: Final = tarfile.BLOCKSIZE
+
+_SIGNATURES: Final = {
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",  # an empty one
+    b"PK\x07\x08": "zip",  # in parts
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+}
 
 _TAR: Final = ("tar_archive", "open_tar")
 # Module and function, loaded when they are wanted. Each raises SourceError for what it cannot open.
@@ -94,6 +109,28 @@ def _kind_of(spec: SourceSpec) -> str:
         if has_wildcard(spec.text):
             return "pattern"
     return archive_format(spec.head) or "file"
+
+
+def archive_format(head: bytes) -> str:
+    """Return zip, tar, 7z or rar, or how a file is compressed: gzip, bzip2, xz, zstd; empty for others.
+
+    `head` is the first HEAD_FOR_ARCHIVES bytes. An image is no archive, whatever is appended to it.
+    """
+    if image_format(head):
+        return ""
+    for signature, name in _SIGNATURES.items():
+        if head.startswith(signature):
+            return name
+    return "tar" if is_tar_header(head) else ""
+
+
+def is_tar_header(block: bytes) -> bool:
+    """Say whether 512 bytes are the header of a tar member: its checksum is right."""
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError):
+        return False
+    return True
 
 
 def _head(text: str) -> bytes:

@@ -15,9 +15,8 @@ from xray_infer.images.formats import HEAD_BYTES
 from xray_infer.images.limits import Limits
 from xray_infer.run.object_store import connect, list_level, mark, store_errors, without_secrets
 from xray_infer.run.sources import Item
-from xray_infer.run.sources.archive import HEAD_FOR_ARCHIVES, archive_format
 from xray_infer.run.sources.listing import OUTSIDE, FailedItem, Listing, Tally
-from xray_infer.run.sources.opening import SourceSpec
+from xray_infer.run.sources.opening import HEAD_FOR_ARCHIVES, SourceSpec, archive_format
 from xray_infer.run.sources.pattern import Pattern, States, below, everything, has_wildcard, split_wild
 from xray_infer.run.sources.selection import is_input, leads_outside
 

@@ -20,16 +20,13 @@ from xray_infer.images.formats import HEAD_BYTES
 from xray_infer.images.limits import Limits
 from xray_infer.run.sources import Item
 from xray_infer.run.sources.archive import (
-    HEAD_FOR_ARCHIVES,
     Budget,
-    archive_format,
     check_size,
-    is_tar_header,
     plain_name,
     too_many_members,
 )
 from xray_infer.run.sources.listing import OUTSIDE, FailedItem, Listing, Tally
-from xray_infer.run.sources.opening import SourceSpec
+from xray_infer.run.sources.opening import HEAD_FOR_ARCHIVES, SourceSpec, archive_format, is_tar_header
 from xray_infer.run.sources.selection import is_input, judge_name, leads_outside
 from xray_infer.run.sources.tar_stream import PackedTar, PlainTar, TarStream
 from xray_infer.run.sources.unpack import BZIP2, GZIP, XZ, Codec
