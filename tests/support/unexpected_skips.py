@@ -13,7 +13,6 @@ import pytest
 
 EXPECTED: Final = (
     r"no \.\./shared/data beside the repository",  # real X-rays, which are not published with the code
-    r"no CUDA device.*",
     # [dev] leaves PyTorch and JAX out: 1 GB for a few tests of what pre-trains and of Keras's other backends.
     r"the extra \[pretrain\] is not installed",
     r"(torch|jax) is not installed",
