@@ -18,8 +18,9 @@ EXPECTED: Final = (
     r"(torch|jax) is not installed",
     # Other systems: Windows and macOS.
     r"POSIX (permissions|signals)",
-    r"signals",
-    r"(counts by|finds children in) Linux's /proc",
+    r"(needs )?signals",
+    r".* Linux's (/proc|files and limits)",
+    r"finds actors in /proc",
     r"no affinity masks on this system",
     # Combinations in a table of cases that do not exist.
     r"not stored as JPEG",
