@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 1320, 860
-PATIENCE_S = 60.0  # a fault costs a minute; a machine that does other things needs half of it
+PATIENCE_S = 180.0  # only a fault waits for so long
+QUIET_S = 1.0  # without a change: longer than any timer of the window
 
 
 def missing() -> str:
@@ -48,7 +49,12 @@ class Screen:
         with os.fdopen(read) as stream:
             number = stream.readline().strip()
         assert number, "Xvfb did not start"
-        self.environment = {**os.environ, "DISPLAY": f":{number}", "QT_QPA_PLATFORM": "xcb"}
+        self.environment = {
+            **os.environ,
+            "DISPLAY": f":{number}",
+            "QT_QPA_PLATFORM": "xcb",
+            "XDG_CONFIG_HOME": str(self._folder),  # file dialogs remember there how they were left
+        }
         return self
 
     def __exit__(self, *problem: object) -> None:
@@ -78,16 +84,18 @@ class Screen:
         self.do("windowfocus", "--sync", window)
         return window
 
+    def answer(self, dialog: str, text: str) -> None:
+        """Wait for a dialog, type an answer and Return, and wait until the dialog has gone."""
+        self.focus(dialog)
+        self.do("type", "--delay", 5, text)
+        self.do("key", "Return")
+        wait_until(lambda: not self.windows(dialog), f"the end of the dialog {dialog}")
+
     def press(self, *keys: str) -> None:
         """Press and let go of keys, such as ctrl+o, one after the other."""
         for key in keys:
             self.do("key", key)
             time.sleep(0.05)
-
-    def type(self, text: str) -> None:
-        """Type a text and Return."""
-        self.do("type", "--delay", 5, text)
-        self.do("key", "Return")
 
     def drag(self, start: tuple[int, int], end: tuple[int, int], button: int = 1) -> None:
         """Drag the mouse from a point of the screen to another."""
@@ -109,12 +117,19 @@ class Screen:
 
     def settled(self) -> NDArray[np.uint8]:
         """Return what is on the screen when it has stopped changing."""
-        before = self.look()
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
-            time.sleep(0.3)
+        seen, since = self.look(), time.monotonic()
+
+        def quiet() -> bool:
+            nonlocal seen, since
             now = self.look()
-            if np.array_equal(now, before):
-                return now
-            before = now
-        return before
+            if not np.array_equal(now, seen):
+                seen, since = now, time.monotonic()
+            return time.monotonic() - since > QUIET_S
+
+        wait_until(quiet, "the end of all changes on the screen")
+        return seen
+
+    def changed(self, before: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return what is on the screen when it has changed from `before` and stopped changing."""
+        wait_until(lambda: not np.array_equal(self.look(), before), "a change on the screen")
+        return self.settled()
