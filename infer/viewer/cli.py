@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from xray_infer.viewer.window import Window
 
 LIBRARIES: Final = (
-    "libegl1 libgl1 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 "
-    "libxcb-keysyms1 libxcb-render-util0 libxcb-xkb1"
+    "libegl1 libgl1 libdbus-1-3 libfontconfig1 libglib2.0-0 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 "
+    "libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-xkb1"
 )
 _CALLS: Final = 100
 ADVICE: Final = f"on Debian and Ubuntu: apt install {LIBRARIES}"

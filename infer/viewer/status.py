@@ -23,6 +23,7 @@ class StatusLine(QStatusBar):
         self._bar.setTextVisible(False)
         self._bar.hide()
         self._text, self.picture = QLabel(), QLabel()
+        self._text.setIndent(6)  # off the window's edge, where no progress is shown
         for label in (self._text, self.picture):
             label.setTextFormat(Qt.TextFormat.PlainText)
         self.addWidget(self._bar)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 1320, 860
 PATIENCE_S = 180.0  # only a fault waits for so long
-QUIET_S = 1.0  # without a change: longer than any timer of the window
+QUIET_S = 1.0  # without a change: longer than any timer by which the window redraws
 
 
 def missing() -> str:

@@ -16,7 +16,7 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.viewer.cli import LIBRARIES, NO_SCREEN, loses_references, main, why_no_window
 
 PATIENCE_S = 60
-START_S = 300  # a machine that does ten other things takes a minute to load Qt and the runtime
+START_S = 300  # only a fault waits for so long
 COMMAND = [sys.executable, "-m", "xray_infer.viewer"]
 
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds children in Linux's /proc")

@@ -108,7 +108,8 @@ def changed_by(screen: Screen, key: str) -> NDArray[np.bool_]:
     after = screen.changed(before)
     screen.press(key)
     wait_until(lambda: np.array_equal(screen.look(), before), f"the second {key} to undo the first")
-    return (after != before).any(axis=2)
+    differ: NDArray[np.bool_] = (after != before).any(axis=2)
+    return differ
 
 
 def coloured_lines(seen: Picture) -> int:
