@@ -317,8 +317,8 @@ def test_each_limit_on_the_archive(path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (gzip.compress(PNG), "compressed with gzip, but no tar archive; unpack it first"),
-        (gzip.compress(PNG)[:20], "compressed with gzip: truncated: the packed data end too early"),
+        (gzip.compress(PNG, mtime=0), "compressed with gzip, but no tar archive; unpack it first"),
+        (gzip.compress(PNG, mtime=0)[:20], "compressed with gzip: truncated: the packed data end too early"),
         (b"\x1f\x8b\x08\x00" + bytes(600), "compressed with gzip: "),
         (b"BZh9" + bytes(600), "compressed with bzip2: damaged: it cannot be unpacked"),
         (b"\xfd7zXZ\0" + bytes(600), "compressed with xz: damaged: it cannot be unpacked"),
