@@ -8,6 +8,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from specimens import example_manifest, jpeg
 
@@ -19,6 +20,8 @@ from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.run.results import UNCERTAIN, Rules
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.several import open_sources
+
+SAYS = approved("xray-infer")
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def test_heat_maps_before_they_are_drawn(classifier, folder):
         found.heatmaps("flu")
     with pytest.raises(ValueError, match="shows one class"):
         found.heatmap(folder / "film0.png", "all")
-    with pytest.raises(ValueError, match="there is no heat map: error"):
+    with pytest.raises(ValueError, match=SAYS["there-is-no-heat-map"]):
         classifier.predict(b"").heatmaps()
 
 
@@ -110,7 +113,7 @@ def test_the_command_gives_the_same_rows(classifier, folder, tiny_onnx, tmp_path
 def test_what_cannot_be_read_is_a_prediction_with_a_reason(classifier, tmp_path, xray):
     found = classifier.predict(tmp_path / "none.png")
     assert (found.status, found.label, dict(found.probabilities), found.confidence) == ("error", "", {}, None)
-    assert found.reason == "cannot be opened: No such file or directory"
+    assert found.reason == SAYS["cannot-be-opened-no"]
     assert found.cam is None
     assert classifier.predict(jpeg(xray)[:500]).reason.startswith("truncated JPEG")
 
@@ -172,7 +175,7 @@ def test_the_shipped_model_is_the_default():
 def test_what_contradicts_itself_is_refused(tiny_onnx, tmp_path):
     with pytest.raises(ModelError, match="contradict each other"):
         Classifier(tiny_onnx, "litert")
-    with pytest.raises(ModelError, match="cannot read the model file"):
+    with pytest.raises(ModelError, match=SAYS["cannot-read-the-model"]):
         Classifier(tmp_path / "none.onnx")
     assert example_manifest().format == "onnx"
 

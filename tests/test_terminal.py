@@ -7,10 +7,13 @@ import sys
 
 import click
 import pytest
+from approved import approved
 from click.testing import CliRunner
 
 from xray_infer.cli import main
 from xray_infer.terminal import DefaultGroup, first_word, hide_native_output
+
+SAYS = approved("xray-infer")
 
 PROGRAM = """
 import os, sys
@@ -108,10 +111,10 @@ def test_merge_is_a_command_wherever_its_options_stand(tmp_path, before):
         result = CliRunner().invoke(main, given)
         assert (result.exit_code, result.stderr) == (
             2,
-            f"xray-infer merge: {tmp_path}: no shards of xray-infer there\n",
+            SAYS["xray-infer-merge-no"].format(tmp_path=tmp_path),
         )
         return
-    with pytest.raises(Exception, match="no shards of xray-infer there"):
+    with pytest.raises(Exception, match=SAYS["no-shards-of-xray"]):
         CliRunner().invoke(main, given, catch_exceptions=False)
 
 
@@ -120,10 +123,10 @@ def test_merge_takes_its_options_from_its_own_variables(tmp_path):
     (tmp_path / "plan.json").write_text("{}")
     given = {"XRAY_INFER_MERGE_OUT": out, "XRAY_INFER_OUT": "other.csv"}
     result = CliRunner().invoke(main, ["merge", str(tmp_path)], env=given)
-    assert "no shards of xray-infer there" in result.stderr  # and not: Missing option '--out'
+    assert SAYS["no-shards-of-xray"] in result.stderr  # and not: Missing option '--out'
     result = CliRunner().invoke(main, ["merge", str(tmp_path)], prog_name="xray-infer")
     assert result.exit_code == 2
-    assert result.stderr.startswith("Usage: xray-infer merge [OPTIONS] SHARDS\n")
+    assert result.stderr.startswith(SAYS["usage-xray-infer-merge"])
 
 
 def test_a_folder_named_merge_is_given_with_its_place(folder, tiny_onnx, monkeypatch):
@@ -142,7 +145,7 @@ def test_the_help_is_in_sections_and_names_the_other_command():
         "Source",
         "Results",
         "Model",
-        "Heat maps, page and DICOM objects",
+        SAYS["heat-maps-page-and"],
         "Uncertain and rejected images",
         "Speed",
         "Many machines",
@@ -155,7 +158,7 @@ def test_the_help_is_in_sections_and_names_the_other_command():
             assert parameter.opts[0] in text
             assert parameter.help, parameter.opts
             assert parameter.help.endswith("."), parameter.opts
-    assert "\n  merge  Make one file of the results in shards.\n" in text
+    assert SAYS["merge-make-one-file"] in text
 
 
 def test_a_group_finds_its_command_behind_options_of_the_default():

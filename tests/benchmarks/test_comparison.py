@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from approved import approved
 
 pytest.importorskip("msgspec")
 pytest.importorskip("scipy")
@@ -27,6 +28,8 @@ from xray_infer.benchmarks.comparison.findings import (
 from xray_infer.benchmarks.results_file import write_results
 from xray_infer.benchmarks.results_schema import Peer
 from xray_infer.classes import RESEARCH_NOTICE
+
+SAYS = approved("xray-bench")
 
 SMALL = World(rows=ROWS[:5], queries=25)
 IMAGES = image_set(200)
@@ -60,7 +63,7 @@ def test_nothing_changed_is_exit_status_0(run):
     result = run(before, before)
     assert result.exit_code == 0, result.output
     first, *_ = result.stdout.splitlines()
-    assert first.startswith("0 slower, 0 less accurate, 8 without a difference found; answers changed in 0")
+    assert first.startswith(SAYS["slower-less-accurate-without"])
     assert "before.json" in result.stdout
     assert "after.json" in result.stdout
     assert result.stdout.rstrip().endswith(RESEARCH_NOTICE)
@@ -179,7 +182,7 @@ def test_accuracies_on_other_images_are_shown_and_not_tested():
     assert one.change.accuracy == (0.95, pytest.approx(2 / 3))
     assert one.verdict == NOT_TESTED
     assert "other images" in found.verdict
-    assert found.differences == ["image set test: not the same images, 200 and 300"]
+    assert found.differences == [SAYS["image-set-test-not"]]
 
 
 def test_another_file_with_equal_answers_is_said():
@@ -197,7 +200,7 @@ def test_rounding_is_told_from_changed_answers():
     before = with_answers(answers(IMAGES, right=190))
     nearly = [[one + 1e-7, two - 1e-7, three] for one, two, three in before.answers[0].probabilities]
     found = compare(before, with_answers(replace(before.answers[0], probabilities=nearly)), Criteria())
-    assert "answers changed in 0, equal but for rounding in 1" in found.verdict
+    assert SAYS["answers-changed-in-equal"] in found.verdict
     assert found.answers[0].change.paired.max_dp == pytest.approx(1e-7)
 
 
@@ -208,8 +211,8 @@ def test_what_differs_around_the_measurement_is_said_first():
     )
     after = replace(before, machine=machine, options={"rounds": 9}, version="1")
     assert differences(before, after) == [
-        "not the same machine: processor cpu, then other",
-        "not the same machine: processor flags only in A: avx2; only in B: avx512f",
+        SAYS["not-the-same-machine"],
+        SAYS["not-the-same-machine-processor"],
         "version of onnxruntime: 1.32, then 2",
         "xray-infer: 0, then 1",
         "option rounds: 5, then 9",
@@ -224,8 +227,8 @@ def test_what_only_one_run_has_is_listed():
     skipped = [Peer("timm", "PyTorch", "", "not installed")]
     found = compare(before, replace(before, processes=left, peer_runs=[], peers=skipped), Criteria())
     assert f"only in A: processes {ROWS[2].name}" in found.only_in_one
-    assert "only in A: peer xray-infer, plain Keras" in found.only_in_one
-    assert "peer timm was skipped: not installed" in found.only_in_one
+    assert SAYS["only-in-a-peer"] in found.only_in_one
+    assert SAYS["peer-timm-was-skipped"] in found.only_in_one
     assert ROWS[2].name not in {one.subject for one in found.findings}
 
 
@@ -235,8 +238,8 @@ def test_a_busy_or_restless_machine_is_warned_of():
     busy = replace(busy, machine=replace(busy.machine, load_before=1.7))
     assert warnings(before, before) == []
     load, restless = warnings(before, busy)
-    assert load == "B: a load of 1.7 on 2 processors before the run began"
-    assert restless.startswith("B: the baseline's processes of fine_tuning are restless")
+    assert load == SAYS["b-a-load-of"]
+    assert restless.startswith(SAYS["b-the-baseline-s"])
 
 
 def test_a_baseline_that_became_faster_makes_no_row_slower():
@@ -266,7 +269,7 @@ def test_without_products_times_are_compared_as_they_are():
         return replace(results, processes=[], limits=[])
 
     found = compare(bare(0, 1.0), bare(1, 1.5), Criteria())
-    assert "the machine's own speed cannot be compared" in found.verdict
+    assert SAYS["the-machine-s-own"] in found.verdict
     assert verdicts(found)[BASELINE.name, "infer"] == "slower"
     assert {one.against for one in found.findings} == {"nothing"}
 
@@ -289,7 +292,7 @@ def test_a_weak_quantile_and_another_folder_are_not_tested():
     ]
     found = compare(before, replace(before, commands=commands, stages=stages), Criteria())
     notes = {(one.measure, one.note) for one in found.findings if one.verdict == NOT_TESTED}
-    assert ("p99", "weak: 25 queries a process, 0.25 beyond it") in notes
+    assert ("p99", SAYS["weak-queries-a-process"]) in notes
     assert ("images/s", "other folders: 100 and 50 images") in notes
     assert ("decode", "other files: 20 and 7") in notes
 

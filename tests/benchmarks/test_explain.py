@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from patch_model import PATCH, PatchModel
 from specimens import example_manifest, png
@@ -53,6 +54,8 @@ from xray_infer.errors import DataError
 from xray_infer.model.runtimes import find_model
 from xray_infer.model.shipped import shipped_model
 from xray_infer.study.datasets import read_dataset
+
+SAYS = approved("xray-bench")
 
 
 def _direct(values, removed):
@@ -375,7 +378,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(two_layers, split_tree, tmp_pat
     assert again.stdout == found.stdout  # nothing is measured any more
     other = _explain(two_layers, split_tree, "--out", parts, "--seed", 1)
     assert other.exit_code == 2
-    assert "another model, data or options; give another --out" in other.stderr
+    assert SAYS["another-model-data-or"] in other.stderr
     assert kept.read_bytes().count(b"\n") == 4
 
 
@@ -398,4 +401,4 @@ def test_a_model_without_a_backbone_is_one_line(make_tiny_onnx, split_tree):
     manifest = example_manifest(training={"data_sha256": read_dataset(split_tree).digest})
     result = _explain(make_tiny_onnx(manifest), split_tree)
     assert result.exit_code == 2
-    assert "no convolution of the backbone" in result.stderr
+    assert SAYS["no-convolution-of-the"] in result.stderr

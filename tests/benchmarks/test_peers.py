@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from approved import approved
 
 from xray_infer.benchmarks.model_rows import find_rows
 from xray_infer.benchmarks.peers import runner
@@ -25,6 +26,8 @@ from xray_infer.benchmarks.results_schema import (
 )
 from xray_infer.errors import DataError, SourceError
 
+SAYS = approved("xray-bench")
+
 PROC = pytest.mark.skipif(
     not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from Linux's /proc"
 )
@@ -41,13 +44,13 @@ def named(*names: str):
 def test_a_peer_without_its_file_or_package_is_skipped_with_the_reason(tiny_onnx):
     rows = find_rows([tiny_onnx])
     reasons = {one.name: one.obstacle(rows) for one in PEERS}
-    assert reasons["Keras, one at a time"] in (
-        "no fine_tuning keras fp32 among --models",
+    assert reasons[SAYS["keras-one-at-a"]] in (
+        SAYS["no-fine-tuning-keras"],
         "keras not installed",
     )
     assert reasons["xray-infer, fp32"] == ""
     absent = replace(PEERS[0], packages=("no_such_package",))
-    assert absent.obstacle(rows) == "no_such_package not installed"
+    assert absent.obstacle(rows) == SAYS["no-such-package-not"]
 
 
 def test_every_script_is_a_module_that_exists():
@@ -67,16 +70,16 @@ def test_peers_run_in_turn_and_answer_the_same_images(tiny_onnx, folder, tmp_pat
     assert [one.skipped for one in peers] == ["", ""]
     assert [(one.peer, one.round, one.turn) for one in runs] == [
         ("xray-infer, fp32", 0, 5),
-        ("ONNX Runtime in a loop", 0, 6),
+        (SAYS["onnx-runtime-in-a"], 0, 6),
         ("xray-infer, fp32", 1, 7),
-        ("ONNX Runtime in a loop", 1, 8),
+        (SAYS["onnx-runtime-in-a"], 1, 8),
     ]
     for one in runs:
         assert one.images == 6
         assert 0 < one.start_s < one.seconds
         assert one.steady_images_per_s > one.images / one.seconds
     # Films of the same name stand in two folders; what is compared is told by the file's name.
-    assert "the label of xray-infer, fp32 for 6 of 6 images" in peers[1].checks["answers"]
+    assert SAYS["the-label-of-xray"] in peers[1].checks["answers"]
     assert tiny_onnx.name in peers[1].checks["file"]
 
 
@@ -98,7 +101,7 @@ def test_a_peer_that_fails_costs_no_other_its_place(tiny_onnx, folder, tmp_path,
         find_rows([tiny_onnx]), folder, PartStore(tmp_path, {}), rounds=1, report=lines.append
     )
     assert "no_such_script" in peers[0].skipped
-    assert any(line.startswith("broken: skipped: ended with status 1") for line in lines)
+    assert any(line.startswith(SAYS["broken-skipped-ended-with"]) for line in lines)
     assert [one.peer for one in runs] == ["xray-infer, fp32"]
 
 
@@ -120,8 +123,8 @@ def test_answers_are_compared_by_label_and_by_probability(tmp_path):
     theirs.write_text("a.png,covid,0.6,0.3,0.1\nb.png,covid,0.5,0.1,0.4\nc.png,covid,0.9,0.1,0.0\n")
     assert set(read_answers(ours)) == {"a.png", "b.png"}
     words = compare_answers(read_answers(theirs), read_answers(ours))
-    assert words == "the label of xray-infer, fp32 for 1 of 2 images, largest dp 0.4"
-    assert compare_answers({}, read_answers(ours)) == "no image has an answer of both"
+    assert words == SAYS["the-label-of-xray-infer"]
+    assert compare_answers({}, read_answers(ours)) == SAYS["no-image-has-an"]
 
 
 @PROC

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+from approved import approved
 from bench_results import FILES, IMAGES, METHODS, accuracy_only, made_up, single_row, speed_only
 from click.testing import CliRunner
 
@@ -27,6 +28,8 @@ from xray_infer.benchmarks.reporting.writing import (
 from xray_infer.benchmarks.results_file import write_results
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
+
+SAYS = approved("xray-bench")
 
 
 @cache
@@ -193,7 +196,7 @@ def test_the_command_writes_all_files_and_the_readme(tmp_path, results_file):
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path):
     done = CliRunner().invoke(report_command, [str(tmp_path / "none.json"), "--out", str(tmp_path)])
     assert done.exit_code != 0
-    assert "none.json: cannot be read" in done.output
+    assert SAYS["none-json-cannot-be"] in done.output
     assert len(done.output.strip().splitlines()) == 1
 
 
@@ -210,7 +213,7 @@ def test_a_doubt_that_holds_of_many_rows_is_said_once_and_names_the_worst():
     """Baselines ran more often, so their p99 is of more queries."""
     found = figures_of(speed_only)
     (weak,) = [sentence for sentence in doubts(found) if "queries" in sentence]
-    assert f"--min-queries: {len(found.speed) - 2} of {len(found.speed)} rows, the worst " in weak
+    assert SAYS["min-queries-of-rows"].format(value=len(found.speed) - 2, value2=len(found.speed)) in weak
     assert weak.count("(140)") == 3
     one = gather(single_row(made_up()))
     (sentence,) = [sentence for sentence in doubts(one) if "queries" in sentence]

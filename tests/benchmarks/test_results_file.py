@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from training_records import DAMAGES, example_record
 
@@ -13,6 +14,8 @@ from xray_infer.benchmarks.results_schema import SCHEMA, LimitRun, Machine, Mode
 from xray_infer.errors import DataError, ModelError
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.training_record import write_training_record
+
+SAYS = approved("xray-bench")
 
 KEY = RowKey("fine_tuning", "onnx", "fp32", "onnxruntime")
 
@@ -71,7 +74,7 @@ def test_a_finished_piece_is_not_measured_again(tmp_path):
 
 def test_a_folder_of_another_run_is_refused(tmp_path):
     PartStore(tmp_path, {"rounds": 2})
-    with pytest.raises(DataError, match="holds a run of other models, data or options"):
+    with pytest.raises(DataError, match=SAYS["holds-a-run-of"]):
         PartStore(tmp_path, {"rounds": 3})
 
 
@@ -128,5 +131,5 @@ def test_a_damaged_training_record_is_one_line_of_the_command(tmp_path, reason, 
     result = CliRunner().invoke(main, [str(option) for option in options])
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     assert result.stderr.startswith(f"xray-bench: {path.with_suffix('.json')}: {reason}")
-    assert result.stderr.endswith("train this method again: xray-train DATA --out RUN --resume\n")
+    assert result.stderr.endswith(SAYS["train-this-method-again"])
     assert result.stderr.count("\n") == 1

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 
 from xray_infer.benchmarks.accuracy import answering
@@ -22,6 +23,8 @@ from xray_infer.benchmarks.speed.worker import InputFile, single_stream
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 from xray_infer.study.datasets import LabelledImage
+
+SAYS = approved("xray-bench")
 
 SHORT = ("--rounds", "1", "--min-seconds", "0", "--min-queries", "2")
 EFFORT = Effort(rounds=1, seconds=0.0, queries=2, most_seconds=1.0, warm_up=1)
@@ -182,7 +185,7 @@ def test_a_process_that_dies_names_the_row(tiny_onnx, split_tree, tmp_path, quic
     model.write_bytes(tiny_onnx.read_bytes())
     rows, images = find_rows([model]), read_test_images(split_tree)
     model.write_bytes(b"no longer a model")
-    with pytest.raises(DataError, match=r"fine_tuning/onnx/fp32/onnxruntime: the process ended with status"):
+    with pytest.raises(DataError, match=SAYS["fine-tuning-onnx-fp"]):
         measure_speed(SpeedRequest(EFFORT, ("single",)), rows, images.inputs, PartStore(tmp_path, {}), quiet)
 
 
@@ -219,7 +222,7 @@ def test_another_request_in_the_same_folder_is_refused(tiny_onnx, split_tree, tm
 
 def test_a_model_of_other_data_is_told(tiny_onnx, split_tree, tmp_path):
     done = bench("accuracy", "--models", tiny_onnx, "--data", split_tree, "--out", tmp_path / "bench")
-    assert "was trained on other data or another split" in done.stderr
+    assert SAYS["was-trained-on-other"] in done.stderr
 
 
 def labelled(sources: list[str], splits: list[str], labels: list[int]) -> list[LabelledImage]:

@@ -9,6 +9,7 @@ import tempfile
 from types import SimpleNamespace
 
 import pytest
+from approved import approved
 
 pytest.importorskip("tensorflow")
 pytest.importorskip("onnx")
@@ -26,6 +27,8 @@ from xray_infer.export.exporter import scratch_errors
 from xray_infer.export.recipes import RECIPES
 from xray_infer.study.datasets import read_images
 from xray_infer.study.training_record import write_training_record
+
+SAYS = approved("xray-export")
 
 pytestmark = pytest.mark.tensorflow
 
@@ -108,7 +111,7 @@ def test_a_converter_that_stumbles_is_no_bug_where_the_disk_is_full(tiny_keras, 
     result = run(tiny_keras, tmp_path)
     if free:
         assert result.exit_code == 70
-        assert "a fault of this program: ValueError: wire format was corrupt" in result.stderr
+        assert SAYS["a-fault-of-this"] in result.stderr
     else:
         message = r".*-fp32\.onnx: cannot be made: temporary folder .*: 0\.0 MB free, .* MB wanted; .* TMPDIR"
         assert_refused(result, message)
@@ -122,7 +125,7 @@ def test_other_errors_of_a_conversion_stay_what_they_are(tiny_keras, tmp_path, m
         assert caught.value is error
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with (
-        pytest.raises(OutputError, match=r"x\.onnx: cannot be made: temporary folder: .*/gone"),
+        pytest.raises(OutputError, match=SAYS["x-onnx-cannot-be"]),
         scratch_errors(tmp_path / "x.onnx", model=tiny_keras),
     ):
         raise FileNotFoundError(errno.ENOENT, "none")

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from approved import approved
 
 pytest.importorskip("tensorflow")
 pytest.importorskip("onnx")
@@ -27,6 +28,8 @@ from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.manifest_parts import RejectedCount, read_training
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import read_dataset
+
+SAYS = approved("xray-export")
 
 pytestmark = pytest.mark.tensorflow
 
@@ -284,10 +287,7 @@ def test_data_without_validation_images_is_refused(plain_files, tiny_keras, tmp_
     path.write_bytes(EMBED["onnx"]((plain_files / INT8[0]).read_bytes(), stated))
     result = _reject(path, "--data", data)
     assert result.exit_code == 2
-    assert result.stderr == (
-        f"xray-export: {data}: no images in the split 'val', which the export needs; "
-        "make a split that has some (xray-train split), and train with it\n"
-    )
+    assert result.stderr == (SAYS["xray-export-no-images"].format(data=data))
 
 
 def test_a_graph_without_transitions_is_refused(tiny_onnx):

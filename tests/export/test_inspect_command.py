@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from approved import approved
 
 pytest.importorskip("onnx")
 pytest.importorskip("ai_edge_litert")
@@ -20,6 +21,8 @@ from xray_infer.export.inspection import NO_MANIFEST, inspect_file
 from xray_infer.export.inspection.report_text import to_text
 from xray_infer.model.embedding import MANIFEST_KEY
 
+SAYS = approved("xray-export")
+
 
 def invoke(*arguments):
     return CliRunner().invoke(main, ["inspect", *map(str, arguments)])
@@ -30,7 +33,7 @@ def test_the_command_prints_a_page_and_the_same_as_json(float_onnx):
     assert page.exit_code == 0, page.output
     lines = page.stdout.splitlines()
     assert lines[0].startswith(f"{float_onnx}: onnx, {float_onnx.stat().st_size:,} bytes, sha256 ")
-    assert "model          tiny 0, method fine_tuning, recipe fp32" in page.stdout
+    assert SAYS["model-tiny-method-fine"] in page.stdout
     for row in (
         ["Conv", "1"],
         ["weights", "float32", "532"],
@@ -67,7 +70,7 @@ def _with_training(path, record):
 @pytest.mark.parametrize("odd", ["text", None, 3, {"test": "none"}, {"test": {"accuracy": "high"}}])
 def test_odd_records_in_a_manifest_are_no_crash(float_onnx, odd):
     report = _with_training(float_onnx, odd)
-    assert report.manifest_problem.startswith("xray-infer refuses this file: training")
+    assert report.manifest_problem.startswith(SAYS["xray-infer-refuses-this"])
     assert report.manifest_problem.endswith("; export the model again")
     assert report.manifest_problem in to_text(report)
 
@@ -85,7 +88,7 @@ def test_a_refused_manifest_is_told_and_the_rest_is_printed(float_onnx):
     onnx.save(model, float_onnx)
     report = inspect_file(float_onnx)
     assert report.manifest is None
-    assert report.manifest_problem.startswith("xray-infer refuses this file: schema_version is 99")
+    assert report.manifest_problem.startswith(SAYS["xray-infer-refuses-this-file"])
     assert report.contents.macs() == {"float32": 1748}
 
 
@@ -135,4 +138,4 @@ def test_the_default_command_keeps_its_words_and_variables():
     for arguments in (["m.keras"], ["convert", "m.keras"]):
         result = CliRunner().invoke(main, arguments, env=environment)
         assert result.exit_code == 2
-        assert result.stderr.startswith("xray-export: onnx and tflite: no recipe 'int3'")
+        assert result.stderr.startswith(SAYS["xray-export-onnx-and"])

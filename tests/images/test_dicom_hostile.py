@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
+from approved import approved
 from dicom_files import LOSSLESS, NATIVE, dicom, lossless_jpeg
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -25,6 +26,8 @@ from xray_infer.images.decode import decode
 from xray_infer.images.dicom.pixels import unpacked_length
 from xray_infer.images.formats import is_dicom, read_header
 from xray_infer.images.limits import Limits
+
+SAYS = approved("xray-infer")
 
 # What pydicom warns of is hidden from users, not from pytest.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -64,7 +67,7 @@ def test_flipped_bits_never_raise_anything_else(syntax):
 
 def test_a_giant_is_refused_before_its_pixels_are_read():
     giant = dicom(DEEP, Rows=65535, Columns=65535)
-    with pytest.raises(ImageError, match="65535 x 65535 pixels; the limit is"):
+    with pytest.raises(ImageError, match=SAYS["x-pixels-the-limit"]):
         decode(giant)
 
 
@@ -75,7 +78,7 @@ def test_a_codestream_of_another_size_is_refused_before_it_is_decoded(syntax):
         struct.pack("<HH2sHH", 0x28, 0x10, b"US", 2, 40), struct.pack("<HH2sHH", 0x28, 0x10, b"US", 2, 41)
     )
     assert rows != other
-    with pytest.raises(ImageError, match=r"codestream holds 50 x 40|shorter than its plane"):
+    with pytest.raises(ImageError, match=SAYS["codestream-holds-x-shorter"]):
         decode(rows)
 
 
@@ -98,10 +101,10 @@ def test_a_codestream_that_was_cut_before_it_was_stored(end):
     assert np.array_equal(
         decode(dicom(DEEP, syntax=JPEG2000Lossless, codestream=stream, bits=12)), decode(whole)
     )
-    with pytest.raises(ImageError, match=r"tile-part is cut short|J2K"):
+    with pytest.raises(ImageError, match=SAYS["tile-part-is-cut"]):
         decode(dicom(DEEP, syntax=JPEG2000Lossless, codestream=stream[:-end], bits=12))
     jpeg = lossless_jpeg(DEEP, 12)[:-end]
-    with pytest.raises(ImageError, match="end of the image is missing"):
+    with pytest.raises(ImageError, match=SAYS["end-of-the-image"]):
         decode(dicom(DEEP, syntax=JPEGLosslessSV1, codestream=jpeg, bits=12))
 
 
@@ -134,7 +137,7 @@ def test_an_offset_table_does_not_lead_past_the_check():
 
 def test_a_codestream_of_another_kind_is_refused():
     for syntax, stream in ((JPEGLosslessSV1, b"\xff\x4f\xff\x51" + bytes(90)), (JPEG2000Lossless, bytes(90))):
-        with pytest.raises(ImageError, match="where there should be one"):
+        with pytest.raises(ImageError, match=SAYS["where-there-should-be"]):
             decode(dicom(DEEP, syntax=syntax, codestream=stream, bits=12))
 
 
@@ -145,14 +148,14 @@ def test_too_little_memory_is_a_reason_too(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(pixels, "pixel_array", has_none)
-    with pytest.raises(ImageError, match="not enough memory for its pixels"):
+    with pytest.raises(ImageError, match=SAYS["not-enough-memory-for"]):
         decode(dicom(DEEP, bits=12))
 
 
 def test_runs_that_unpack_to_far_more_are_refused():
     header = struct.pack("<16I", 1, 64, *[0] * 14)
     bomb = header + b"\x81\x00" * 400_000
-    with pytest.raises(ImageError, match="far more than its plane"):
+    with pytest.raises(ImageError, match=SAYS["far-more-than-its"]):
         decode(dicom(DEEP.astype(np.uint8), syntax=RLELossless, codestream=bomb))
 
 
@@ -179,7 +182,7 @@ def test_a_deflated_bomb_is_not_unpacked():
     bomb = plain[:start] + b"".join(packer.compress(bytes(1 << 20)) for _ in range(60)) + packer.flush()
     assert len(bomb) < 100_000
     tracemalloc.start()
-    with pytest.raises(ImageError, match="inflates to more than 1,000,000 bytes"):
+    with pytest.raises(ImageError, match=SAYS["inflates-to-more-than"]):
         decode(bomb, limits=SMALL)
     assert tracemalloc.get_traced_memory()[1] < 10e6
     tracemalloc.stop()

@@ -8,6 +8,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 from image_files import bmp, pages, png_of, tiff
 from specimens import jpeg, png
 
@@ -18,6 +19,8 @@ from xray_infer.images.formats import read_header
 from xray_infer.images.formats.directory import orientation_of
 from xray_infer.images.gray import to_gray
 from xray_infer.images.limits import Limits
+
+SAYS = approved("xray-infer")
 
 RNG = np.random.default_rng(11)
 GRAY = cv2.resize(RNG.integers(0, 256, (9, 7)).astype(np.uint8), (61, 43), interpolation=cv2.INTER_CUBIC)
@@ -267,7 +270,7 @@ def test_png_alpha_of_sixteen_bits_does_not_set_the_range():
 
 def test_png_that_does_not_begin_with_its_header():
     whole = png(GRAY)
-    with pytest.raises(ImageError, match="does not begin with its header"):
+    with pytest.raises(ImageError, match=SAYS["does-not-begin-with"]):
         decode(whole[:8] + whole[33:])
 
 

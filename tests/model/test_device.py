@@ -5,6 +5,7 @@ import types
 
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 
 from xray_infer.cli import main
@@ -13,6 +14,8 @@ from xray_infer.model.runtime_table import CUDA, DEVICES, RUNTIMES
 from xray_infer.model.runtimes import ort
 from xray_infer.model.shipped import shipped_model
 from xray_infer.run.shards import FORMATS
+
+SAYS = approved("xray-infer")
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -55,7 +58,7 @@ def test_what_really_runs_is_told_in_one_line_and_stands_in_every_row(gpu, folde
         given = ("--out", out, "--device", "cuda", "--shard-format", "jsonl")
         result = infer(folder, "--model", tiny_onnx, *given)
         assert result.exit_code == 0, result.stderr
-        assert "device: cuda, by onnxruntime 9.9, CUDA\n" in result.stderr
+        assert SAYS["device-cuda-by-onnxruntime"] in result.stderr
     rows = (tmp_path / "r.jsonl").read_text().splitlines()
     assert len(rows) == 6
     assert all('"runtime": "onnxruntime 9.9, CUDA"' in row for row in rows)
@@ -68,7 +71,7 @@ def test_a_journal_of_one_device_is_not_gone_on_with_on_another(gpu, folder, tin
     assert infer(*given, "--device", "cuda").exit_code == 0
     result = infer(*given)
     assert result.exit_code == 2
-    assert "runtime was 'onnxruntime 9.9, CUDA', is 'onnxruntime 9.9'" in result.stderr
+    assert SAYS["runtime-was-onnxruntime-cuda"] in result.stderr
 
 
 def test_a_provider_that_does_not_start_is_refused(gpu, folder, tiny_onnx, tmp_path):
@@ -76,7 +79,7 @@ def test_a_provider_that_does_not_start_is_refused(gpu, folder, tiny_onnx, tmp_p
     result = infer(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--device", "cuda")
     assert result.exit_code == 2
     assert result.stderr.startswith(
-        f"xray-infer: --device cuda: {CUDA_PROVIDER} does not start, {CPU_PROVIDER} would have run instead"
+        SAYS["xray-infer-device-cuda"].format(value=CUDA_PROVIDER, value2=CPU_PROVIDER)
     )
     assert not list(tmp_path.glob("r.csv*"))
 
@@ -84,14 +87,14 @@ def test_a_provider_that_does_not_start_is_refused(gpu, folder, tiny_onnx, tmp_p
 def test_an_onnxruntime_without_cuda_is_refused_with_what_to_install(folder, tiny_onnx, tmp_path):
     result = infer(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--device", "cuda")
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"xray-infer: --device cuda: this onnxruntime has no {CUDA_PROVIDER}")
-    assert result.stderr.endswith("pip uninstall -y onnxruntime, then pip install onnxruntime-gpu\n")
+    assert result.stderr.startswith(SAYS["xray-infer-device-cuda-this"].format(value=CUDA_PROVIDER))
+    assert result.stderr.endswith(SAYS["pip-uninstall-y-onnxruntime"])
 
 
 @pytest.mark.parametrize("name", [name for name, one in RUNTIMES.items() if CUDA not in one.devices])
 def test_a_runtime_without_devices_is_refused(name):
     model = shipped_model(RUNTIMES[name].format)
-    with pytest.raises(ModelError, match=r"^--device cuda: .* on the CPU only; use --runtime onnxruntime"):
+    with pytest.raises(ModelError, match=SAYS["device-cuda-on-the"]):
         model.open_many(1, runtime=name, device=CUDA)
 
 
@@ -106,7 +109,7 @@ def test_both_packages_at_once_are_told_before_anything_runs(monkeypatch, folder
     import importlib.metadata
 
     monkeypatch.setattr(importlib.metadata, "distributions", lambda **given: [object()])
-    with pytest.raises(XrayError, match="both installed and break each other"):
+    with pytest.raises(XrayError, match=SAYS["both-installed-and-break"]):
         ort.runtime_name(CUDA)
     result = infer(folder, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--device", "cuda")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)

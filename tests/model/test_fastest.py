@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from places import SAMPLES
 
@@ -15,6 +16,8 @@ from xray_infer.errors import MissingExtraError, XrayError
 from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtime_table import RUNTIMES, Runtime
 from xray_infer.model.runtimes import Model, fastest
+
+SAYS = approved("xray-infer")
 
 
 def run(*arguments: object):
@@ -62,10 +65,7 @@ def test_the_fastest_is_chosen_once_and_remembered(cache, measured):
     chosen, line = choose(BOTH)
     assert chosen == "openvino"
     assert measured == [["onnxruntime", "openvino", "litert"]]
-    assert line == (
-        f"runtime: openvino; images/s as multiples of onnxruntime's: openvino 1.20, litert 0.80 "
-        f"(measured now, kept in {cache})"
-    )
+    assert line == (SAYS["runtime-openvino-images-s"].format(cache=cache))
     chosen, line = choose(BOTH)
     assert chosen == "openvino"
     assert len(measured) == 1
@@ -163,7 +163,7 @@ def test_with_one_runtime_there_is_nothing_to_measure(cache, measured, monkeypat
     monkeypatch.setattr(Runtime, "installed", lambda one: "x 1.0" if one.name == "onnxruntime" else "")
     assert choose(BOTH) == (
         "onnxruntime",
-        "runtime: onnxruntime, the only one installed that reads this model",
+        SAYS["runtime-onnxruntime-the-only"],
     )
     monkeypatch.setattr(Runtime, "installed", lambda one: "")
     said: list[str] = []

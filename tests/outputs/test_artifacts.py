@@ -6,6 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 
 pytest.importorskip("pydicom")
@@ -16,6 +17,8 @@ from dicom_files import dicom
 
 from xray_infer.cli import main
 from xray_infer.outputs.heatmaps.methods import METHODS
+
+SAYS = approved("xray-infer")
 
 
 def run(*arguments):
@@ -79,7 +82,7 @@ def test_the_report_without_overlays_has_its_own_by_the_method(tmp_path, tiny_on
 def test_a_method_for_nothing_is_refused(folder, tiny_onnx, tmp_path):
     result = run(folder, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--heatmap-method", "occlusion")
     assert result.exit_code == 2
-    assert "--heatmap-method goes with --heatmap DIR, --report FILE or --dicom-out DIR" in result.stderr
+    assert SAYS["heatmap-method-goes-with"] in result.stderr
 
 
 def test_another_method_is_another_run(folder, tiny_onnx, tmp_path):

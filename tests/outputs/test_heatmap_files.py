@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from full_disk import fill_disk
 from specimens import jpeg, ordinary_user, png
@@ -20,6 +21,8 @@ from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.cli import main
 from xray_infer.run.artifact import ARTIFACT_SUFFIXES
 from xray_infer.run.sources.selection import judge_name
+
+SAYS = approved("xray-infer")
 
 GOOD = ["film0.png", "film1.png", "film2.png", "ward b/film0.jpg", "ward b/film1.jpg", "ward b/film2.jpg"]
 
@@ -286,7 +289,7 @@ def test_a_full_disk_is_one_line_and_no_half_file(folder, tiny_onnx, tmp_path, m
         result = run(folder, *options[:-4], "--heatmap", tmp_path / "full", "--restart", "--workers", 1)
     assert result.exit_code == 2
     *_, last = result.stderr.splitlines()
-    assert "No space left on device; free some space or write to another disk" in last
+    assert SAYS["no-space-left-on"] in last
     assert "Traceback" not in result.stderr
     whole = files_in(tmp_path / "full")
     assert 2 <= len(whole) < 6
@@ -308,7 +311,7 @@ def test_a_file_in_the_folders_place_is_one_line(folder, tiny_onnx, tmp_path):
         )
         assert result.exit_code == 2
         assert "cannot make the folder" in result.stderr
-        assert "a file stands in its place; choose another folder" in result.stderr
+        assert SAYS["a-file-stands-in"] in result.stderr
         assert result.stderr.count("\n") == 1
     assert (tmp_path / "maps").read_text() == "mine"
 
@@ -322,7 +325,7 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(folder, tiny_onnx, tmp_
     with ordinary_user(tiny_onnx, tmp_path / "out"):
         result = run(folder, "--model", tiny_onnx, *options)
     assert result.exit_code == 2, result.stderr
-    assert "Permission denied; choose a folder that you may write to" in result.stderr
+    assert SAYS["permission-denied-choose-a"] in result.stderr
     assert result.stderr.count("\n") == 1
     assert files_in(tmp_path / "maps") == []
 
@@ -343,7 +346,7 @@ def test_a_prediction_draws_what_the_command_draws(folder, tiny_onnx, tmp_path, 
     assert np.array_equal(prediction.heatmap(xray), drawn)
     others = [prediction.heatmap(xray, of=name) for name in CLASS_NAMES]
     assert sum(np.array_equal(other, drawn) for other in others) == 1
-    with pytest.raises(ValueError, match="there is no heat map: error, not an image"):
+    with pytest.raises(ValueError, match=SAYS["there-is-no-heat"]):
         bad.heatmap(path)
     with pytest.raises(ValueError, match="no such class: flu"):
         prediction.heatmap(path, of="flu")

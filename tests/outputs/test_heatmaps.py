@@ -6,6 +6,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 
 from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.outputs.heatmaps.blend import COLOURS, MAX_OPACITY, PER_CELL, blend, upsample, widen
@@ -14,6 +15,8 @@ from xray_infer.outputs.heatmaps.methods import METHODS, Heatmap, heatmaps_for
 from xray_infer.outputs.heatmaps.overlay import ENCODERS, MOST_SIDE, draw_overlay, encode
 from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
 from xray_infer.run.results import OK, Row
+
+SAYS = approved("xray-infer")
 
 ROW = Row("a.png", OK, "tiny", "ab" * 32, "onnxruntime 1", (0.2, 0.7, 0.1), "pneumonia")
 SIZES = [(1, 1), (64, 64), (300, 260), (260, 300), (30, 900), (900, 30), (2000, 1500)]  # height, width
@@ -204,7 +207,7 @@ def test_without_heat_the_picture_is_as_it_was(shape, written):
     assert (overlay[: shape[0], : shape[1]] == pixels[..., None]).all()
     text = " ".join(line for line, _, _ in written)
     assert text.startswith("Label: ")  # no bar
-    assert f"No region speaks for 'pneumonia'. {HEATMAP_NOTICE}" in text
+    assert SAYS["no-region-speaks-for"].format(value=HEATMAP_NOTICE) in text
 
 
 def test_an_uncertain_answer_shows_the_map_of_the_most_probable_class(written):
@@ -213,7 +216,7 @@ def test_an_uncertain_answer_shows_the_map_of_the_most_probable_class(written):
     (found,) = heatmaps_for("predicted", maps, METHODS["gradcam"], row.raw_label)
     draw_overlay(np.zeros((300, 300), np.uint8), found, row)
     text = " ".join(line for line, _, _ in written)
-    assert "Label: uncertain. Probabilities: covid 20.0%, pneumonia 70.0%, normal 10.0%." in text
+    assert SAYS["label-uncertain-probabilities-covid"] in text
     assert "Grad-CAM of 'pneumonia'." in text
 
 
@@ -225,7 +228,7 @@ def test_a_map_that_is_next_to_nothing_beside_anothers_says_so(written):
     assert [one.weak for one in (weak, strong, enough, alone)] == [True, False, False, True]
     draw_overlay(np.full((900, 800), 90, np.uint8), alone, ROW)
     text = " ".join(line for line, _, _ in written)
-    assert "Grad-CAM of 'covid', weak: at most 5.0% of what speaks for another class." in text
+    assert SAYS["grad-cam-of-covid"] in text
 
 
 def test_maps_in_one_scale_say_their_own_maximum(written):
@@ -234,7 +237,7 @@ def test_maps_in_one_scale_say_their_own_maximum(written):
     text = " ".join(line for line, _, _ in written)
     peak = float(values.max())
     assert f"{4 * peak:.3g} logit" in text
-    assert f"'pneumonia', {peak:.3g} at most; one scale for all classes." in text
+    assert SAYS["pneumonia-at-most-one"].format(peak=peak) in text
     alone = draw_overlay(np.zeros((400, 400), np.uint8), heatmap(values), ROW)
     assert overlay[:400].max() < alone[:400].max() / 2
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote, unquote_to_bytes
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 from places import REPOSITORY
 from report_pages import HOSTILE_NAMES, ReadPage, example_record, made_up_rows, rows_in, run, write_page
 from specimens import png
@@ -24,6 +25,8 @@ from xray_infer.outputs.page.run_page import Page
 from xray_infer.outputs.shrinking import shrunk
 from xray_infer.run.progress import Summary
 from xray_infer.run.results import Row
+
+SAYS = approved("xray-infer")
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_the_page_says_what_came_of_the_run_and_what_ran(page, tmp_path):
     text, rows = page.text(), rows_in(tmp_path / "r.csv")
     record = json.loads((tmp_path / "r.csv.run.json").read_text())
     assert "9 images from" in text
-    assert "7 classified, 0 rejected, 2 could not be read" in text
+    assert SAYS["classified-rejected-could-not"] in text
     cells = [data for tag, data in page.texts if tag in ("th", "td")]
     for label in ("covid", "pneumonia", "normal"):
         count = sum(row["label"] == label for row in rows)
@@ -227,10 +230,10 @@ def test_a_long_run_keeps_all_failures_and_says_what_is_left_out(tmp_path):
     assert set(kept) == {*failed, *good[:80]}
     assert kept == sorted(kept, key=[row.path for row in rows].index)
     text = read.text()
-    assert "This table has 100 of 1,000 rows" in text
-    assert "all 20 images without an answer, the first 80 of 980 others" in text
-    assert "900 rows are left out. All are in results.csv" in text
-    assert "980 classified, 0 rejected, 20 could not be read" in text
+    assert SAYS["this-table-has-of"] in text
+    assert SAYS["all-images-without-an"] in text
+    assert SAYS["rows-are-left-out"] in text
+    assert SAYS["classified-rejected-could-not-be"] in text
     assert "Of 980 images" in text  # the histograms count all of them
 
 
@@ -238,7 +241,7 @@ def test_more_failures_than_rows_fit_leave_no_room_for_others(tmp_path):
     write_page(tmp_path / "p.html", made_up_rows(300, failed_every=2), most_rows=100)
     read = ReadPage(tmp_path / "p.html")
     assert [row["status"] for row in read.rows] == ["error"] * 100
-    assert "the first 100 of 150 images without an answer" in read.text()
+    assert SAYS["the-first-of-images"] in read.text()
     assert "200 rows are left out" in read.text()
 
 
@@ -271,9 +274,7 @@ def test_histograms_count_every_answer_once():
     for number, counts in enumerate(histograms.counts.values()):
         assert sum(counts) == 401
         assert counts == np.histogram(np.floor(values[:, number] * 20), bins=np.arange(21))[0].tolist()
-    assert described("covid", [5, 0, 1, *[0] * 15, 2, 1]) == (
-        "Of 9 images, 5 have a probability of covid below 10 %, 1 between 10 and 90 %, 3 of 90 % or more."
-    )
+    assert described("covid", [5, 0, 1, *[0] * 15, 2, 1]) == (SAYS["of-images-have-a"])
     assert "No image was classified" in Histograms().to_html()
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 from browser import Tab, chromium, found_browser
 from click.testing import CliRunner
 from places import SAMPLES
@@ -27,6 +28,8 @@ from specimens import png
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.outputs.page.page_text import visible
+
+SAYS = approved("xray-infer")
 
 pytestmark = pytest.mark.skipif(found_browser() is None, reason="no Chromium here")
 WIDTHS = (360, 800, 1600)
@@ -164,7 +167,7 @@ def test_filters_work_alone_and_together(tab, long_report):
     choose(tab, "by-text", "WARD 3/")
     expected = [row.path for row in rows if row.path.startswith("ward 3/")]
     assert column(tab, 1) == expected
-    assert text(tab, "shown") == f"Rows 1 to {len(expected)} of {len(expected)} (of 250 without filters)"
+    assert text(tab, "shown") == SAYS["rows-to-of-of"].format(value=len(expected))
     choose(tab, "by-label", "normal")
     both = [row.path for row in rows if row.path in expected and row.label == "normal"]
     assert 0 < len(both) < len(expected)
@@ -181,7 +184,7 @@ def test_filters_work_alone_and_together(tab, long_report):
         row.path for row in rows if row.probabilities and 0.9 <= row.probabilities[0] <= 0.95
     ]
     choose(tab, "by-status", "error")
-    assert text(tab, "shown") == "No row fits these filters (of 250 without filters)"
+    assert text(tab, "shown") == SAYS["no-row-fits-these"]
     click(tab, "button[data-status=error]")
     tab.until("document.querySelectorAll('#body tr').length === 5")
     assert column(tab, 2) == ["error"] * 5
@@ -214,13 +217,13 @@ def test_the_viewer_by_keyboard(tab, long_report):
     assert tab.value(f"{viewer}.contains(document.activeElement)")
     assert text(tab, "viewer-title") == "ward 1/film 00001.png"
     assert text(tab, "viewer-place") == "Image 1 of 245"
-    assert "not a localisation of disease" in tab.value("document.getElementById('map').innerText")
+    assert SAYS["not-a-localisation-of"] in tab.value("document.getElementById('map').innerText")
     tab.press("ArrowLeft")
     assert text(tab, "viewer-place") == "Image 1 of 245"
     tab.press("ArrowRight")
     tab.press("ArrowRight")
     assert text(tab, "viewer-title") == "ward 3/film 00003.png"
-    assert tab.value("document.getElementById('original').alt") == "The image ward 3/film 00003.png"
+    assert tab.value("document.getElementById('original').alt") == SAYS["the-image-ward-film"]
     tab.press("ArrowLeft")
     for _ in range(12):  # the focus stays inside
         tab.press("Tab")
@@ -358,7 +361,7 @@ def test_without_script_the_counts_can_be_read(tab, long_report):
             if "needs JavaScript" in seen and "What ran" in seen:
                 break
         assert "needs JavaScript" in seen
-        assert "245 classified, 0 rejected, 5 could not be read" in seen
+        assert SAYS["classified-rejected-could-not-be-read"] in seen
         assert "Clear filters" not in seen
     finally:
         tab.call("Emulation.setScriptExecutionDisabled", value=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from approved import approved
 from full_disk import fill_disk
 from patience import until
 from report_pages import ReadPage, rows_in, run
@@ -26,6 +27,8 @@ from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import FolderSource
 from xray_infer.run.sources.selection import judge_name
 from xray_infer.run.watching import Watch
+
+SAYS = approved("xray-infer")
 
 
 @pytest.fixture
@@ -175,7 +178,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(folder, tiny_onnx, tmp_path, 
     assert result.exit_code == 2, result.stderr
     errors = [line for line in result.stderr.splitlines() if line.startswith("xray-infer: ")]
     assert len(errors) == 1
-    assert "No space left on device; free some space or write to another disk" in errors[0]
+    assert SAYS["no-space-left-on"] in errors[0]
     assert not (tmp_path / "page.html").exists()
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".") and path.suffix == ".html"]
     assert run(*command).exit_code == 0

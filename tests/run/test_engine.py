@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from approved import approved
 from specimens import png
 
 from xray_infer.classifier import BytesItem
@@ -11,6 +12,8 @@ from xray_infer.errors import ReadError, RejectedError
 from xray_infer.model.runtimes import find_model
 from xray_infer.run.engine import IN_FLIGHT, MOST_KNOWN, Engine, Task
 from xray_infer.run.settings import EngineOptions
+
+SAYS = approved("xray-infer")
 
 
 @pytest.fixture
@@ -133,4 +136,4 @@ def test_an_image_without_memory_for_it_is_an_error(items, tiny_onnx, monkeypatc
     monkeypatch.setattr(decode, "decode", starve)
     with Engine(find_model(tiny_onnx), EngineOptions(workers=1)) as engine:
         (outcome,) = engine.run([Task(items[0])])
-    assert (outcome.row.status, outcome.row.reason) == ("error", "there is not enough memory to decode it")
+    assert (outcome.row.status, outcome.row.reason) == ("error", SAYS["there-is-not-enough"])

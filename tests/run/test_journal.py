@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from approved import approved
 from full_disk import fill_disk
 from places import SUPPORT
 
 from xray_infer.errors import OutputError
 from xray_infer.run.journal import Journal
 from xray_infer.run.results import Row, RowMaker, Rules
+
+SAYS = approved("xray-infer")
 
 MAKER = RowMaker("tiny", "0" * 64, "onnxruntime 1", Rules(2.5, 0.4))
 PRINT = {"model_sha256": "0" * 64, "ood_threshold": 2.5}
@@ -99,9 +102,9 @@ def test_a_damaged_line_costs_itself_only(out, filled):
 
 def test_another_fingerprint_is_refused_with_the_difference(out, filled):
     before = filled.read_bytes()
-    with pytest.raises(OutputError, match=r"ood_threshold was 2\.5, is 3\.0; give --restart"):
+    with pytest.raises(OutputError, match=SAYS["ood-threshold-was-is"]):
         opened(out, fingerprint={**PRINT, "ood_threshold": 3.0})
-    with pytest.raises(OutputError, match="heatmap was None, is 'maps'"):
+    with pytest.raises(OutputError, match=SAYS["heatmap-was-none-is"]):
         opened(out, fingerprint={**PRINT, "heatmap": "maps"})
     assert filled.read_bytes() == before
 
@@ -130,7 +133,7 @@ def test_a_journal_of_another_version_is_refused(out):
 
 def test_two_runs_at_once_are_refused_and_the_first_is_unharmed(out):
     with opened(out) as journal:
-        with pytest.raises(OutputError, match="another run is writing it"):
+        with pytest.raises(OutputError, match=SAYS["another-run-is-writing"]):
             opened(out, restart=True)
         code = (
             f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(SUPPORT)!r}]\n"
@@ -140,7 +143,7 @@ def test_two_runs_at_once_are_refused_and_the_first_is_unharmed(out):
         done = subprocess.run(
             [sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=False
         )
-        assert "another run is writing it" in done.stderr
+        assert SAYS["another-run-is-writing"] in done.stderr
         journal.append("a.png", "1 1", example_rows()["a.png"])
     with opened(out) as journal:
         assert journal.resumed == 1
@@ -159,7 +162,7 @@ def test_a_full_disk_is_one_error_and_loses_no_earlier_row(out, monkeypatch, tmp
         journal.append("a.png", "1 1", example_rows()["a.png"])
     with monkeypatch.context() as patch:
         fill_disk(patch, tmp_path, room=40)
-        with opened(out) as journal, pytest.raises(OutputError, match="No space left on device; free some"):
+        with opened(out) as journal, pytest.raises(OutputError, match=SAYS["no-space-left-on-device"]):
             journal.append("far.png", "1 1", example_rows()["far.png"])
     with opened(out) as journal:
         assert journal.resumed == 1
@@ -167,7 +170,7 @@ def test_a_full_disk_is_one_error_and_loses_no_earlier_row(out, monkeypatch, tmp
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(OutputError, match=r"r\.csv: cannot write there: No such file or directory"):
+    with pytest.raises(OutputError, match=SAYS["r-csv-cannot-write"]):
         opened(tmp_path / "no" / "r.csv")
 
 

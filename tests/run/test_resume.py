@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from specimens import jpeg, png
 
 from xray_infer.cli import main
+
+SAYS = approved("xray-infer")
 
 KILLS = int(os.environ.get("XRAY_TEST_KILLS", "10"))  # how often the kill test kills; 100 for a night
 
@@ -55,14 +58,14 @@ def test_a_signal_finishes_what_is_in_flight_and_says_how_to_go_on(
     assert not out.exists()
     kept = len((tmp_path / "r.csv.journal").read_bytes().splitlines()) - 1
     assert 20 <= kept == len(read) < 81
-    assert f"{kept} rows are safe in {out}.journal; the same command goes on from there" in result.stderr
+    assert SAYS["rows-are-safe-in"].format(kept=kept, out=out) in result.stderr
     assert json.loads((tmp_path / "r.csv.run.json").read_text())["finished"] is False
 
     first = set(read)
     read.clear()
     result = run(many, "--model", tiny_onnx, "--out", out, "--workers", 2)
     assert result.exit_code == 1, result.stderr
-    assert f"{kept} rows are from an earlier run" in result.stderr
+    assert SAYS["rows-are-from-an-earlier"].format(kept=kept) in result.stderr
     assert not first & set(read)
     assert len(first) + len(read) == 81
     assert sorted(path.name for path in tmp_path.glob("r.csv*")) == ["r.csv", "r.csv.run.json"]
@@ -168,7 +171,7 @@ def test_a_bug_stops_the_run_in_one_line_and_keeps_the_rows(many, tiny_onnx, tmp
         assert result.exit_code == 70
         assert "rows are safe in" in result.stderr
         last = result.stderr.splitlines()[-1]
-        assert "ZeroDivisionError: a bug of ours" in last
+        assert SAYS["zerodivisionerror-a-bug-of"] in last
         assert "--debug" in last
         calls.clear()
         debugged = run(many, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--workers", 1, "--debug")

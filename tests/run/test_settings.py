@@ -4,6 +4,7 @@ import math
 from dataclasses import fields, replace
 
 import pytest
+from approved import approved
 
 from xray_infer.errors import OutputError
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
@@ -18,6 +19,8 @@ from xray_infer.run.settings import (
     row_maker,
     what_changes_rows,
 )
+
+SAYS = approved("xray-infer")
 
 OTHER = {
     "ood_threshold": 1.25,
@@ -59,7 +62,7 @@ def test_only_what_changes_a_row_refuses_to_resume(tmp_path, made_by, name):
     Journal(out, before, maker, restart=False).close()
     if name in CHANGES_ROWS:
         assert differences(before, after)
-        with pytest.raises(OutputError, match="an unfinished run of another kind"):
+        with pytest.raises(OutputError, match=SAYS["an-unfinished-run-of"]):
             Journal(out, after, other_maker, restart=False)
     else:
         assert not differences(before, after)

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from sharded import infer, merged
 from specimens import png
@@ -18,6 +19,8 @@ from xray_infer.run.shards import shard_inputs as inputs_module
 from xray_infer.run.shards.shard_inputs import deal, shard_of, to_line
 from xray_infer.run.sources.folder import FileItem
 from xray_infer.run.sources.remote import UriItem
+
+SAYS = approved("xray-infer")
 
 pytest.importorskip("fsspec")
 pytest.importorskip("pyarrow")
@@ -31,7 +34,7 @@ def test_merged_shards_are_the_file_that_a_plain_run_writes(films, shard, tiny_o
     result = shard("--shard-format", form)
     assert result.exit_code == 1, result.stderr
     assert "30 images in " in result.stderr
-    assert f"results: 8 shards in {tmp_path}/s; for one file: xray-infer merge" in result.stderr
+    assert SAYS["results-shards-in-s"].format(tmp_path=tmp_path) in result.stderr
     out = tmp_path / f"merged{suffix}"
     both = merged(tmp_path / "s", out), plain.read_bytes()
     if suffix == ".parquet":  # which names its writer's moment nowhere, but is compressed in groups
@@ -66,7 +69,7 @@ def test_a_finished_run_reads_again_only_what_could_not_be_read(films, shard, wh
     result = shard()
     again = shard_of("gone.png", 8)
     assert {shard_of(name, 8) for name in read} == {again}
-    assert f"{30 - len(read)} rows are from an earlier run" in result.stderr
+    assert SAYS["rows-are-from-an-earlier-run"].format(value=30 - len(read)) in result.stderr
     os.remove(films / "gone.png")
     shutil.copy(films / "film000.png", films / "gone.png")
     read.clear()
@@ -101,10 +104,7 @@ def test_another_kind_of_run_is_refused_until_it_starts_over(shard, whole, tmp_p
     ):
         result = shard(*options)
         assert result.exit_code == 2
-        assert result.stderr == (
-            f"xray-infer: {tmp_path}/s/plan.json: a run of another kind: {difference}; "
-            "give --restart to start it over, or another --out\n"
-        )
+        assert result.stderr == (SAYS["xray-infer-s-plan"].format(tmp_path=tmp_path, difference=difference))
     result = shard("--shard-format", "jsonl", "--restart", "--shard-size", 9)
     assert result.exit_code == 1
     rows = sorted(path.name for path in (tmp_path / "s").glob("rows-*"))
@@ -190,7 +190,7 @@ def test_archives_and_credentials_are_refused_before_anything_is_written(tmp_pat
         archive.write(films / "film000.png", "a.png")
     result = infer(tmp_path / "films.zip", "--model", tiny_onnx, "--out", f"{tmp_path}/s/")
     assert result.exit_code == 2
-    assert "a.png: members of an archive cannot be dealt into shards: unpack it" in result.stderr
+    assert SAYS["a-png-members-of"] in result.stderr
     assert not (tmp_path / "s").exists()
     for uri in ("ftp://me:hidden@host/a.png", "https://host/a.png?X-Amz-Signature=hidden&x=1"):
         with pytest.raises(SourceError, match="holds a credential") as caught:
@@ -211,7 +211,7 @@ def test_a_folder_without_a_plan_cannot_be_merged(tmp_path):
     result = CliRunner().invoke(merge_command, [str(tmp_path), "--out", str(tmp_path / "m.csv")])
     assert (result.exit_code, result.stderr) == (
         2,
-        f"xray-infer merge: {tmp_path}: no shards of xray-infer there\n",
+        SAYS["xray-infer-merge-no"].format(tmp_path=tmp_path),
     )
 
 
@@ -223,7 +223,7 @@ def test_without_fsspec_the_extra_is_named(films, tiny_onnx, tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "fsspec", None)
     result = infer(films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/")
     assert result.exit_code == 2
-    assert result.stderr.endswith("needs an extra: pip install 'xray-infer[remote]'\n")
+    assert result.stderr.endswith(SAYS["needs-an-extra-pip"])
 
 
 def test_the_second_word_merge_is_a_command(shard, tmp_path):
@@ -232,4 +232,4 @@ def test_the_second_word_merge_is_a_command(shard, tmp_path):
     shard()
     command = [sys.executable, "-m", "xray_infer", "merge", f"{tmp_path}/s", "--out", f"{tmp_path}/m.csv"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr.startswith(f"results: 30 rows in {tmp_path}/m.csv\n")
+    assert done.stderr.startswith(SAYS["results-rows-in-m"].format(tmp_path=tmp_path))

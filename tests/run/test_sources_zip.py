@@ -12,11 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from approved import approved
 from source_rows import DICOM, JPEG, PNG, content, names, rows
 
 from xray_infer.errors import SourceError, XrayError
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.run.sources.opening import open_source
+
+SAYS = approved("xray-infer")
 
 OUTSIDE = "ImageError: its name leads outside the source, so it is not read; nothing was unpacked to disk"
 
@@ -180,8 +183,8 @@ def test_links_and_special_files_are_not_followed(path):
     write_zip(path, members)
     source = open_source(str(path), limits=DEFAULT_LIMITS)
     assert rows(source) == [
-        ("link.png", "ImageError: a link inside the archive, which is not followed"),
-        ("pipe.png", "ImageError: a special file inside the archive, which is not followed"),
+        ("link.png", SAYS["imageerror-a-link-inside"]),
+        ("pipe.png", SAYS["imageerror-a-special-file"]),
     ]
     assert source.skipped == 1
 
@@ -247,16 +250,14 @@ def test_a_dictionary_may_not_take_all_memory(path, monkeypatch):
 
     write_zip(path, [("a.png", PNG)], zipfile.ZIP_LZMA)
     monkeypatch.setattr(unpack, "_MOST_MEMORY", 1 << 20)
-    assert rows(str(path)) == [
-        ("a.png", "ImageError: damaged: it cannot be unpacked (Memory usage limit exceeded)")
-    ]
+    assert rows(str(path)) == [("a.png", SAYS["imageerror-damaged-it-cannot-be"])]
 
 
 def test_an_archive_that_is_gone_is_tried_again(path):
     write_zip(path, [("a.png", PNG)])
     (item,) = open_source(str(path), limits=DEFAULT_LIMITS)
     path.unlink()
-    assert content(item) == "ReadError: cannot be opened: No such file or directory"
+    assert content(item) == SAYS["readerror-cannot-be-opened-no"]
 
 
 def test_truncated_anywhere_it_is_refused_in_one_line(path):
@@ -267,9 +268,7 @@ def test_truncated_anywhere_it_is_refused_in_one_line(path):
         if length < 4:  # not yet an archive
             assert rows(str(path)) == [("films.zip", data[:length])]
             continue
-        with pytest.raises(
-            SourceError, match=r"films\.zip: not a complete zip archive: .*(copy it again|truncated)$"
-        ):
+        with pytest.raises(SourceError, match=SAYS["films-zip-not-a"]):
             names(str(path))
 
 
@@ -278,14 +277,14 @@ def test_a_directory_that_breaks_off_is_a_row(path):
     set_directory_field(path, 0, b"XX", member=1)
     assert rows(str(path)) == [
         ("0.png", PNG),
-        ("films.zip", "ImageError: its directory is damaged; there may be more images in it"),
+        ("films.zip", SAYS["imageerror-its-directory-is"]),
     ]
     write_zip(path, [("x.png", PNG)])
     set_directory_field(path, 28, b"\xff\xff")
     assert rows(str(path)) == [
         (
             "films.zip",
-            "ImageError: its directory ends early; the file is damaged; there may be more images in it",
+            SAYS["imageerror-its-directory-ends"],
         )
     ]
 
@@ -359,9 +358,7 @@ def test_zeros_with_lies_are_stopped_while_they_unpack(path, method, lie):
     ((_, reason),) = rows(str(path))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert reason == (
-        BOMB if lie == "large" else "ImageError: damaged: unpacks to more bytes than it declares"
-    )
+    assert reason == (BOMB if lie == "large" else SAYS["imageerror-damaged-unpacks-to"])
     assert peak < 24 << 20  # LZMA's dictionary takes 16
 
 
@@ -401,14 +398,14 @@ def test_archives_inside_archives_are_not_opened(path):
                 archive.writestr(f"{n}.zip", inner)
         inner = stream.getvalue()
     path.write_bytes(inner)
-    with pytest.raises(SourceError, match=r"no images in this archive \(4 other files\)"):
+    with pytest.raises(SourceError, match=SAYS["no-images-in-this"]):
         rows(str(path))
 
 
 def test_each_limit_on_the_archive(path):
     write_zip(path, [(f"{n}.png", PNG) for n in range(4)])
     assert len(rows(str(path), Limits(max_members=4, max_archive_bytes=4 * len(PNG)))) == 4
-    with pytest.raises(SourceError, match=r"films.zip: more than 3 members, the limit$"):
+    with pytest.raises(SourceError, match=SAYS["films-zip-more-than"]):
         open_source(str(path), limits=Limits(max_members=3))
     over = "ImageError: the archive unpacks to more than 2,064 bytes, the limit"
     assert rows(str(path), Limits(max_archive_bytes=2 * len(PNG))) == [
@@ -417,10 +414,7 @@ def test_each_limit_on_the_archive(path):
         ("2.png", over),
         ("3.png", over),
     ]
-    assert (
-        rows(str(path), Limits(max_file_bytes=1031))[0][1]
-        == "ImageError: 1,032 bytes unpacked; the limit is 1,031"
-    )
+    assert rows(str(path), Limits(max_file_bytes=1031))[0][1] == SAYS["imageerror-bytes-unpacked-the"]
 
 
 def test_a_directory_longer_than_it_says_is_cut_at_the_limit(path):
@@ -435,7 +429,7 @@ def test_a_directory_longer_than_it_says_is_cut_at_the_limit(path):
         "3.png",
     ]  # a number that wraps
     assert rows(str(path), Limits(max_members=2))[2:] == [
-        ("films.zip", "ImageError: more than 2 members, the limit; the rest was not read")
+        ("films.zip", SAYS["imageerror-more-than-members-the"])
     ]
 
 

@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from approved import approved
 from training_records import DAMAGES, example_record
 
 from xray_infer.errors import ModelError
@@ -11,6 +12,8 @@ from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS
 from xray_infer.model.shipped import shipped_model
 from xray_infer.study.training_record import read_training_record, write_training_record
+
+SAYS = approved("xray-train")
 
 # The order of fields in METHOD.json.
 FIELDS = [
@@ -66,7 +69,7 @@ def test_a_damaged_record_is_one_line(tmp_path, reason, damage):
         read_training_record(path)
     line = str(caught.value)
     assert line.startswith(f"{path}: {reason}")
-    assert line.endswith("train this method again: xray-train DATA --out RUN --resume")
+    assert line.endswith(SAYS["train-this-method-again"])
     assert "\n" not in line
 
 

@@ -6,11 +6,14 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 
 from xray_infer.errors import DataError, ModelError
 
 keras = pytest.importorskip("keras")
 from small_keras import small_network  # noqa: E402
+
+SAYS = approved("xray-train")
 
 pytestmark = pytest.mark.tensorflow
 
@@ -97,7 +100,7 @@ def test_pretraining_resumes_and_refuses_another_configuration(tmp_path, monkeyp
     monkeypatch.setattr(module, "_train_epoch", real)
     lines: list[str] = []
     backbone = pretrain(tmp_path / "photographs.zip", out, config, report=lines.append)
-    assert "going on after epoch 1 of 2" in lines
+    assert SAYS["going-on-after-epoch"] in lines
     record = json.loads((out / "pretrain.json").read_text())
     assert [row["epoch"] for row in record["history"]] == [0, 1]
     assert keras.saving.load_model(backbone, compile=False).output.shape[-1] == 1024

@@ -12,10 +12,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 
 from xray_infer.errors import DataError, ModelError
 from xray_infer.train.cli import main
+
+SAYS = approved("xray-train")
 
 torch = pytest.importorskip("torch", reason="the extra [pretrain] is not installed")
 keras = pytest.importorskip("keras")
@@ -160,7 +163,7 @@ def test_weights_of_another_network_are_refused(wheels):
     from xray_infer.train.backbone.teachers import load_teacher
 
     torch.save(torch.nn.Linear(2, 2).state_dict(), wheels)
-    with pytest.raises(ModelError, match="cannot load the teacher lite2"):
+    with pytest.raises(ModelError, match=SAYS["cannot-load-the-teacher"]):
         load_teacher("lite2", side=32)
 
 
@@ -260,7 +263,7 @@ def test_a_taught_run_resumes_grows_and_refuses_another_configuration(
     monkeypatch.setattr(DistillRun, "train_epoch", real)
     lines: list[str] = []
     distill(photographs, out, config, films=films, report=lines.append)
-    assert "going on after epoch 1 of 2" in lines
+    assert SAYS["going-on-after-epoch"] in lines
     backbone = distill(photographs, out, replace(config, epochs=3), films=films)
     record = json.loads((out / "pretrain.json").read_text())
     assert [(row["epoch"], row["side"]) for row in record["history"]] == [(0, 32), (1, 64), (2, 64)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from specimens import png
 
@@ -17,6 +18,8 @@ from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read
 from xray_infer.train.data.groups import find_duplicates, group_images, join
 from xray_infer.train.data.splits import SHARES, grouped_split, random_split, write_manifest
 from xray_infer.train.data_cli import split_command
+
+SAYS = approved("xray-train")
 
 
 def quiet(line):
@@ -227,7 +230,7 @@ def test_little_data_still_has_every_class_in_every_split():
     dataset = grouped_split(Dataset(tuple(images)), seed=0, report=quiet)
     assert all(min(row.values()) >= 1 for row in dataset.counts().values())
     pairs = [replace(image, group=str(n % 2)) for n, image in enumerate(listed(0, 10))]
-    with pytest.raises(DataError, match="'covid' has too few groups"):
+    with pytest.raises(DataError, match=SAYS["covid-has-too-few"]):
         grouped_split(Dataset(tuple(pairs)), seed=0, report=quiet)
 
 
@@ -292,7 +295,7 @@ def test_the_command_writes_a_split_once(films, tmp_path):
     assert first.stdout.splitlines()[1].split() == ["train", "8", "8", "8"]
     assert read_dataset(out).counts()["test"]["covid"] == 1
     refused = CliRunner().invoke(split_command, [str(root), "--out", str(out)])
-    assert (refused.exit_code, "a model may depend on it" in refused.stderr) == (2, True)
+    assert (refused.exit_code, SAYS["a-model-may-depend"] in refused.stderr) == (2, True)
     own = CliRunner().invoke(split_command, [str(out), "--out", str(out), "--again"])
     assert (own.exit_code, "would replace the manifest" in own.stderr) == (2, True)
     dealt = CliRunner().invoke(split_command, [str(out), "--out", str(tmp_path / "b.csv")])

@@ -5,10 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from approved import approved
 from specimens import quick_config
 
 from xray_infer.errors import DataError
 from xray_infer.model.manifest import METHODS
+
+SAYS = approved("xray-train")
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
@@ -33,7 +36,7 @@ def run_folder(tmp_path_factory, module_tree):
     assert not (out / "feature_extraction.json").exists()
     assert sum("views of images in" in line for line in lines) == 2  # at both boundaries
     page = train(module_tree, out, config, report=lines.append)
-    assert "feature_extraction: going on after epoch 1 of 2" in lines
+    assert SAYS["feature-extraction-going-on"] in lines
     assert sum("views of images in" in line for line in lines) == 2  # and never again
     return out, config, lines, page
 
@@ -129,7 +132,7 @@ def test_the_fast_path_learns_what_the_plain_path_learns(tmp_path, module_tree, 
         records = [json.loads((tmp_path / str(plain) / f"{method}.json").read_text()) for method in METHODS]
         losses.append([row[key] for one in records for row in one["history"] for key in ("loss", "val_loss")])
         assert records[0]["path"] == ("plain" if plain else "features at pooled")
-        assert records[1]["path"] == ("plain" if plain else "features at conv5_block2_concat")
+        assert records[1]["path"] == ("plain" if plain else SAYS["features-at-conv-block"])
     assert losses[0] == pytest.approx(losses[1], rel=0.01)
 
 
@@ -175,7 +178,7 @@ def test_a_folder_of_another_configuration_is_refused(run_folder):
 
     out, config, *_ = run_folder
     other = replace(config.schedule, fine_tuning=replace(config.schedule.fine_tuning, unfrozen=50))
-    with pytest.raises(DataError, match=r"differs in schedule\.fine_tuning\.unfrozen; give a new --out"):
+    with pytest.raises(DataError, match=SAYS["differs-in-schedule-fine"]):
         train(out / "split.csv", out, replace(config, schedule=other), report=lambda line: None)
 
 

@@ -1,11 +1,14 @@
 """The command line of `xray-train fit`: what its options change, and what it says of mistakes."""
 
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from training_records import DAMAGES, example_record
 
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.training_record import write_training_record
+
+SAYS = approved("xray-train")
 
 pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
@@ -46,7 +49,7 @@ def test_a_damaged_training_record_is_one_line_of_the_report(tmp_path, split_tre
     result = CliRunner().invoke(main, [str(split_tree), *options])
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     assert result.stderr.startswith(f"xray-train: {path}: {reason}")
-    assert result.stderr.endswith("train this method again: xray-train DATA --out RUN --resume\n")
+    assert result.stderr.endswith(SAYS["train-this-method-again-xray"])
     assert result.stderr.count("\n") == 1
 
 

@@ -4,11 +4,14 @@ import re
 
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from training_records import DAMAGES, example_record
 
 from xray_infer.errors import DataError
 from xray_infer.study.training_record import write_training_record
+
+SAYS = approved("xray-train")
 
 
 class Killed(Exception):
@@ -208,7 +211,7 @@ def test_runs_are_compared_by_what_differs(tmp_path):
     write_run(tmp_path / "c", [0], right, data_sha256="other")
     with pytest.raises(DataError, match="different data or splits"):
         compare_runs([tmp_path / "a", tmp_path / "c"])
-    with pytest.raises(DataError, match=r"gone: no training run there \(No such file or"):
+    with pytest.raises(DataError, match=SAYS["gone-no-training-run"]):
         compare_runs([tmp_path / "gone"])
 
 
@@ -228,7 +231,7 @@ def test_a_damaged_training_record_is_one_line_of_compare(tmp_path, reason, dama
     damage(folder / "fine_tuning.json")
     line = compare(folder)
     assert line.startswith(f"xray-train: {folder / 'fine_tuning.json'}: {reason}")
-    assert line.endswith("train this method again: xray-train DATA --out RUN --resume\n")
+    assert line.endswith(SAYS["train-this-method-again-xray"])
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"data_sha256": 3}'])
@@ -237,8 +240,8 @@ def test_a_damaged_configuration_is_one_line_of_compare(tmp_path, text):
     write_run(folder, [0], [[4, 0, 0]])
     (folder / "run.json").write_text(text)
     line = compare(folder)
-    assert line.startswith(f"xray-train: {folder / 'run.json'}: the configuration of the run is damaged: ")
-    assert line.endswith("; restore it from a copy, or train in a new folder\n")
+    assert line.startswith(SAYS["xray-train-the-configuration"].format(value=folder / "run.json"))
+    assert line.endswith(SAYS["restore-it-from-a"])
 
 
 @pytest.mark.parametrize(
@@ -263,7 +266,7 @@ def test_damaged_predictions_are_one_line_of_compare(tmp_path, change, reason):
         path.write_text(text)
     line = compare(folder)
     assert re.match(f"xray-train: {re.escape(f'{path}: {reason}')}", line), line
-    assert line.endswith("; delete fine_tuning.json beside it and train again with --resume\n")
+    assert line.endswith(SAYS["delete-fine-tuning-json"])
 
 
 def test_logs_hold_every_epoch(tmp_path):

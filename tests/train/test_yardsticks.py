@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from specimens import png
 
@@ -16,6 +17,8 @@ from xray_infer.study.datasets import Dataset, LabelledImage
 from xray_infer.train.data.splits import write_manifest
 from xray_infer.train.data.yardsticks import FACTS, file_facts, yardsticks
 from xray_infer.train.data_cli import yardsticks_command
+
+SAYS = approved("xray-train")
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +78,17 @@ def test_unknown_sources_give_no_yardstick(betraying):
     bare = Dataset(tuple(replace(image, source="") for image in betraying.images))
     assert [one.name for one in yardsticks(bare)][:2] == [
         "commonest class",
-        "random forest on 10 facts of the file",
+        SAYS["random-forest-on-facts"],
     ]
 
 
 def test_what_is_missing_is_said(betraying, monkeypatch):
     pytest.importorskip("sklearn")
-    with pytest.raises(DataError, match="no images in the split 'val', which the yardsticks need"):
+    with pytest.raises(DataError, match=SAYS["no-images-in-the"]):
         yardsticks(Dataset(betraying.split("train")))
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
-    with pytest.raises(MissingExtraError, match="the yardsticks needs an extra"):
+    with pytest.raises(MissingExtraError, match=SAYS["the-yardsticks-needs-an"]):
         yardsticks(betraying)
 
 

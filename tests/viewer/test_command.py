@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from places import SAMPLES
 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.viewer.cli import LIBRARIES, NO_SCREEN, loses_references, main, why_no_window
+
+SAYS = approved("xray-view")
 
 PATIENCE_S = 60
 START_S = 300  # only a fault waits for so long
@@ -24,7 +27,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds c
 
 def test_help_says_what_it_is_for():
     shown = CliRunner().invoke(main, ["--help"]).stdout
-    assert "PATHS are images, folders or archives" in shown
+    assert SAYS["paths-are-images-folders"] in shown
     assert RESEARCH_NOTICE in " ".join(shown.split())
     for option in ("--model", "--runtime", "--min-confidence", "--ood-threshold", "--workers"):
         assert option in shown
@@ -41,7 +44,7 @@ def test_without_a_screen_it_is_one_line_that_says_what_to_do():
         timeout=60,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("xray-view: cannot open a window: ")
+    assert done.stderr.startswith(SAYS["xray-view-cannot-open"])
     assert NO_SCREEN in done.stderr or LIBRARIES in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""

@@ -5,6 +5,7 @@ import tarfile
 import threading
 
 import numpy as np
+from approved import approved
 from hostile_files import make_corpus
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
@@ -15,6 +16,8 @@ from xray_infer.classifier import BytesItem
 from xray_infer.run.sources.folder import FileItem
 from xray_infer.viewer import classifying
 from xray_infer.viewer.picture_loader import PATIENCE_S, PictureRequest
+
+SAYS = approved("xray-view")
 
 
 def test_dropped_files_replace_what_was_open(qtbot, ready, mixed, tmp_path, xray):
@@ -44,7 +47,7 @@ def test_what_cannot_be_opened_says_why(qtbot, open_window, tmp_path):
     qtbot.waitUntil(lambda: "no images in this folder" in window.canvas.message, timeout=LONG_MS)
     window.open([str(tmp_path / "none.png"), str(tmp_path / "gone")])  # of several, each is a film
     finish(qtbot, window)
-    assert [row.reason for row in window.films.rows()] == ["No such file or directory"] * 2
+    assert [row.reason for row in window.films.rows()] == [SAYS["no-such-file-or"]] * 2
 
 
 def test_archives_are_opened_but_for_those_that_would_have_to_stay_in_memory(

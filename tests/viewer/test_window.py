@@ -6,6 +6,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+from approved import approved
 from dicom_files import dicom
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QPixmap, QWheelEvent
@@ -15,6 +16,8 @@ from viewer_use import LONG_MS, area, command_rows, finish, press, shot
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.viewer import films as films_module
+
+SAYS = approved("xray-view")
 
 
 def test_the_list_has_every_input_in_the_commands_order_with_its_answers(ready, mixed, tiny_onnx, tmp_path):
@@ -27,7 +30,7 @@ def test_the_list_has_every_input_in_the_commands_order_with_its_answers(ready, 
         assert [f"{mine[f'prob_{name}']:.6f}" if mine["label"] else "" for name in CLASS_NAMES] == [
             theirs[f"prob_{name}"] for name in CLASS_NAMES
         ]
-    assert "8 of 8 films, 2 could not be read, 2 other files skipped" in ready.status.text
+    assert SAYS["of-films-could-not"] in ready.status.text
     said = ready.films.data(ready.films.index(0), Qt.ItemDataRole.AccessibleTextRole)
     assert said == f"film0.png\n{rows[0]['label']}\n{rows[0]['confidence']:.1%}"
 
@@ -75,14 +78,14 @@ def test_a_bad_file_shows_its_reason_in_place_of_the_picture(qtbot, ready):
     film = ready.films[ready.film_list.place]
     assert film.name == "film1.tif"
     assert not ready.canvas.has_picture
-    assert ready.canvas.message == "Could not be read: the file is empty."
+    assert ready.canvas.message == SAYS["could-not-be-read"]
     assert ready.answer._label.text() == "could not be read"
     assert ready.answer.bars.accessibleName() == "Probabilities: none"
     assert (shot(ready) > 100).any()  # words
     press(ready, Qt.Key.Key_U)
-    assert ready.canvas.message.startswith("Could not be read: truncated JPEG")
+    assert ready.canvas.message.startswith(SAYS["could-not-be-read-truncated"])
     press(ready, Qt.Key.Key_U)
-    assert "no more films without an answer" in ready.status.text
+    assert SAYS["no-more-films-without"] in ready.status.text
     press(ready, Qt.Key.Key_Home)
     qtbot.waitUntil(lambda: ready.canvas.has_picture, timeout=LONG_MS)
     assert ready.canvas.message == ""
@@ -209,7 +212,7 @@ def test_nothing_to_save_is_told(qtbot, ready, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *given: pytest.fail("asked where"))
     press(ready, Qt.Key.Key_U)
     ready.save_heat_map()
-    assert "no heat map to save" in ready.status.text
+    assert SAYS["no-heat-map-to"] in ready.status.text
 
 
 def test_thumbnails_are_kept_for_so_many_films_and_no_more(qtbot, ready, monkeypatch):
@@ -253,7 +256,7 @@ def test_the_notice_never_scrolls_away_and_keys_are_told(qtbot, ready, monkeypat
     shown = []
     monkeypatch.setattr(QMessageBox, "exec", lambda box: shown.append(box.text()))
     press(ready, Qt.Key.Key_F1)
-    assert "window and level: right is wider" in shown[0]
+    assert SAYS["window-and-level-right"] in shown[0]
     assert RESEARCH_NOTICE in shown[0]
 
 

@@ -1,6 +1,7 @@
 """What the viewer says of answers and models, in words."""
 
 import pytest
+from approved import approved
 from specimens import example_manifest
 
 from xray_infer.classifier import Prediction
@@ -15,6 +16,8 @@ from xray_infer.viewer.words import (
     precision_of,
     verdict_of,
 )
+
+SAYS = approved("xray-view")
 
 
 def judged(chances=(0.7, 0.2, 0.1), score=1.0, rules=Rules(2.0)) -> Prediction:  # noqa: B008  frozen
@@ -66,9 +69,9 @@ def test_what_has_no_answer_yet_waits():
 
 
 def test_without_a_score_or_a_limit_it_says_so():
-    assert verdict_of(judged(score=None), Rules(None)).startswith("This model cannot tell whether")
+    assert verdict_of(judged(score=None), Rules(None)).startswith(SAYS["this-model-cannot-tell"])
     for limit in (None, float("inf")):
-        assert "score 1.00, no limit is set" in verdict_of(judged(), Rules(limit))
+        assert SAYS["score-no-limit-is"] in verdict_of(judged(), Rules(limit))
 
 
 def test_the_shipped_model_says_what_is_known_of_it():
@@ -80,9 +83,9 @@ def test_the_shipped_model_says_what_is_known_of_it():
     for name, found in test.classes.items():
         assert f"Sensitivity for {name}: {found.recall:.0%} (95% interval" in lines
         precision = precision_of(name, manifest)
-        assert f"Of the test images that the model labelled {name}, {found.precision:.0%} (95%" in precision
-        assert f"; {found.support / test.images:.0%} of all test images are {name}." in precision
-    assert "expect lower accuracy on images from another hospital" in lines
+        assert SAYS["of-the-test-images"].format(name=name, value=found.precision) in precision
+        assert SAYS["of-all-test-images"].format(value=found.support / test.images, name=name) in precision
+    assert SAYS["expect-lower-accuracy-on"] in lines
     calibrated = f"calibrated on {manifest.training.validation.images} validation images"
     assert calibrated in confidence_of(judged(), manifest)
     assert confidence_of(judged(score=9.0), manifest) == ""

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 
 from benchmarks.studies import heatmap
@@ -14,6 +15,8 @@ from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.model.runtimes import find_model
 from xray_infer.model.shipped import shipped_model
+
+SAYS = approved("xray-bench")
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def test_a_file_of_another_build_is_refused(float_onnx, tiny_onnx, image, tmp_pa
     head = next(node for node in other.graph.node if node.op_type == "Conv")
     head.op_type = "ConvTranspose"
     onnx.save(other, tmp_path / "other.onnx")
-    with pytest.raises(DataError, match="do not come from a 1x1 convolution"):
+    with pytest.raises(DataError, match=SAYS["do-not-come-from"]):
         pooled_onnx(tmp_path / "other.onnx")
 
 
@@ -85,5 +88,5 @@ def test_the_command_prints_its_three_tables(folder, monkeypatch):
 
 def test_a_folder_without_answers_is_one_line(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"")
-    with pytest.raises(DataError, match="no image that can be read"):
+    with pytest.raises(DataError, match=SAYS["no-image-that-can"]):
         heatmap.measure_stages(tmp_path, rounds=1, report=lambda line: None)

@@ -1,5 +1,6 @@
 """The study of isolation: what it counts, and what it divides by what."""
 
+from approved import approved
 from click.testing import CliRunner
 
 from benchmarks.studies.isolation import (
@@ -11,18 +12,20 @@ from benchmarks.studies.isolation import (
     main,
 )
 
+SAYS = approved("xray-bench")
+
 
 def test_isolation_counts_what_can_be_read(folder, tmp_path):
     (folder / "broken.png").write_bytes(b"no image")
     result = CliRunner().invoke(main, [str(folder), "--rounds", "2", "--threads", "1"])
     assert result.exit_code == 0, result.stderr
-    assert "6 files in memory, 1 threads, 2 interleaved rounds" in result.stdout
+    assert SAYS["files-in-memory-threads"] in result.stdout
     assert result.stdout.count("| in child processes") == 2
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "broken.png").write_bytes(b"no image")
     result = CliRunner().invoke(main, [str(tmp_path / "none")])
     assert result.exit_code == 2
-    assert "no image that can be read" in result.stderr
+    assert SAYS["no-image-that-can"] in result.stderr
 
 
 def test_each_way_prepares_every_file_once():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from specimens import example_manifest, png
 
@@ -12,6 +13,8 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.study.datasets import read_dataset, read_input
+
+SAYS = approved("xray-bench")
 
 
 @pytest.fixture
@@ -97,7 +100,7 @@ def test_rejection_refuses_in_one_line(scoring_onnx, split_tree, options, messag
 def test_rejection_needs_a_score(tiny_onnx, split_tree):
     result = CliRunner().invoke(main, [str(tiny_onnx), "--data", str(split_tree)])
     assert result.exit_code == 2
-    assert result.stderr == f"rejection: {tiny_onnx}: has no ood_score; xray-export reject adds it\n"
+    assert result.stderr == SAYS["rejection-has-no-ood"].format(tiny_onnx=tiny_onnx)
 
 
 @pytest.mark.parametrize("kind", DRAWN)

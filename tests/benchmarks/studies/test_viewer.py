@@ -1,6 +1,7 @@
 """The study of the window: a session of the window, and what is made of it."""
 
 import pytest
+from approved import approved
 from click.testing import CliRunner
 from places import REPOSITORY
 
@@ -15,6 +16,8 @@ from benchmarks.studies.viewer.sessions import (
     start_table,
 )
 from xray_infer.errors import DataError
+
+SAYS = approved("xray-bench")
 
 
 def test_the_command_starts_fills_and_closes_windows(folder):
@@ -43,7 +46,7 @@ def test_the_command_starts_fills_and_closes_windows(folder):
 
 def test_a_window_that_does_not_come_to_its_end_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("QT_QPA_PLATFORM", "none")
-    with pytest.raises(DataError, match="the window ended with status"):
+    with pytest.raises(DataError, match=SAYS["the-window-ended-with"]):
         run_session(tmp_path, "start")
 
 
