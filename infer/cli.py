@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from xray_infer.run.engine import Engine
     from xray_infer.run.job import Job
     from xray_infer.run.settings import EngineOptions
-    from xray_infer.run.shards.shard_options import ShardOptions
+    from xray_infer.run.shards.shard_job import ShardOptions
     from xray_infer.run.sources import Item, Source
 
 EXIT_SOME_FAILED = 1
@@ -149,8 +149,7 @@ def _run_into_shards(options: Options, shards: ShardOptions, inputs: RunInputs) 
     """Make shards, and return the exit status."""
     from xray_infer.run.job import stop_on_signals
     from xray_infer.run.progress import Progress
-    from xray_infer.run.shards.shard_job import ShardJob
-    from xray_infer.run.shards.shard_options import worker_settings
+    from xray_infer.run.shards.shard_job import ShardJob, worker_settings
     from xray_infer.run.shards.shard_store import Store
 
     settings = worker_settings(shards, inputs.model, inputs.runtime, inputs.engine_options, inputs.source)
@@ -264,7 +263,7 @@ def _shipped_models(*, as_json: bool) -> str:
 def _shard_options(options: Options) -> ShardOptions:
     """Return what is to be made of shards. Raises MissingExtraError for what it needs."""
     from xray_infer.run.shards.on_ray import RayOptions
-    from xray_infer.run.shards.shard_options import ShardOptions
+    from xray_infer.run.shards.shard_job import ShardOptions
 
     gpus = options.actor_gpus
     if gpus is None:

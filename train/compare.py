@@ -14,8 +14,8 @@ from xray_infer.model.manifest import METHODS
 from xray_infer.study.intervals import percent, wilson_interval
 from xray_infer.study.metrics import negative_log_likelihood
 from xray_infer.study.training_record import read_training_record
-from xray_infer.train.config import IDENTITY_FILE, read_identity
 from xray_infer.train.predictions import read_predictions
+from xray_infer.train.schedule import IDENTITY_FILE, read_identity
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset, read_dataset
 from xray_infer.study.training_record import TrainingRecord, read_training_record
 from xray_infer.terminal import Report
-from xray_infer.train.config import TrainConfig
 from xray_infer.train.data.splits import random_split
 from xray_infer.train.data.yardsticks import Yardstick, yardsticks
 from xray_infer.train.fit import train_dataset
+from xray_infer.train.schedule import TrainConfig
 
 Records = Mapping[str, TrainingRecord]  # of one run, by method
 

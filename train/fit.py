@@ -31,11 +31,11 @@ from xray_infer.study.datasets import SPLITS, Dataset, check_split, read_images,
 from xray_infer.study.json_records import JsonError, from_json, load_json
 from xray_infer.study.training_record import RunFacts, TrainingRecord, read_training_record
 from xray_infer.terminal import Report
-from xray_infer.train.config import IDENTITY_FILE, TrainConfig, read_identity, write_identity
 from xray_infer.train.data.splits import grouped_split, write_manifest
 from xray_infer.train.data.yardsticks import Yardstick, yardsticks
 from xray_infer.train.predictions import MethodResult, read_predictions
 from xray_infer.train.report import write_report
+from xray_infer.train.schedule import IDENTITY_FILE, TrainConfig, read_identity, write_identity
 from xray_infer.train.trainer import Trainer
 from xray_infer.versions import installed_versions
 

@@ -111,8 +111,8 @@ def fit_command(
         if (out / "run.json").exists() and not resume:
             raise DataError(f"{out} holds a run; add --resume to go on with it, or give a new --out")
         with extra_for("training", "train"):
-            from xray_infer.train.config import TrainConfig
             from xray_infer.train.fit import train
+            from xray_infer.train.schedule import TrainConfig
         config = TrainConfig(
             schedule=_schedule(options),
             methods=METHOD_CHOICES[options["method"]],
@@ -136,8 +136,8 @@ def evidence_command(data: Path, out: Path, seeds: int, weights: str, debug: boo
     with one_line_errors("xray-train", debug=debug):
         _check_weights(weights)
         with extra_for("training", "train"):
-            from xray_infer.train.config import TrainConfig
             from xray_infer.train.evidence import gather
+            from xray_infer.train.schedule import TrainConfig
         config = TrainConfig(weights=weights, schedule=_schedule(options))
         click.echo(gather(data, out, config, seeds=seeds, report=say))
 

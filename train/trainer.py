@@ -21,7 +21,6 @@ from xray_infer.study.temperature import fit_temperature
 from xray_infer.study.training_record import RunFacts, TrainingRecord, write_training_record
 from xray_infer.terminal import Report
 from xray_infer.train.batches import ImageViews, Views
-from xray_infer.train.config import TrainConfig
 from xray_infer.train.fixed_part.boundary import Parts, divide
 from xray_infer.train.fixed_part.cache import FixedPart
 from xray_infer.train.fixed_part.runners import KerasRunner, make_runner
@@ -29,6 +28,7 @@ from xray_infer.train.fixed_part.stores import OriginalViews
 from xray_infer.train.inputs import decode_inputs, keep_region
 from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
 from xray_infer.train.predictions import Predictions, write_predictions
+from xray_infer.train.schedule import TrainConfig
 from xray_infer.train.stages import Run, StageData, standardised_head, train_stage
 
 LARGEST_FEATURES: Final = 224 * 224 * 3  # values: an image as the network sees it

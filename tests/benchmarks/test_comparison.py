@@ -14,7 +14,7 @@ pytest.importorskip("scipy")
 from click.testing import CliRunner
 from comparison_results import BASELINE, ROWS, World, answers, image_set, make_results
 
-from xray_infer.benchmarks.comparison.cli import compare_command
+from xray_infer.benchmarks.cli import compare_command
 from xray_infer.benchmarks.comparison.comparing import compare, differences, warnings
 from xray_infer.benchmarks.comparison.comparison_page import page
 from xray_infer.benchmarks.comparison.findings import (
@@ -119,7 +119,7 @@ def test_an_unreadable_file_is_one_line(tmp_path, content):
 
 def test_the_command_loads_nothing_heavy():
     code = (
-        "import sys, xray_infer.benchmarks.comparison.cli\n"
+        "import sys, xray_infer.benchmarks.cli\n"
         "print({'scipy', 'msgspec', 'tensorflow', 'onnxruntime'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,8 +13,8 @@ from approved import approved
 from bench_results import FILES, IMAGES, METHODS, accuracy_only, made_up, single_row, speed_only
 from click.testing import CliRunner
 
+from xray_infer.benchmarks.cli import report_command
 from xray_infer.benchmarks.reporting.bench_figures import gather, title
-from xray_infer.benchmarks.reporting.cli import report_command
 from xray_infer.benchmarks.reporting.csv_table import csv_text
 from xray_infer.benchmarks.reporting.summary_tables import MARK, doubts
 from xray_infer.benchmarks.reporting.writing import (
@@ -202,7 +202,7 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path):
 
 def test_the_command_module_loads_nothing_heavy():
     code = (
-        "import sys, xray_infer.benchmarks.reporting.cli\n"
+        "import sys, xray_infer.benchmarks.cli\n"
         "print([name for name in ('numpy', 'matplotlib', 'scipy', 'onnxruntime') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,7 +16,7 @@ import numpy as np
 from xray_infer.model.manifest import PARTS, ModelManifest
 
 if TYPE_CHECKING:
-    from xray_infer.train.config import TrainConfig
+    from xray_infer.train.schedule import TrainConfig
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -50,8 +50,7 @@ def example_manifest(**changes: object) -> ModelManifest:
 
 def quick_config(**changes: Any) -> TrainConfig:
     """The study's schedule with two epochs and one, on random weights."""
-    from xray_infer.train.config import TrainConfig
-    from xray_infer.train.schedule import SCHEDULES
+    from xray_infer.train.schedule import SCHEDULES, TrainConfig
 
     schedule = replace(SCHEDULES["study"].with_stages(epochs=(2, 1)), batch_size=8, views=2)
     return replace(TrainConfig(weights="none", schedule=schedule), **changes)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.tensorflow
 def test_evidence_runs_seeds_splits_and_regions(split_tree, tmp_path, monkeypatch):
     """The training itself is replaced: each run reaches an accuracy made of its configuration."""
     from xray_infer.train import evidence
-    from xray_infer.train.config import TrainConfig
+    from xray_infer.train.schedule import TrainConfig
 
     done = []
 

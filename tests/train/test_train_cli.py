@@ -37,7 +37,7 @@ def test_a_damaged_training_record_is_one_line_of_the_report(tmp_path, split_tre
     """A finished run whose report is asked for again: its record is read, and nothing is trained."""
     from xray_infer.study.datasets import read_dataset
     from xray_infer.train.cli import main
-    from xray_infer.train.config import TrainConfig, write_identity
+    from xray_infer.train.schedule import TrainConfig, write_identity
 
     dataset = read_dataset(split_tree)
     identity = TrainConfig(weights="none").identity()

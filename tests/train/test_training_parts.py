@@ -184,8 +184,8 @@ def test_predictions_come_back_exactly(tmp_path):
 
 
 def write_run(folder, labels, logits, **configuration):
-    from xray_infer.train.config import write_identity
     from xray_infer.train.predictions import Predictions, write_predictions
+    from xray_infer.train.schedule import write_identity
 
     folder.mkdir()
     write_identity(folder, {"data_sha256": "d", "seed": 0} | configuration)

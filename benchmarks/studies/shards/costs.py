@@ -166,8 +166,7 @@ def plan(count: int, out: Path) -> None:
     """List and deal so many objects into `out`; whoever makes shards makes none."""
     from xray_infer.run.job import Stop
     from xray_infer.run.progress import Progress
-    from xray_infer.run.shards.shard_job import ShardJob
-    from xray_infer.run.shards.shard_options import ShardOptions, worker_settings
+    from xray_infer.run.shards.shard_job import ShardJob, ShardOptions, worker_settings
     from xray_infer.run.shards.shard_store import Store
 
     source, model = SyntheticSource(count), shipped_model("onnx")
