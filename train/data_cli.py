@@ -75,7 +75,7 @@ def inspect_command(data: Path, patient_pattern: str | None, json_file: Path | N
     Exit status: 0, or 1 when files, labels or the split are to be mended.
     """
     with one_line_errors("xray-train", debug=debug):
-        from xray_infer.train.data.inspection import inspect
+        from xray_infer.train.data.leaks import inspect
 
         found = inspect(data, patient_pattern=patient_pattern, report=say)
         _print(found.as_text(), found.to_dict(), json_file)

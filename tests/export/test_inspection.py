@@ -12,7 +12,7 @@ from specimens import png
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
-from xray_infer.train.data.inspection import inspect
+from xray_infer.train.data.leaks import inspect
 from xray_infer.train.data_cli import inspect_command
 
 SAYS = approved("xray-export")

@@ -21,8 +21,8 @@ from xray_infer.study.document import to_markdown
 from xray_infer.train.predictions import MethodResult, Predictions
 from xray_infer.train.report import write_report
 from xray_infer.train.report.figures import measure_run
-from xray_infer.train.report.page import build_page
 from xray_infer.train.report.plots import confusion_matrix, learning_curves, reliability, roc_curves
+from xray_infer.train.report.training_page import build_page
 
 SAYS = approved("xray-train")
 

@@ -20,7 +20,7 @@ from xray_infer.train.predictions import MethodResult
 from xray_infer.train.report import plots
 from xray_infer.train.report.contact_sheet import draw_contact_sheet
 from xray_infer.train.report.figures import MethodFigures, measure_run
-from xray_infer.train.report.page import build_page
+from xray_infer.train.report.training_page import build_page
 
 
 def write_report(
