@@ -212,7 +212,8 @@ class ExportedContender:
 
         def classify(image: NDArray[np.uint8]) -> NDArray[np.float32]:
             session: Session = own.session
-            return session.run(image[None]).probabilities[0]
+            probabilities: NDArray[np.float32] = session.run(image[None]).probabilities[0]
+            return probabilities
 
         with ThreadPoolExecutor(len(idle), initializer=adopt_session) as pool:
             return np.stack(list(pool.map(classify, images)))

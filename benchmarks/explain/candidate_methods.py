@@ -55,7 +55,8 @@ class Shifted:
 
         In units of the class's logit. What a shift lays bare is filled with the edge's pixels.
         """
-        wide = cv2.copyMakeBorder(image[..., 0], CAM_CELL, CAM_CELL, CAM_CELL, CAM_CELL, cv2.BORDER_REPLICATE)
+        sides = (CAM_CELL, CAM_CELL, CAM_CELL, CAM_CELL)
+        wide = np.asarray(cv2.copyMakeBorder(image[..., 0], *sides, cv2.BORDER_REPLICATE), np.uint8)
         apart = CAM_CELL / self.steps
         shifts = [round((step + 0.5) * apart - CAM_CELL / 2) for step in range(self.steps)]
         total = np.zeros((*SIZE, 3), np.float32)
@@ -98,17 +99,21 @@ class Rise:
 
     def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the maps of all classes, float32 [28, 28, 3] >= 0, in nats, of uint8 [224, 224, 1]."""
-        scores, masks = [], []
+        scores: list[NDArray[np.float64]] = []
+        masks: list[NDArray[np.float32]] = []
         filled = FILLS[self.fill](image[..., 0]).astype(np.float32)
         for some in self._masks():
             kept = some * image[..., 0] + (1 - some) * filled
             scores.append(self.score(run(np.rint(kept).astype(np.uint8)[..., None])))
             masks.extend(
-                cv2.resize(one, (RISE_CELLS, RISE_CELLS), interpolation=cv2.INTER_AREA) for one in some
+                np.asarray(
+                    cv2.resize(one, (RISE_CELLS, RISE_CELLS), interpolation=cv2.INTER_AREA), np.float32
+                )
+                for one in some
             )
         centred = np.concatenate(scores)
         centred -= centred.mean(axis=0)
-        weighted = np.einsum("nhw,nc->hwc", np.stack(masks) - self.keep, centred)
+        weighted: NDArray[np.float64] = np.einsum("nhw,nc->hwc", np.stack(masks) - self.keep, centred)
         spread = self.masks * self.keep * (1 - self.keep)
         return np.maximum(weighted / spread, 0).astype(np.float32)
 

@@ -43,7 +43,7 @@ def mean_of(values: PerImage, groups: Sequence[str]) -> Mean:
     known = np.flatnonzero(~np.isnan(values))
     if not len(known):
         return Mean(np.nan, np.nan, np.nan)
-    low, high = bootstrap_mean(values[known], [groups[index] for index in known])
+    low, high = bootstrap_mean(values[known], [groups[int(index)] for index in known])
     return Mean(float(values[known].mean()), low, high)
 
 
@@ -81,7 +81,8 @@ class MapFigures:
         curves = [
             record["maps"][one]["curves"][ROAD][order]["kept"] for record in self.records for one in names
         ]
-        return np.array(curves, np.float64).mean(axis=0)
+        shares: PerImage = np.array(curves, np.float64).mean(axis=0)
+        return shares
 
     def similarities(self, name: str) -> dict[str, dict[str, Mean]]:
         """Return how alike a method's maps are to those of each sanity check, by SIMILARITIES."""

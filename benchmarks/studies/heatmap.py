@@ -94,9 +94,9 @@ def compare_passes(rounds: int, report: Report) -> list[Passes]:
 
 def _check_same(first: Session, second: Session, image: np.ndarray) -> None:
     """Raise DataError unless both give the same answer; the order of a float sum may differ."""
-    answers = [session.run(image).probabilities for session in (first, second)]
-    if not np.allclose(*answers, atol=1e-4):
-        raise DataError(f"without its maps the file answers otherwise: {answers[0]}, {answers[1]}")
+    one, other = (session.run(image).probabilities for session in (first, second))
+    if not np.allclose(one, other, atol=1e-4):
+        raise DataError(f"without its maps the file answers otherwise: {one}, {other}")
 
 
 def passes_table(found: Sequence[Passes]) -> str:

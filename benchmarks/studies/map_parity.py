@@ -105,14 +105,17 @@ def _normalised(maps: Maps) -> NDArray[np.float64]:
     """Return maps over their maxima, [N, 3, h * w]; a map without heat stays zero."""
     flat = maps.transpose(0, 3, 1, 2).reshape(len(maps), len(CLASS_NAMES), -1).astype(np.float64)
     peak = flat.max(axis=-1, keepdims=True)
-    return np.divide(flat, peak, out=np.zeros_like(flat), where=peak > 0)
+    normalised: NDArray[np.float64] = np.divide(flat, peak, out=np.zeros_like(flat), where=peak > 0)
+    return normalised
 
 
 def _correlations(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Pearson's correlation along the last axis; 0 where one of two maps is flat."""
     first, second = (maps - maps.mean(axis=-1, keepdims=True) for maps in (first, second))
     norm = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
-    return np.divide((first * second).sum(axis=-1), norm, out=np.zeros_like(norm), where=norm > 0)
+    product = (first * second).sum(axis=-1)
+    found: NDArray[np.float64] = np.divide(product, norm, out=np.zeros_like(norm), where=norm > 0)
+    return found
 
 
 def file_maps(model: Model, inputs: NDArray[np.uint8]) -> Iterator[tuple[str, Maps]]:
@@ -182,7 +185,8 @@ def compare_files(
         report(f"Grad-CAM of {keras_model.name} by tf.GradientTape, {len(images)} images")
         expected = tape_maps(keras_model, inputs)
     for model in models:
-        rows, maps = range(len(images)), expected
+        rows: Sequence[int] = range(len(images))
+        maps = expected
         if maps is None:
             rows, maps = _stored_maps(model, inputs)
         for runtime, given in file_maps(model, inputs[rows]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
@@ -69,7 +70,9 @@ class Scorers:
         def score(load: Callable[[], Input]) -> np.float32:
             image, session = load(), self._idle.get()
             try:
-                return session.run(image[None]).ood_score[0]
+                scores = session.run(image[None]).ood_score
+                assert scores is not None  # the file has a limit for them
+                return np.float32(scores[0])
             finally:
                 self._idle.put(session)
 
@@ -87,7 +90,7 @@ def measure(
     of_split = {}
     for split in EVALUATED:
         images = split_images(dataset, split, use="which this study measures")
-        found = scorers.scores([lambda image=image: read_input(image) for image in images])
+        found = scorers.scores([partial(read_input, image) for image in images])
         of_split[split] = images, found
         yield Scored(f"{split} images", found, ood=False)
     columns = zip(*(_columns(*one) for one in of_split.values()), strict=True)
@@ -95,23 +98,32 @@ def measure(
     for name, draw in DRAWN.items():
         rng = np.random.default_rng(seed)
         pictures = [to_input(draw(rng)) for _ in range(count)]
-        yield Scored(name, scorers.scores([lambda one=one: one for one in pictures]), ood=True)
+        yield Scored(name, scorers.scores(_loaded(pictures)), ood=True)
     pictures = [decode(image.path.read_bytes()) for image in dataset.split("test")]
     for name, alter in ALTERED.items():
         rng = np.random.default_rng(seed)
         altered = [to_input(alter(pictures, index, rng)) for index in range(len(pictures))]
-        found = scorers.scores([lambda one=one: one for one in altered])
+        found = scorers.scores(_loaded(altered))
         yield Scored(f"X-rays {name}", found, ood=True)
     for name, folder in folders.items():
-        yield Scored(name, scorers.scores([lambda one=one: one for one in _read(folder)]), ood=True)
+        yield Scored(name, scorers.scores(_loaded(_read(folder))), ood=True)
 
 
-def _columns(images: Sequence[LabelledImage], found: NDArray[np.float32]) -> tuple[NDArray, ...]:
+def _loaded(pictures: Iterable[Input]) -> list[Callable[[], Input]]:
+    """Return loaders of pictures that are in memory."""
+    return [partial(np.asarray, picture) for picture in pictures]
+
+
+def _columns(
+    images: Sequence[LabelledImage], found: NDArray[np.float32]
+) -> tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.float32]]:
     labels = np.array([CLASS_NAMES[image.label] for image in images])
     return labels, np.array([image.source or "no source" for image in images]), found
 
 
-def _parts(labels: NDArray, sources: NDArray, found: NDArray[np.float32]) -> Iterator[Scored]:
+def _parts(
+    labels: NDArray[np.str_], sources: NDArray[np.str_], found: NDArray[np.float32]
+) -> Iterator[Scored]:
     """Yield validation and test images by class and by source."""
     for column in (labels, sources):
         for name in dict.fromkeys(sorted(column)):

@@ -203,15 +203,19 @@ def make_specimens(place: Path) -> Path:
     for number, one in enumerate(samples()):
         (place / f"{number:04}{one.suffix}").write_bytes(one.data)
     phantom = cv2.imread(str(REPOSITORY / "samples" / "phantom_focal_1.png"), cv2.IMREAD_GRAYSCALE)
+    assert phantom is not None
     forms = itertools.product((*NATIVE, *LOSSLESS), ("MONOCHROME1", "MONOCHROME2"), (8, 12, 16))
     for number, (syntax, photometric, bits) in enumerate(forms):
         pixels = phantom if bits == 8 else phantom.astype(np.uint16) << bits - 8
-        uids = {
-            "StudyInstanceUID": "1.2.3.1",
-            "SeriesInstanceUID": "1.2.3.2",
-            "SOPInstanceUID": f"1.2.3.{number + 3}",
-        }
-        data = dicom(pixels, syntax=syntax, bits=bits, PhotometricInterpretation=photometric, **uids)
+        data = dicom(
+            pixels,
+            syntax=syntax,
+            bits=bits,
+            PhotometricInterpretation=photometric,
+            StudyInstanceUID="1.2.3.1",
+            SeriesInstanceUID="1.2.3.2",
+            SOPInstanceUID=f"1.2.3.{number + 3}",
+        )
         (place / f"film {number:03}.dcm").write_bytes(data)
     return place
 

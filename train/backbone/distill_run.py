@@ -65,7 +65,7 @@ class DistillRun:
         ]
 
     def _average(self) -> AveragedModel:
-        decay = get_ema_multi_avg_fn(self.config.average)  # type: ignore[no-untyped-call]
+        decay = get_ema_multi_avg_fn(self.config.average)
         return AveragedModel(self.student, multi_avg_fn=decay, use_buffers=True)
 
     @property
@@ -128,7 +128,7 @@ class DistillRun:
             for group in self.optimiser.param_groups:
                 group["lr"] = config.rate(step) * group["scale"]
             self.optimiser.zero_grad(set_to_none=True)
-            (error + config.logit_weight * divergence).backward()  # type: ignore[no-untyped-call]
+            (error + config.logit_weight * divergence).backward()
             nn.utils.clip_grad_norm_(student.parameters(), 1.0)
             self.optimiser.step()
             self.average.update_parameters(student)

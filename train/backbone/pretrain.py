@@ -193,7 +193,7 @@ def _train_epoch(training: _Training, photographs: Photographs, epoch: int, repo
             logits = model(augmented)
         loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
         training.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         training.optimiser.step()
         training.schedule.step()

@@ -55,7 +55,7 @@ class Teacher:
     def answer(self, gray: torch.Tensor) -> Answer:
         """Answer for `float [N, 1, side, side]` in 0..1."""
         scaled = ((gray * 255 - MEAN) / SCALE).expand(-1, 3, -1, -1)
-        values = self.network.extract_features(scaled.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+        values = self.network.extract_features(scaled.contiguous(memory_format=torch.channels_last))
         features = values.mean(dim=(2, 3))
         return Answer(features, self.classifier(features))
 
@@ -73,13 +73,13 @@ def load_teacher(name: str, *, side: int) -> Teacher:
     except (OSError, RuntimeError) as error:
         raise ModelError(f"{path}: cannot load the teacher {name}: {error}") from error
     fold_batch_norms(network.eval())
-    network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.requires_grad_(False).to(memory_format=torch.channels_last)
     return Teacher(network, name, hashlib.sha256(weights).hexdigest(), side)
 
 
 def fold_batch_norms(network: nn.Module) -> None:
     """Fold the batch normalisations of an EfficientNet-lite in inference mode into its convolutions."""
-    stages: list[Any] = [network, *network._blocks]  # type: ignore[misc]
+    stages: list[Any] = [network, *network._blocks]
     pairs = {
         network: (("_conv_stem", "_bn0"), ("_conv_head", "_bn1")),
     }

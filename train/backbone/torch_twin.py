@@ -9,7 +9,8 @@ Supported layers are those of keras.applications.DenseNet121(include_top=False).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -53,7 +54,7 @@ class _Concatenate(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-BUILDERS = {
+BUILDERS: Final[Mapping[str, Callable[[Any], nn.Module]]] = {
     "Conv2D": _convolution,
     "BatchNormalization": _batch_norm,
     "ZeroPadding2D": _zero_padding,
@@ -108,7 +109,7 @@ class TorchTwin(nn.Module):
             elif isinstance(node, nn.BatchNorm2d):
                 targets = (node.weight, node.bias, node.running_mean, node.running_var)
                 for target, value in zip(targets, weights, strict=True):
-                    target.copy_(value)  # type: ignore[union-attr]
+                    target.copy_(value)
 
     @torch.no_grad()
     def write_weights(self, model: keras.Model) -> None:

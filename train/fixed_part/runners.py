@@ -116,14 +116,15 @@ def computes_in_bfloat16() -> bool:
 
 
 def _cpu_has_bfloat16(core: Any) -> bool:
-    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities: list[str] = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in capabilities
 
 
 def _has_gpu() -> bool:
     if keras.backend.backend() == "torch":  # list_devices is not written for it in Keras 3.15
         import torch
 
-        return torch.cuda.is_available()
+        return bool(torch.cuda.is_available())
     # Not list_devices("gpu"): JAX raises where there is none.
     return any(not name.startswith("cpu") for name in keras.distribution.list_devices())
 

@@ -57,7 +57,7 @@ def _pictures() -> list[bytes]:
 
 
 def _serve(counts: Sequence[int]) -> None:
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
     from moto.server import ThreadedMotoServer
 
