@@ -17,8 +17,18 @@ REPOSITORY = Path(__file__).parent.resolve()
 BUILD = REPOSITORY / "build"
 EDITABLE = BUILD / "editable"  # a virtual environment of the project alone
 
-# What mypy checks strictly, all source: the package as it is installed, and folders of the repository.
-TYPED = ("benchmarks/studies", "tests/support", "tests/conftest.py")
+# What mypy checks strictly, all source: the package as it is installed, and in the repository these.
+TYPED = (
+    "benchmarks/studies",
+    "check.py",
+    "docs",
+    "samples",
+    "setup.py",
+    "tests/support",
+    *("tests/conftest.py", "tests/properties/conftest.py", "tests/viewer/conftest.py"),
+)
+# Folders whose modules are imported by their bare names; pyproject.toml says the same to pytest and pyright.
+BARE = ("docs", "samples", "tests/support")
 
 # What `--fast` runs: the tests that say most in the least time. tests/house checks that all of them are
 # there, and benchmarks/studies/mutations.py that they notice what must not go wrong.
@@ -65,7 +75,7 @@ def install_editable() -> tuple[Path, Path]:
 def check_types(*, fast: bool) -> None:
     """Check all source strictly, and that an editor finds every module of the project that is imported."""
     python, links = install_editable()
-    path = os.pathsep.join([str(links), "tests/support"])
+    path = os.pathsep.join([str(links), *BARE])
     run("mypy", str(links / "xray_infer"), *TYPED, MYPYPATH=path)
     if not fast:
         list_own_imports(BUILD / "own_imports.py")
@@ -77,9 +87,9 @@ def list_own_imports(out: Path) -> None:
 
     An editor's view of that is a matter of seconds; of all files, with what they import in turn, of minutes.
     """
-    own = {"xray_infer", "benchmarks", *(path.stem for path in Path("tests", "support").glob("*.py"))}
-    found = set()
-    for folder in ("infer", "train", "export", "benchmarks", "tests"):
+    own = {"xray_infer", "benchmarks", *(path.stem for folder in BARE for path in Path(folder).glob("*.py"))}
+    found: set[str] = set()
+    for folder in ("infer", "train", "export", "benchmarks", "tests", "docs", "samples"):
         for path in Path(folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Import):
