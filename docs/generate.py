@@ -24,7 +24,7 @@ from meanings import COLUMNS, MANIFEST, RECORD
 from page_parts import HEAD, paragraphs, table
 from python_pages import python_page
 
-from xray_infer.model import certificate, embedding, manifest_parts
+from xray_infer.model import embedding, manifest_parts
 from xray_infer.model.embedding import MANIFEST_FILE, MANIFEST_KEY
 from xray_infer.model.manifest import LATER_FIELDS, ModelManifest
 from xray_infer.run.record import RECORD_SCHEMA
@@ -73,7 +73,7 @@ def manifest_page() -> str:
             doc_of(importlib.import_module(ModelManifest.__module__)).split("\n\n", 1)[1] + "\n",
             table(("field", "type", "required", "meaning"), rows) + "\n",
             doc_of(manifest_parts) + "\n",
-            *(text for module in (manifest_parts, certificate) for text in _records(module)),
+            *_records(manifest_parts),
         )
     )
 

@@ -35,9 +35,9 @@ from xray_infer.export.recipes import CALIBRATIONS, RECIPES
 from xray_infer.export.reference import SUFFIX, Reference, make_reference
 from xray_infer.export.rejection import FALSE_REJECTION, add_rejection, draw_splits
 from xray_infer.export.trained_model import TrainedModel
-from xray_infer.model.certificate import Certificate
+from xray_infer.model.json_records import from_json
 from xray_infer.model.manifest import ModelManifest
-from xray_infer.model.manifest_parts import Quantization, Training, read_training
+from xray_infer.model.manifest_parts import Certificate, Quantization, Training
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import Dataset, read_dataset, split_images
 from xray_infer.study.training_record import read_training_record
@@ -163,8 +163,7 @@ def _what_was_tried(converted: ConvertedGraph) -> str:
 
 def training_of(model: Path) -> Training:
     """Return what a Keras model's training record says, for the manifest of its files. Raises ModelError."""
-    path = model.with_suffix(".json")
-    return read_training(read_training_record(path).to_dict(), f"{path}: the training record")
+    return from_json(Training, read_training_record(model.with_suffix(".json")).to_dict())
 
 
 def _draw_images(dataset: Dataset, config: ExportConfig) -> tuple[ImageStream, ImageStream, ImageStream]:

@@ -179,12 +179,12 @@ def test_what_cannot_work_is_one_line_and_status_2(
     [
         (None, "no manifest inside"),
         ("{", "not valid JSON"),
-        ("[]", "not a JSON object"),
+        ("[]", "where a JSON object is expected"),
         (example_manifest(schema_version=99), "schema_version is 99"),
         (example_manifest(preprocessing_version=99), "preprocessing_version is 99"),
         (example_manifest(class_names=("normal", "covid", "pneumonia")), "class_names is"),
         (example_manifest(temperature=-1.0), "not a positive number"),
-        (example_manifest(temperature=True), "not a positive number"),
+        (example_manifest(temperature=True), "temperature is true where a finite number is expected"),
         (example_manifest().to_json().replace('"recipe"', '"receipt"'), "receipt, recipe"),
     ],
 )

@@ -26,9 +26,9 @@ import keras
 from xray_infer.atomic import make_folder, write_json
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import PREPROCESSING_VERSION
+from xray_infer.model.json_records import JsonError, from_json, load_json
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset, check_split, read_images, split_images
-from xray_infer.study.json_records import JsonError, from_json, load_json
 from xray_infer.study.training_record import RunFacts, TrainingRecord, read_training_record
 from xray_infer.terminal import Report
 from xray_infer.train.data.splits import grouped_split, write_manifest

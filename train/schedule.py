@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from xray_infer.atomic import write_json
 from xray_infer.errors import DataError
+from xray_infer.model.json_records import JsonError, from_json, load_object
 from xray_infer.model.manifest import METHODS
-from xray_infer.study.json_records import JsonError, from_json, load_object
 from xray_infer.study.training_record import MethodSchedule
 
 

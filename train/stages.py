@@ -24,7 +24,7 @@ from tensorboard.summary import Writer
 
 from xray_infer.atomic import write_atomically, write_json, write_text
 from xray_infer.errors import DataError
-from xray_infer.study.json_records import AnyFloat, JsonError, from_json, load_json
+from xray_infer.model.json_records import AnyFloat, JsonError, from_json, load_json
 from xray_infer.terminal import Report
 from xray_infer.train.batches import BatchOptions, PlainBatches, TrainingBatches, Views, one_hot
 from xray_infer.train.fixed_part.runners import computes_in_bfloat16

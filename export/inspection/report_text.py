@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Final
 
 from xray_infer.export.inspection.contents import Contents, ModelReport
+from xray_infer.model.json_records import to_json
 from xray_infer.model.manifest import ModelManifest
 
 SHORT_DIGEST: Final = 12
@@ -37,8 +37,8 @@ def _head(report: ModelReport) -> list[str]:
 
 def _manifest(manifest: ModelManifest) -> list[tuple[str, str]]:
     training, certificate = manifest.training, manifest.parity
-    test = {} if training.test is None else asdict(training.test)
-    parity = {} if certificate is None else certificate.to_dict()
+    test = {} if training.test is None else to_json(training.test)
+    parity = {} if certificate is None else to_json(certificate)
     return [
         ("model", f"{manifest.name} {manifest.version}, method {manifest.method}, recipe {manifest.recipe}"),
         ("temperature", f"{manifest.temperature:.4g}"),

@@ -8,33 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.errors import ModelError
+from xray_infer.errors import ModelError, one_line
 from xray_infer.images.preprocess import INPUT_SHAPE, PREPROCESSING_VERSION
-from xray_infer.model.certificate import Certificate, read_certificate
-from xray_infer.model.json_fields import Reader, is_number, objects_of, text
-from xray_infer.model.manifest_parts import (
-    Quantization,
-    Rejection,
-    Training,
-    read_quantization,
-    read_rejection,
-    read_training,
-)
+from xray_infer.model.json_records import JsonError, from_json, json_object, parse_json, to_json
+from xray_infer.model.manifest_parts import Certificate, Quantization, Rejection, Training
 
 SCHEMA_VERSION: Final = 1
 LATER_FIELDS: Final = frozenset({"quantization", "rejection"})  # records that files of this schema may lack
-PARTS: Final[Mapping[str, Reader[Training | Quantization | Rejection | Certificate | None]]] = {
-    "training": read_training,
-    "quantization": read_quantization,
-    "rejection": read_rejection,
-    "parity": read_certificate,
-}
+PARTS: Final = ("parity", "quantization", "rejection")  # records that are {} where the file does not say
 
 # The study's two ways of transfer learning, in the order in which they are trained.
 METHODS: Final = ("feature_extraction", "fine_tuning")
@@ -83,19 +71,13 @@ class ModelManifest:
     def to_dict(self) -> dict[str, object]:
         """Return everything in JSON's types."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        parts = {name: _in_order(fields[name].to_dict()) if fields[name] else {} for name in PARTS}
-        return {**fields, **parts}
+        parts = {name: to_json(fields[name]) if fields[name] else {} for name in ("training", *PARTS)}
+        in_order: dict[str, object] = json.loads(json.dumps(parts, sort_keys=True))
+        return {**fields, **in_order}
 
     def to_json(self) -> str:
         """Serialise to compact JSON with sorted keys, so that equal manifests are equal bytes."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-
-
-def _in_order(part: object) -> object:
-    """Sort the keys of JSON objects, as a file has them."""
-    if isinstance(part, dict):
-        return {key: _in_order(part[key]) for key in sorted(part)}
-    return [_in_order(one) for one in part] if isinstance(part, list | tuple) else part
 
 
 def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
@@ -104,11 +86,9 @@ def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
     Raises ModelError, one line, for anything that this version of the program cannot run faithfully.
     """
     try:
-        fields = json.loads(stored)
-    except (ValueError, RecursionError) as error:  # RecursionError: nested thousands deep
-        raise ModelError(f"{path}: the manifest inside is not valid JSON ({error})") from error
-    if not isinstance(fields, dict):
-        raise ModelError(f"{path}: the manifest inside is not a JSON object")
+        fields = json_object(parse_json(stored))
+    except JsonError as error:
+        raise _refused(path, f"the manifest inside is damaged: {error}") from error
     for key, supported in (
         ("schema_version", SCHEMA_VERSION),
         ("preprocessing_version", PREPROCESSING_VERSION),
@@ -116,32 +96,34 @@ def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
         ("input_shape", list(INPUT_SHAPE)),
     ):
         if fields.get(key) != supported:
-            raise ModelError(
-                f"{path}: {key} is {fields.get(key)!r}, this version of xray-infer runs {supported!r}; "
-                "export the model again"
-            )
+            found = _short(reprlib.repr(fields.get(key)))
+            raise _refused(path, f"{key} is {found}, this version of xray-infer runs {supported!r}")
     known = {field.name for field in dataclasses.fields(ModelManifest)}
     if not known - LATER_FIELDS <= fields.keys() <= known:
-        odd = ", ".join(sorted(fields.keys() ^ known))
-        raise ModelError(f"{path}: the manifest inside has missing or unknown fields: {odd}")
-    temperature = fields["temperature"]
-    if not is_number(temperature) or temperature <= 0:
-        raise ModelError(f"{path}: temperature is {temperature!r}, not a positive number")
-    outputs = fields["output_names"]
-    if outputs not in (list(OUTPUT_NAMES), [*OUTPUT_NAMES, SCORE_NAME]):
-        raise ModelError(
-            f"{path}: output_names is {outputs!r}, not {', '.join(OUTPUT_NAMES)} [, {SCORE_NAME}]"
-        )
-    thresholds = fields["thresholds"]
-    limit = thresholds.get(SCORE_NAME) if isinstance(thresholds, dict) else None
-    if SCORE_NAME in outputs and not is_number(limit):
-        raise ModelError(f"{path}: the threshold of {SCORE_NAME} is {limit!r}, not a number")
-    for key in ("class_names", "input_shape", "output_names"):
-        fields[key] = tuple(fields[key])
+        odd = _short(", ".join(sorted(fields.keys() ^ known)))
+        raise _refused(path, f"the manifest inside has missing or unknown fields: {odd}")
+    if None in fields.values():
+        null = ", ".join(name for name, value in fields.items() if value is None)
+        raise _refused(path, f"{null} is null, where a value is expected")
+    silent = {name: None for name in PARTS if fields.get(name) == {}}
     try:
-        fields["tool_versions"] = objects_of(text)(fields["tool_versions"], f"{path}: tool_versions")
-        for key, read in PARTS.items():
-            fields[key] = read(fields.get(key, {}), f"{path}: {key}")
-    except ModelError as error:
-        raise ModelError(f"{error}; export the model again") from error
-    return ModelManifest(**fields)
+        manifest = from_json(ModelManifest, fields | silent, known_only=True)
+    except JsonError as error:
+        raise _refused(path, str(error)) from error
+    if manifest.temperature <= 0:
+        raise _refused(path, f"temperature is {manifest.temperature}, not a positive number")
+    outputs = manifest.output_names
+    if outputs not in (OUTPUT_NAMES, (*OUTPUT_NAMES, SCORE_NAME)):
+        named = _short(", ".join(outputs))
+        raise _refused(path, f"output_names is {named}, not {', '.join(OUTPUT_NAMES)} [, {SCORE_NAME}]")
+    if SCORE_NAME in outputs and SCORE_NAME not in manifest.thresholds:
+        raise _refused(path, f"thresholds.{SCORE_NAME} is missing")
+    return manifest
+
+
+def _refused(path: Path, problem: str) -> ModelError:
+    return ModelError(f"{path}: {problem}; export the model again")
+
+
+def _short(text: str) -> str:
+    return one_line(text, longest=120)

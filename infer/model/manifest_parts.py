@@ -1,19 +1,19 @@
-"""What a model file says of how it was made: three of the records in its manifest.
+"""What a model file says of how it was made: four of the records in its manifest.
 
 `Training` is xray-train's record, `Quantization` what calibrated an int8 file, `Rejection` how its score was
-fitted; the fourth is in `certificate`. They are for people and reports; nothing in them changes an answer. In
-a manifest each is a JSON object with the names of the fields as keys; a field that is None is left out, and
-an empty object says nothing. Each has one reader, which raises ModelError in one line for a damaged one, and
-`to_dict`, which gives back what was read, to the byte.
+fitted, `Certificate` what the parity gate found (`xray-export verify` finds it anew). They are for people and
+reports; nothing in them changes an answer. In a manifest each is a JSON object with the names of the fields
+as keys; a field that is None is left out, and an empty object says nothing. `json_records` reads them and
+gives back what was read, to the byte. A `Count` is a whole number from 0.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from xray_infer.model.json_fields import Fields, count, interval, listed, number, objects_of, text
+from xray_infer.model.json_records import FLAT, WHOLE, Count
 
 Interval = tuple[float, float]  # of 95 %
 
@@ -26,18 +26,18 @@ class ClassResult:
     precision_interval: Interval | None = None
     recall: float | None = None
     recall_interval: Interval | None = None
-    support: int | None = None
+    support: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SplitResult:
     """How the trained network did on a split; shares in 0..1, `classes` by name."""
 
-    images: int | None = None
+    images: Count | None = None
     accuracy: float | None = None
     accuracy_interval: Interval | None = None
     macro_f1: float | None = None
-    classes: Mapping[str, ClassResult] = dataclasses.field(default_factory=dict)
+    classes: Mapping[str, ClassResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,54 +45,14 @@ class Training:
     """What the network was trained on, and how it did there; None where its record does not say.
 
     `data_sha256` is the digest of the data set, `temperature` what was fitted on validation images, 1 where
-    nothing was. `record` is all of it, as xray-train wrote it, and what is written again; a changed one is
-    made by `read_training`.
+    nothing was. `record` is all of it, as xray-train wrote it, and what is written again.
     """
 
     data_sha256: str | None = None
     temperature: float = 1.0
     test: SplitResult | None = None
     validation: SplitResult | None = None
-    record: Mapping[str, object] = dataclasses.field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the record in JSON's types."""
-        return dict(self.record)
-
-
-def read_training(value: object, where: str) -> Training:
-    """Read a training record; `where` names it in errors. Raises ModelError."""
-    fields = Fields(value, where)
-    temperature = fields.find("temperature", number)
-    return Training(
-        data_sha256=fields.find("data_sha256", text),
-        temperature=1.0 if temperature is None else temperature,
-        test=fields.find("test", _split_result),
-        validation=fields.find("validation", _split_result),
-        record=objects_of(lambda one, _: one)(value, where),
-    )
-
-
-def _split_result(value: object, where: str) -> SplitResult:
-    fields = Fields(value, where)
-    return SplitResult(
-        images=fields.find("images", count),
-        accuracy=fields.find("accuracy", number),
-        accuracy_interval=fields.find("accuracy_interval", interval),
-        macro_f1=fields.find("macro_f1", number),
-        classes=fields.find("classes", objects_of(_class_result)) or {},
-    )
-
-
-def _class_result(value: object, where: str) -> ClassResult:
-    fields = Fields(value, where)
-    return ClassResult(
-        precision=fields.find("precision", number),
-        precision_interval=fields.find("precision_interval", interval),
-        recall=fields.find("recall", number),
-        recall_interval=fields.find("recall_interval", interval),
-        support=fields.find("support", count),
-    )
+    record: Mapping[str, Any] = field(default_factory=dict, metadata=WHOLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +65,7 @@ class Attempt:
     """
 
     calibration: str
-    in_float: tuple[int, ...]
+    in_float: tuple[Count, ...]
     agreement: float
     accuracy_kept: float
     mean_dp: float
@@ -118,54 +78,20 @@ class Quantization:
     `chosen` is one of `tried`. Where there was nothing to choose, `calibration` names the method instead.
     """
 
-    calibration_images: int
+    calibration_images: Count
     calibration_sha256: str
-    choice_images: int
+    choice_images: Count
     calibration: str | None = None
     chosen: Attempt | None = None
     tried: tuple[Attempt, ...] | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the record in JSON's types."""
-        return _without_none(dataclasses.asdict(self))
-
-
-def read_quantization(value: object, where: str) -> Quantization | None:
-    """Read the record of an int8 file, None for an empty one. Raises ModelError."""
-    fields = Fields(value, where)
-    if not value:
-        return None
-    found = Quantization(
-        calibration_images=fields.need("calibration_images", count),
-        calibration_sha256=fields.need("calibration_sha256", text),
-        choice_images=fields.need("choice_images", count),
-        calibration=fields.find("calibration", text),
-        chosen=fields.find("chosen", _attempt),
-        tried=fields.find("tried", listed(_attempt)),
-    )
-    fields.end()
-    return found
-
-
-def _attempt(value: object, where: str) -> Attempt:
-    fields = Fields(value, where)
-    found = Attempt(
-        calibration=fields.need("calibration", text),
-        in_float=fields.need("in_float", listed(count)),
-        agreement=fields.need("agreement", number),
-        accuracy_kept=fields.need("accuracy_kept", number),
-        mean_dp=fields.need("mean_dp", number),
-    )
-    fields.end()
-    return found
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedCount:
     """How many images of a split a file rejects."""
 
-    images: int
-    rejected: int
+    images: Count
+    rejected: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,43 +107,61 @@ class Rejection:
     expected: float | None = None
     method: str | None = None
     layer: str | None = None
-    features: int | None = None
-    components: int | None = None
-    training_images: int | None = None
+    features: Count | None = None
+    components: Count | None = None
+    training_images: Count | None = None
     training_sha256: str | None = None
     rejected: Mapping[str, Mapping[str, RejectedCount]] | None = None
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the record in JSON's types."""
-        return _without_none(dataclasses.asdict(self))
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """How far an exported file is from its Keras model.
+
+    `agreement`: share of images with the same first class. `accuracy_kept`: accuracy over that of the Keras
+    model. `max_dp`, `mean_dp`: absolute difference of probabilities over images and classes, the largest and
+    the mean. `cam_error`: largest difference of the maps relative to the Keras model's range.
+    `cam_correlation`: median of Pearson's over single maps.
+    """
+
+    agreement: float
+    accuracy_kept: float
+    max_dp: float
+    mean_dp: float
+    cam_error: float
+    cam_correlation: float
 
 
-def read_rejection(value: object, where: str) -> Rejection | None:
-    """Read the record of a file with a score, None for an empty one. Raises ModelError."""
-    fields = Fields(value, where)
-    if not value:
-        return None
-    found = Rejection(
-        false_rejection=fields.need("false_rejection", number),
-        expected=fields.find("expected", number),
-        method=fields.find("method", text),
-        layer=fields.find("layer", text),
-        features=fields.find("features", count),
-        components=fields.find("components", count),
-        training_images=fields.find("training_images", count),
-        training_sha256=fields.find("training_sha256", text),
-        rejected=fields.find("rejected", objects_of(objects_of(_rejected_count))),
-    )
-    fields.end()
-    return found
+@dataclass(frozen=True, slots=True)
+class Tolerance(Deviation):
+    """Limits for one recipe: agreement, accuracy and correlation from below, errors from above.
+
+    `on_extremes`: whether the made-up inputs must keep to these limits too.
+    """
+
+    on_extremes: bool
 
 
-def _rejected_count(value: object, where: str) -> RejectedCount:
-    fields = Fields(value, where)
-    found = RejectedCount(fields.need("images", count), fields.need("rejected", count))
-    fields.end()
-    return found
+@dataclass(frozen=True, slots=True)
+class RuntimeResult(Deviation):
+    """The deviation in one runtime, and the accuracy there."""
+
+    accuracy: float
 
 
-def _without_none(record: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in record.items() if value is not None}
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the parity gate found: in `runtime`, the one that users get first, and in the others by name.
+
+    The digests are of the bytes of the inputs, `images` real and `made_up_inputs` others, and of the Keras
+    model's answers to them. In JSON the fields of `result` stand among the others.
+    """
+
+    images: Count
+    made_up_inputs: Count
+    inputs_sha256: str
+    reference_sha256: str
+    runtime: str
+    result: RuntimeResult = field(metadata=FLAT)
+    tolerance: Tolerance
+    other_runtimes: Mapping[str, RuntimeResult]

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import ModelError
-from xray_infer.model.certificate import Certificate
 from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS, ModelManifest
-from xray_infer.model.manifest_parts import SplitResult
+from xray_infer.model.manifest_parts import Certificate, SplitResult
 from xray_infer.model.runtime_table import MODEL_FORMATS, SUFFIXES
 from xray_infer.model.runtimes import Model, find_model
 

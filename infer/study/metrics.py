@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.model.json_records import Count
 from xray_infer.study.intervals import Interval, wilson_interval
 
 
@@ -29,7 +30,7 @@ class ClassMetrics:
     precision: float
     recall: float
     f1: float
-    support: int
+    support: Count
     specificity: float
     auroc: float | None
     precision_interval: Interval
@@ -44,7 +45,7 @@ class Metrics:
     `balanced_accuracy` is the mean recall of the classes that have images (Brodersen et al. 2010).
     """
 
-    images: int
+    images: Count
     accuracy: float
     macro_f1: float
     classes: dict[str, ClassMetrics]

@@ -8,13 +8,13 @@ it here: a record that is damaged is one line that names the file, the reason an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.atomic import write_json
 from xray_infer.errors import ModelError
-from xray_infer.study.json_records import FLAT, AnyFloat, JsonError, from_json, load_object
+from xray_infer.model.json_records import FLAT, REST, AnyFloat, JsonError, from_json, load_object, to_json
 from xray_infer.study.metrics import Metrics
 
 ADVICE: Final = (
@@ -81,21 +81,12 @@ class TrainingRecord:
     wall_seconds_since_start_or_resume: float
     temperature: float
     validation: Metrics
+    other: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
     test: Metrics | None = None
-    other: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record in the layout of METHOD.json: one level, the facts after the method's name."""
-        record = asdict(self)
-        method, facts, test, other = (record.pop(name) for name in ("method", "facts", "test", "other"))
-        tested = {} if test is None else {"test": test}
-        return {"method": method, **facts, **record, **other, **tested}
-
-
-# Names of all fields in METHOD.json.
-FIELDS: Final = frozenset(
-    {one.name for kind in (RunFacts, TrainingRecord) for one in fields(kind)} - {"facts", "other"}
-)
+        return to_json(self)
 
 
 def write_training_record(path: Path, record: TrainingRecord) -> None:
@@ -106,15 +97,11 @@ def write_training_record(path: Path, record: TrainingRecord) -> None:
 def read_training_record(path: Path) -> TrainingRecord:
     """Read METHOD.json. Raises ModelError, one line, for one that is missing or damaged."""
     try:
-        return _parse(load_object(path))
+        record = from_json(TrainingRecord, load_object(path))
+        if record.temperature <= 0:
+            raise JsonError("temperature is not above 0")
     except OSError as error:
         raise ModelError(f"{path}: cannot read the training record: {error.strerror}; {ADVICE}") from error
     except JsonError as error:
         raise ModelError(f"{path}: the training record is damaged: {error}; {ADVICE}") from error
-
-
-def _parse(fields_read: Mapping[str, Any]) -> TrainingRecord:
-    record = from_json(TrainingRecord, fields_read)
-    if record.temperature <= 0:
-        raise JsonError("temperature is not above 0")
-    return replace(record, other={name: one for name, one in fields_read.items() if name not in FIELDS})
+    return record

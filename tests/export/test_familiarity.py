@@ -24,8 +24,9 @@ from xray_infer.export.familiarity import fit_familiarity, pooling_windows, set_
 from xray_infer.export.parity import sessions
 from xray_infer.export.recipes import RECIPES
 from xray_infer.export.rejection import FALSE_REJECTION, open_scorer, scores
+from xray_infer.model.json_records import from_json
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
-from xray_infer.model.manifest_parts import RejectedCount, read_training
+from xray_infer.model.manifest_parts import RejectedCount, Training
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import read_dataset
 
@@ -282,7 +283,7 @@ def test_data_without_validation_images_is_refused(plain_files, tiny_keras, tmp_
     path = tmp_path / INT8[0]
     stated = find_model(plain_files / INT8[0]).open().manifest
     record = {**stated.training.record, "data_sha256": read_dataset(data).digest}
-    training = read_training(record, "training")
+    training = from_json(Training, record)
     stated = dataclasses.replace(stated, training=training)
     path.write_bytes(EMBED["onnx"]((plain_files / INT8[0]).read_bytes(), stated))
     result = _reject(path, "--data", data)

@@ -146,7 +146,7 @@ def test_a_damaged_part_is_one_line_that_names_it(damage):
         place = fields
         for name in above:
             place = place[name]
-        if type(place[last]) is type(damage) and damage != 10**400:
+        if type(place[last]) is type(damage) and type(damage) is not float and damage != 10**400:
             continue
         place[last] = damage
         with pytest.raises(ModelError) as caught:
@@ -180,7 +180,7 @@ def test_a_part_with_a_field_too_few_is_refused(part, names):
     for name in names:
         fields = _shipped_fields()
         del fields[part][name]
-        with pytest.raises(ModelError, match=SAYS["m-has-no-export"].format(part=part, name=name)):
+        with pytest.raises(ModelError, match=SAYS["m-is-missing"].format(part=part, name=name)):
             parse_manifest(json.dumps(fields), path=Path("m"))
 
 
@@ -190,13 +190,47 @@ def test_json_that_python_cannot_read_is_one_line(stored):
         parse_manifest(stored, path=Path("m"))
 
 
+def test_a_record_nested_deeply_is_written_again():
+    fields = _shipped_fields()
+    fields["training"]["deep"] = json.loads("[" * 800 + "]" * 800)
+    assert '"deep":[[[' in parse_manifest(json.dumps(fields), path=Path("m")).to_json()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("name", 3, "name is 3 where text is expected"),
+        ("version", ["0"], "version is a list where text is expected"),
+        ("tool_versions", {"onnx": 1}, "tool_versions.onnx is 1 where text is expected"),
+        ("thresholds", {"other": "2"}, 'thresholds.other is "2" where a finite number is expected'),
+        ("parity", None, "parity is null"),
+        ("input_name", None, "input_name is null"),
+        ("parity", [], "parity is a list where an object is expected"),
+        ("class_names", ["\x1b[31m"] * 10_000, "class_names is ["),
+        ("output_names", ["\x1b[31m"] * 10_000, "output_names is "),
+        ("\x1b[31m" * 10_000, 1, "the manifest inside has missing or unknown fields: "),
+    ],
+)
+def test_a_damaged_field_is_one_line_that_names_it(name, value, reason):
+    with pytest.raises(ModelError) as caught:
+        parse_manifest(json.dumps(_shipped_fields() | {name: value}), path=Path("m.onnx"))
+    message = str(caught.value)
+    assert message.startswith(f"m.onnx: {reason}")
+    assert message.endswith("; export the model again")
+    assert message.isprintable()
+    assert len(message) < 350
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (SCORED, "threshold of ood_score is None"),
-        ({**SCORED, "thresholds": {SCORE_NAME: float("nan")}}, "threshold of ood_score is nan"),
-        ({**SCORED, "thresholds": {SCORE_NAME: True}}, "threshold of ood_score is True"),
-        ({**SCORED, "thresholds": [2.5]}, "threshold of ood_score is None"),
+        (SCORED, "thresholds.ood_score is missing"),
+        (
+            {**SCORED, "thresholds": {SCORE_NAME: float("nan")}},
+            "thresholds.ood_score is NaN where a finite number",
+        ),
+        ({**SCORED, "thresholds": {SCORE_NAME: True}}, "thresholds.ood_score is true where a finite number"),
+        ({**SCORED, "thresholds": [2.5]}, "thresholds is a list where an object"),
         ({"output_names": ("cam", "probabilities")}, "output_names is"),
         ({"output_names": (*OUTPUT_NAMES, "other")}, "output_names is"),
         ({"output_names": 3}, "output_names is 3"),

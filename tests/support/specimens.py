@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from xray_infer.model.manifest import PARTS, ModelManifest
+from xray_infer.model.json_records import from_json
+from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.manifest_parts import Training
 
 if TYPE_CHECKING:
     from xray_infer.train.schedule import TrainConfig
@@ -28,7 +30,7 @@ def jpeg(pixels: np.ndarray) -> bytes:
 
 
 def example_manifest(**changes: object) -> ModelManifest:
-    """A manifest that says little; its parts may be given as the file has them."""
+    """A manifest that says little; its training record may be given as the file has it."""
     fields: dict[str, Any] = {
         "name": "tiny",
         "version": "0",
@@ -37,15 +39,12 @@ def example_manifest(**changes: object) -> ModelManifest:
         "recipe": "fp32",
         "temperature": 1.0,
         "training": {},
-        "parity": {},
+        "parity": None,
         "tool_versions": {},
         "intended_use": "tests",
     }
     fields |= changes
-    for name, read in PARTS.items():
-        if isinstance(fields.get(name), Mapping):
-            fields[name] = read(fields[name], name)
-    return ModelManifest(**fields)
+    return ModelManifest(**fields | {"training": from_json(Training, fields["training"])})
 
 
 def quick_config(**changes: Any) -> TrainConfig:

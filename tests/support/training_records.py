@@ -89,10 +89,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "the training record is damaged: nested too deeply": lambda path: path.write_bytes(b"[" * 200_000),
     "the training record is damaged: larger than 16 MB": lambda path: path.write_bytes(b" " * 17_000_000),
     "the training record is damaged: a list where a JSON object is": lambda path: path.write_bytes(b"[]"),
-    "the training record is damaged: temperature is text where a finite number is expected": _text(
+    'the training record is damaged: temperature is "1.5" where a finite number is expected': _text(
         lambda fields: fields.update(temperature="1.5")
     ),
-    "the training record is damaged: temperature is a number that is not finite": _text(
+    "the training record is damaged: temperature is NaN where a finite number": _text(
         lambda fields: fields.update(temperature=float("nan"))
     ),
     "the training record is damaged: temperature is not above 0": _text(
@@ -102,7 +102,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "the training record is damaged: validation.classes.covid.recall is missing": _text(
         lambda fields: fields["validation"]["classes"]["covid"].pop("recall")
     ),
-    "the training record is damaged: seed is a number that is not finite": _text(
+    "the training record is damaged: seed is Infinity where a whole number": _text(
         lambda fields: fields.update(seed=float("inf"))
     ),
     "cannot read the training record: Is a directory": _make_folder,

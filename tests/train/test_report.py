@@ -11,9 +11,9 @@ from approved import approved
 from specimens import HtmlPage, png
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.model.json_records import from_json
 from xray_infer.study import metrics
 from xray_infer.study.intervals import bootstrap_mean, percent, wilson_interval
-from xray_infer.study.json_records import from_json
 from xray_infer.train.data.yardsticks import Score, Yardstick
 
 pytest.importorskip("matplotlib")
