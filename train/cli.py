@@ -10,8 +10,7 @@ from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import DefaultGroup
 from xray_infer.train.data_cli import inspect_command, split_command, yardsticks_command
-from xray_infer.train.fit_cli import compare_command, evidence_command, fit_command
-from xray_infer.train.pretrain_cli import pretrain_command
+from xray_infer.train.fit_cli import compare_command, evidence_command, fit_command, pretrain_command
 
 
 @click.group(

@@ -22,9 +22,8 @@ from xray_infer.study.training_record import RunFacts, TrainingRecord, write_tra
 from xray_infer.terminal import Report
 from xray_infer.train.batches import ImageViews, Views
 from xray_infer.train.fixed_part.boundary import Parts, divide
-from xray_infer.train.fixed_part.cache import FixedPart
 from xray_infer.train.fixed_part.runners import KerasRunner, make_runner
-from xray_infer.train.fixed_part.stores import OriginalViews
+from xray_infer.train.fixed_part.stores import FixedPart, OriginalViews
 from xray_infer.train.inputs import decode_inputs, keep_region
 from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
 from xray_infer.train.predictions import Predictions, write_predictions

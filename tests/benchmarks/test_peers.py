@@ -11,9 +11,9 @@ from approved import approved
 
 from xray_infer.benchmarks.model_rows import find_rows
 from xray_infer.benchmarks.peers import runner
-from xray_infer.benchmarks.peers.peer_figures import peer_figures
 from xray_infer.benchmarks.peers.registry import PEERS, SHIPPED
 from xray_infer.benchmarks.peers.runner import _run_tree, compare_answers, measure_peers, read_answers
+from xray_infer.benchmarks.reporting.bench_figures import peer_figures
 from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import (
     SCHEMA,

@@ -209,7 +209,7 @@ def test_the_projection_is_fitted_to_what_is_linear():
 
 
 def test_films_are_the_training_images_of_a_manifest_or_all_of_a_folder(films, tmp_path):
-    from xray_infer.train.backbone.unlabelled import read_films
+    from xray_infer.train.backbone.photographs import read_films
 
     listed = read_films(films, side=64)
     assert listed.images.shape == (48, 64, 64)
@@ -225,7 +225,7 @@ def test_films_are_the_training_images_of_a_manifest_or_all_of_a_folder(films, t
 
 
 def test_the_rate_rises_stays_and_falls():
-    from xray_infer.train.backbone.distill_config import DistillConfig
+    from xray_infer.train.backbone.distill_run import DistillConfig
 
     config = DistillConfig(epochs=10, pictures=320, batch_size=32, warm_up_steps=10, learning_rate=1e-3)
     rates = [config.rate(step) for step in range(100)]

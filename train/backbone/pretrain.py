@@ -33,8 +33,7 @@ from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from xray_infer.terminal import Report
 from xray_infer.train.backbone.augmentation import augment
 from xray_infer.train.backbone.photographs import Photographs, PhotographSet, read_photographs
-from xray_infer.train.backbone.precision import mixed_precision
-from xray_infer.train.backbone.torch_twin import TorchTwin
+from xray_infer.train.backbone.torch_twin import TorchTwin, mixed_precision
 from xray_infer.train.network import load_backbone
 
 
