@@ -193,9 +193,9 @@ def _draw(classified: Classified, scratch: Path) -> tuple[dict[str, float], dict
     overlay = draw_overlay(pixels, heatmap, row)
     sizes = {}
     for format in ENCODERS:
-        ms[f"encode {format}"] = _ms(lambda format=format: encode(overlay, format))  # type: ignore[misc]
+        ms[f"encode {format}"] = _ms(partial(encode, overlay, format))
         data = encode(overlay, format)
-        ms[f"write {format}"] = _ms(lambda data=data: write_file(scratch / "overlay", data))  # type: ignore[misc]
+        ms[f"write {format}"] = _ms(partial(write_file, scratch / "overlay", data))
         sizes[format] = len(data)
     return ms, sizes
 

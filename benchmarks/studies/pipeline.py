@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -71,10 +72,13 @@ def compare_parts(folder: Path, *, rounds: int, report: Report) -> dict[str, Spe
         def infer(number: int) -> None:
             _run_all(sessions[number], [inputs[index] for index in share(number)])
 
+        def in_all_threads(part: Callable[[int], None]) -> None:
+            list(pool.map(part, range(workers)))
+
         for number in range(rounds + 1):
             report(f"round {number} of {rounds}" if number else "warm-up")
             for name, part in ((DECODE, decode), (INFER, infer)):
-                seconds = _timed(lambda part=part: list(pool.map(part, range(workers))))  # type: ignore[misc]
+                seconds = _timed(partial(in_all_threads, part))
                 if number:
                     speeds[name].images_per_s.append(len(items) / seconds)
             for name, options in COMMANDS.items():

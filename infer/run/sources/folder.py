@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -119,7 +120,7 @@ class FolderSource(Listing[FileItem]):
                     pending.append((f"{prefix}{name}", inside, self._names(path, inside, tally)))
                 except OSError:
                     yield UnlistedFolder(path, f"{prefix}{name[:-1]}")
-            elif is_input(name, lambda path=path: _read_head(path)):  # type: ignore[misc]
+            elif is_input(name, partial(_read_head, path)):
                 yield FileItem(path, f"{prefix}{name}")
             else:
                 tally.skipped += 1

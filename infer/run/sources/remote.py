@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from xray_infer.errors import ImageError, ReadError, SourceError, XrayError
@@ -119,7 +120,7 @@ class RemoteSource(Listing[Item]):
             elif entry.name.endswith("/"):
                 inside = self._pattern.step(states, entry.name[len(prefix) : -1])
                 pending.append((entry.name, inside, self._entries(entry.path, entry.name, inside, tally)))
-            elif not is_input(entry.name, lambda entry=entry: entry.read_start(HEAD_BYTES)):  # type: ignore[misc]
+            elif not is_input(entry.name, partial(entry.read_start, HEAD_BYTES)):
                 tally.skipped += 1
             elif leads_outside(entry.name):
                 yield FailedItem(entry.name, OUTSIDE)

@@ -8,6 +8,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, BadZipFile
@@ -141,7 +142,7 @@ class ZipSource(Listing[Item]):
             if member.name.endswith("/"):
                 continue
             item = ZipItem(self._path, member, plain_name(member.name).replace("\0", "\ufffd"))
-            if is_input(member.name, lambda item=item: item.read_head(self._limits)):  # type: ignore[misc]
+            if is_input(member.name, partial(item.read_head, self._limits)):
                 yield self._checked(item, budget)
             else:
                 tally.skipped += 1
