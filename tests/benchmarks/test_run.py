@@ -280,7 +280,7 @@ def test_evidence_of_other_trainings_is_read(tmp_path):
 def test_the_worker_is_a_process_of_its_own_and_speaks_json(tiny_onnx, split_tree, tmp_path):
     row, images = find_rows([tiny_onnx])[0], read_test_images(split_tree)
     np.save(tmp_path / "inputs.npy", images.inputs)
-    asked = worker.Request(
+    asked = worker.WorkerRequest(
         row.key, str(row.path), str(tmp_path / "inputs.npy"), ("offline",), EFFORT, 3, 2, 7, True, 0.0
     )
     found = measuring.run_worker(asked)

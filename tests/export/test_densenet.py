@@ -72,9 +72,9 @@ def test_statistics_are_of_what_the_convolutions_give_out(tiny_graph, images, st
     values = _run(model, images, names)
     # The middle of a window of 7 x 7 moves over every fourth pixel.
     middle, seen = (3 * 7 + 3) * 2, np.stack(images)[:, ::4, ::4].astype(float)
-    assert statistics.window.mean[middle] == pytest.approx(seen.mean() - network.centre)
-    assert statistics.window.mean[middle + 1] == pytest.approx(WHITE - network.centre)
-    assert statistics.window.covariance[middle, middle] == pytest.approx(seen.var())
+    assert statistics.stem_input.mean[middle] == pytest.approx(seen.mean() - network.centre)
+    assert statistics.stem_input.mean[middle + 1] == pytest.approx(WHITE - network.centre)
+    assert statistics.stem_input.covariance[middle, middle] == pytest.approx(seen.var())
     gathered = [channels for unit in statistics.outputs for channels in unit]
     for channels, one in zip(gathered, values, strict=True):
         np.testing.assert_allclose(channels.low, one.min((0, 2, 3)), atol=1e-5)
@@ -116,7 +116,7 @@ def test_correction_leaves_no_mean_error(tiny_graph, statistics):
         assert np.array_equal(exact.bias, corrected.bias) == exact.depthwise
     stem, corrected = pair.exact.stem, pair.corrected.stem
     rounded, scale = round_weights(corrected.kernel)
-    mean = statistics.window.mean.reshape(stem.kernel.shape[:3])
+    mean = statistics.stem_input.mean.reshape(stem.kernel.shape[:3])
     exact = np.einsum("hwio,hwi->o", stem.kernel, mean) + stem.bias
     np.testing.assert_allclose(np.einsum("hwio,hwi->o", rounded * scale, mean) + corrected.bias, exact)
 
@@ -131,7 +131,7 @@ def test_the_stem_is_rounded_for_pixels_that_lie_together(tiny_graph, statistics
 
     def error(integers):
         missing = (pair.exact.stem.kernel - integers * scale).reshape(-1, len(scale))
-        return np.einsum("io,ij,jo->o", missing, statistics.window.covariance, missing)
+        return np.einsum("io,ij,jo->o", missing, statistics.stem_input.covariance, missing)
 
     assert (error(rounded) <= error(nearest)).all()
     assert error(rounded).sum() < error(nearest).sum() / 2

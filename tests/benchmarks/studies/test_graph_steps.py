@@ -1,11 +1,13 @@
 """The steps of the export as the benchmark takes them apart: the same answers, and sums that add up."""
 
-import json
 import shutil
 
 import numpy as np
 import pytest
 from approved import approved
+from training_records import example_record
+
+from xray_infer.study.training_record import write_training_record
 
 pytest.importorskip("tensorflow")
 pytest.importorskip("onnx")
@@ -71,7 +73,7 @@ def test_the_command_measures_what_each_step_keeps(tiny_keras):
 def test_other_data_is_refused(tiny_keras, tmp_path):
     model = tmp_path / "other.keras"
     shutil.copy(tiny_keras, model)
-    model.with_suffix(".json").write_text(json.dumps({"data_sha256": "0" * 64}))
+    write_training_record(model.with_suffix(".json"), example_record(data_sha256="0" * 64))
     arguments = [str(model), "--data", str(tiny_keras.parent / "data")]
     result = CliRunner().invoke(rounding.main, arguments)
     assert result.exit_code == 2

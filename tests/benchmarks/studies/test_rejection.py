@@ -12,6 +12,7 @@ from benchmarks.studies.rejection import main
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.preprocess import to_input
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
+from xray_infer.model.manifest_parts import Rejection
 from xray_infer.study.datasets import read_dataset, read_input
 
 SAYS = approved("xray-bench")
@@ -26,7 +27,7 @@ def scoring_onnx(split_tree, make_tiny_onnx, tmp_path):
         training={"data_sha256": digest},
         output_names=(*OUTPUT_NAMES, SCORE_NAME),
         thresholds={SCORE_NAME: 40.0},
-        rejection={"false_rejection": 0.01},
+        rejection=Rejection(false_rejection=0.01),
     )
     model = onnx.load(make_tiny_onnx(manifest))
     add = onnx.helper.make_node
