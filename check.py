@@ -65,9 +65,10 @@ def install_editable() -> tuple[Path, Path]:
     shutil.rmtree(BUILD / "lib", ignore_errors=True)  # setuptools would install what is gone from the source
     run("venv", "--without-pip", str(EDITABLE))
     (python, *_), (packages, *_) = sorted(EDITABLE.glob("*/python*")), [*EDITABLE.glob("**/site-packages")]
-    (packages / "others.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     strict = ("--no-deps", "--config-settings", "editable_mode=strict")
-    run("pip", "--python", str(python), "install", "-qqq", *strict, "--editable", ".")
+    run("pip", "--python", str(python), "install", "--quiet", *strict, "--editable", ".")
+    # Only now: the build would take this Python's setuptools, which may be old, for its own.
+    (packages / "others.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     (links,) = packages.glob("__editable__*.pth")
     return python, Path(links.read_text().strip())
 
