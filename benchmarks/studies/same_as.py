@@ -37,6 +37,8 @@ from xray_infer.terminal import Report, debug_option, one_line_errors, say
 
 REPOSITORY: Final = Path(__file__).parents[2]
 VERSION: Final = re.compile(r'^(__version__|version) = "[^"]*"$', re.MULTILINE)
+INFER: Final = ("-m", "xray_infer")
+EXPORT: Final = ("-c", "from xray_infer.export.cli import main; main()")
 # Name of the run, options; `{out}` is the folder of the run.
 RUNS: Final[Mapping[str, Sequence[str]]] = {
     "csv": ("--out", "{out}/r.csv"),
@@ -117,12 +119,12 @@ def unpack_tree(place: Path) -> Path:
     return place
 
 
-def run(package: Path, module: str, arguments: Sequence[str], out: Path) -> None:
+def run(package: Path, program: Sequence[str], arguments: Sequence[str], out: Path) -> None:
     """Run a command of an installed program, and keep what it printed and its status in `out`."""
     out.mkdir(parents=True)
     environment = {**os.environ, "PYTHONPATH": str(package), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        [sys.executable, "-m", module, *(part.replace("{out}", str(out)) for part in arguments)],
+        [sys.executable, *program, *(part.replace("{out}", str(out)) for part in arguments)],
         cwd=out,
         env=environment,
         capture_output=True,
@@ -190,6 +192,8 @@ MASKS: Final[Mapping[str, Callable[[Path], bytes]]] = {
 def compare(name: str, folder: str, old: Path, new: Path) -> Comparison:
     """Compare what two runs left."""
     before, after = dict(contents(old)), dict(contents(new))
+    if not after:
+        raise DataError(f"{folder}, {name}: nothing was written; {new.parent} says why")
     different = [one for one in {**before, **after} if before.get(one) != after.get(one)]
     return Comparison(name, folder, len(after), tuple(sorted(different)))
 
@@ -231,7 +235,7 @@ def compare_all(
             for which, package in zip(("old", "new"), packages, strict=True):
                 # One name of the same length for both: messages are cut at a length.
                 out = place / which / f"{folder.name} {name}".replace(" ", "-")
-                run(package, "xray_infer", [str(folder), "--workers", WORKERS, *options], out)
+                run(package, INFER, [str(folder), "--workers", WORKERS, *options], out)
                 outs.append(out)
             found.append(compare(name, folder.name, *outs))
             report(f"{folder.name}, {name}: {found[-1].files} files, {len(found[-1].different)} differ")
@@ -246,7 +250,7 @@ def compare_exports(
     for which, package in zip(("old", "new"), packages, strict=True):
         out = place / which / "exports"
         arguments = [str(model), "--quantize", "all", "--data", str(data), "--out", "{out}/made"]
-        run(package, "xray_infer.export.cli", [*arguments, "--calibration-images", "12"], out)
+        run(package, EXPORT, [*arguments, "--calibration-images", "12"], out)
         outs.append(out / "made")
     found = compare("export", model.name, *outs)
     report(f"{model.name}, export: {found.files} files, {len(found.different)} differ")
