@@ -151,6 +151,9 @@ def is_killed(mutation: Mutation, python: Path, folder: Path) -> bool:
 
 def main(names: list[str]) -> int:
     """Try the mutations of these names, by default all; return 1 when one has survived."""
+    unknown = set(names) - {one.name for one in MUTATIONS}
+    if unknown:
+        raise SystemExit(f"no mutation {sorted(unknown)}; there are {[one.name for one in MUTATIONS]}")
     chosen = [one for one in MUTATIONS if not names or one.name in names]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "copy")
