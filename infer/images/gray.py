@@ -2,7 +2,7 @@
 
 Deeper pixels are scaled by the range of their real bit depth: the smallest power of two, at least 256,
 that holds the brightest pixel. A 12-bit radiograph in a 16-bit file keeps its contrast, and a 16-bit
-copy of an 8-bit image (x 257) gives the 8-bit image back exactly.
+copy of an 8-bit image (x 257) gives the 8-bit image back exactly, if its brightest pixel is at least 128.
 A `Picture` is for looking at: its pixels stay as deep as they were stored, and what the file's own window
 would clip is kept. The model's input is made by `decode` alone, of 8 bits.
 """
