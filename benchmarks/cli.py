@@ -108,7 +108,7 @@ def measure_pieces(pieces: tuple[str, ...], options: dict[str, Any]) -> None:
     with extra_for("xray-bench", "bench"):
         from xray_infer.benchmarks.bench_run import BenchRequest, measure
         from xray_infer.benchmarks.reporting.writing import make_report
-    from xray_infer.model.shipped import MODELS_FOLDER
+    from xray_infer.model.choice import MODELS_FOLDER
 
     models = options.pop("models") or (MODELS_FOLDER,)
     request = BenchRequest(

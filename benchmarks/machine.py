@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.benchmarks.results_schema import Machine
-from xray_infer.model.processors import default_workers, processor_name, processor_quota
-from xray_infer.versions import installed_versions
+from xray_infer.host import default_workers, installed_versions, processor_name, processor_quota
 
 PACKAGES: Final = ("onnxruntime", "openvino", "ai-edge-litert", "tensorflow-cpu", "keras", "numpy")
 SPEED_FLAGS: Final = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")

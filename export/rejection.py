@@ -37,9 +37,9 @@ from xray_infer.export.familiarity import (
     set_limit,
 )
 from xray_infer.export.parity import WITHOUT_XNNPACK, sessions
+from xray_infer.host import default_workers
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, ModelManifest
 from xray_infer.model.manifest_parts import RejectedCount, Rejection
-from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Session, find_model
 from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input
 from xray_infer.terminal import Report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.closing import Closing
 from xray_infer.images.decode import decode
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.model.choice import ModelRequest, select_model
@@ -144,7 +144,7 @@ class PixelsItem:
         return cv2.imencode(".bmp", self.pixels)[1].tobytes()
 
 
-class Classifier(Closing):
+class Classifier(AbstractContextManager["Classifier", None]):
     """Classifies chest X-rays as covid, pneumonia or normal. Research use only: not for diagnosis.
 
     >>> with Classifier() as classifier:
@@ -210,6 +210,10 @@ class Classifier(Closing):
         tasks = (None if image is None else Task(_item(image, place)) for place, image in enumerate(images))
         for outcome in self._engine.run(tasks):
             yield Prediction(outcome.row, outcome.cam)
+
+    def __exit__(self, *error: object) -> None:
+        """Close it, however the block ends."""
+        self.close()
 
     def close(self) -> None:
         """End the workers."""

@@ -119,8 +119,8 @@ def _inputs(options: Options, *, processors: float | None = None) -> RunInputs:
     """Open the source and choose the model; `processors` are by default those of this machine."""
     import cv2
 
+    from xray_infer.host import default_workers
     from xray_infer.model.choice import ModelRequest, select_model
-    from xray_infer.model.processors import default_workers
     from xray_infer.run.job import listed
     from xray_infer.run.object_store import workers_for
     from xray_infer.run.sources.opening import open_source
@@ -252,7 +252,7 @@ def _show_one(engine: Engine, job: Job) -> int:
 
 
 def _shipped_models(*, as_json: bool) -> str:
-    from xray_infer.model.shipped import list_shipped, table
+    from xray_infer.model.choice import list_shipped, table
 
     models = list_shipped()
     if as_json:

@@ -25,6 +25,7 @@ import keras
 
 from xray_infer.atomic import make_folder, write_json
 from xray_infer.errors import DataError
+from xray_infer.host import installed_versions
 from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.model.json_records import JsonError, from_json, load_json
 from xray_infer.model.manifest import METHODS
@@ -37,7 +38,6 @@ from xray_infer.train.predictions import MethodResult, read_predictions
 from xray_infer.train.report import write_report
 from xray_infer.train.schedule import IDENTITY_FILE, TrainConfig, read_identity, write_identity
 from xray_infer.train.trainer import Trainer
-from xray_infer.versions import installed_versions
 
 PACKAGES: Final = ("xray-infer", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "openvino", "numpy")
 

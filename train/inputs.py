@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from xray_infer.atomic import write_atomically
 from xray_infer.errors import DataError
+from xray_infer.host import default_workers
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.model.processors import default_workers
 from xray_infer.study.datasets import LabelledImage, read_input
 from xray_infer.terminal import Report
 

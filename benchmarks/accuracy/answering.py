@@ -24,7 +24,7 @@ from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import ImageSet, ModelFile, RowAnswers, RowKey
 from xray_infer.errors import DataError, extra_for
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
-from xray_infer.model.processors import default_workers
+from xray_infer.host import default_workers
 from xray_infer.model.runtimes import Session, find_model
 from xray_infer.study.datasets import (
     LabelledImage,

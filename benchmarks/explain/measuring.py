@@ -12,6 +12,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -34,9 +35,8 @@ from xray_infer.benchmarks.explain.simple_maps import (
     share_inside,
 )
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.closing import Closing
 from xray_infer.errors import DataError, OutputError
-from xray_infer.model.processors import default_workers
+from xray_infer.host import default_workers
 from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
 from xray_infer.outputs.heatmaps.methods import Method
 from xray_infer.outputs.heatmaps.occlusion import FILLS, RunModel
@@ -237,7 +237,7 @@ SCHEMA: Final = 1
 FILE_NAME: Final = "explain.jsonl"
 
 
-class MeasurementFile(Closing):
+class MeasurementFile(AbstractContextManager["MeasurementFile", None]):
     """The records of one run, by their image's digest; a context manager.
 
     `append` may be called from any thread. Raises OutputError when the file cannot be written, or is of a run
@@ -285,6 +285,10 @@ class MeasurementFile(Closing):
             self._file.flush()
         except OSError as error:
             raise refusal(self.path, "cannot be written", error) from error
+
+    def __exit__(self, *error: object) -> None:
+        """Close it, however the block ends."""
+        self.close()
 
     def close(self) -> None:
         """Close the file, and keep it."""

@@ -24,8 +24,8 @@ from xray_infer.benchmarks.processes import FinishedProcess, run_command, tree_m
 from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import Peer, PeerRun
 from xray_infer.errors import DataError
+from xray_infer.host import installed_versions
 from xray_infer.terminal import Report
-from xray_infer.versions import installed_versions
 
 DISTRIBUTIONS: Final = {"ai_edge_litert": "ai-edge-litert"}
 CONVERTED_SUFFIXES: Final = {"torch": ".pt", "nncf": ".xml"}

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from xray_infer.benchmarks.results_schema import LimitRun
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.model.processors import default_workers
+from xray_infer.host import default_workers
 
 SECONDS: Final = 1.0  # of one turn
 PRODUCT: Final = (384, 1024, 512)  # rows, inner, columns: the fastest of a few sizes in both precisions

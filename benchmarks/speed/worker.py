@@ -27,8 +27,8 @@ from xray_infer.benchmarks.machine import EnergyMeter
 from xray_infer.benchmarks.processes import high_water_mb
 from xray_infer.benchmarks.results_schema import Burst, ProcessRun, RowKey
 from xray_infer.benchmarks.speed.presets import OFFLINE, SINGLE, Effort
+from xray_infer.host import default_workers
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.model.processors import default_workers
 
 KERAS_BATCH: Final = 32  # Keras's own default
 PRODUCT_SECONDS: Final = 0.15

@@ -26,9 +26,9 @@ from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import full_size, prepare
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import INPUT_SHAPE
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtime_table import RUNTIMES, SUFFIXES
 from xray_infer.model.runtimes import Session, find_model
-from xray_infer.model.shipped import shipped_model
 from xray_infer.outputs.heatmaps.blend import blend, upsample
 from xray_infer.outputs.heatmaps.caption import Style
 from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for

@@ -32,11 +32,11 @@ from benchmarks.studies.rounds import spread
 from benchmarks.studies.study_command import folder_argument, rounds_option, study
 from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.benchmarks.processes import run_command
+from xray_infer.host import default_workers
 from xray_infer.images.decode import prepare
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.model.processors import default_workers
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtimes import Session
-from xray_infer.model.shipped import shipped_model
 from xray_infer.run.sources.folder import FileItem, local_source
 from xray_infer.terminal import Report, say
 

@@ -20,8 +20,8 @@ from xray_infer.images.decode import decode
 from xray_infer.images.formats import read_header
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import INPUT_SIDE, to_input
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtimes import Session, find_model
-from xray_infer.model.shipped import shipped_model
 from xray_infer.run.sources import Item
 from xray_infer.run.sources.folder import local_source
 from xray_infer.terminal import Report, say

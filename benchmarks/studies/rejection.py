@@ -27,9 +27,9 @@ from xray_infer.errors import DataError, ImageError, ModelError
 from xray_infer.export.calibration import check_same_data
 from xray_infer.export.familiarity import fit_familiarity, set_limit
 from xray_infer.export.rejection import collect_features, open_scorer
+from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
-from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, Session, find_model
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input, split_images

@@ -12,18 +12,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.closing import Closing
 from xray_infer.errors import ImageError, ReadError, RejectedError
+from xray_infer.host import default_workers
 from xray_infer.images.decode import Prepare, Prepared, prepare
 from xray_infer.images.isolation import IsolatedPrepare
-from xray_infer.model.processors import default_workers
 from xray_infer.model.runtimes import Model, ModelOutput, Session
 from xray_infer.run.artifact import Artifact, Classified
 from xray_infer.run.results import ERROR, OK, REJECTED, Row
@@ -79,7 +78,7 @@ class StageSeconds:
             return dict(self._seconds)
 
 
-class Engine(Closing):
+class Engine(AbstractContextManager["Engine", None]):
     """An opened model with its workers; a context manager. Raises what `Model.open` raises.
 
     `runtime` is a name in `RUNTIMES`, by default the first that reads the file.
@@ -148,6 +147,10 @@ class Engine(Closing):
         finally:
             for future in pending:
                 future.cancel()
+
+    def __exit__(self, *error: object) -> None:
+        """Close it, however the block ends."""
+        self.close()
 
     def close(self) -> None:
         """End the workers, after what they are at."""

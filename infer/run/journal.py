@@ -25,13 +25,13 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
 
 from xray_infer.atomic import refusal
-from xray_infer.closing import Closing
 from xray_infer.errors import OutputError
 from xray_infer.run.results import Row, RowMaker
 from xray_infer.run.settings import Fingerprint, differences
@@ -42,7 +42,7 @@ SECONDS_BETWEEN_SYNCS: Final = 1.0
 _LOCKED_BYTE: Final = 1 << 62  # far behind the end
 
 
-class Journal(Closing):
+class Journal(AbstractContextManager["Journal", None]):
     """The journal of one output file; see the module. A context manager that unlocks it, and keeps it.
 
     `resumed` is the number of finished inputs that were found.
@@ -187,6 +187,10 @@ class Journal(Closing):
         different = differences(found, fingerprint)
         if different:
             raise OutputError(f"{self.path}: an unfinished run of another kind: {different}; {go_on}")
+
+    def __exit__(self, *error: object) -> None:
+        """Close it, however the block ends."""
+        self.close()
 
     def close(self) -> None:
         """Close and unlock the file, and keep it."""

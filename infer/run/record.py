@@ -14,12 +14,11 @@ from typing import Any, Final
 import xray_infer
 from xray_infer.atomic import write_json
 from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.host import allowed_processors, installed_versions, processor_name, processor_quota
 from xray_infer.model.manifest import ModelManifest
-from xray_infer.model.processors import allowed_processors, processor_name, processor_quota
 from xray_infer.run.progress import Summary
 from xray_infer.run.results import ROW_SCHEMA
 from xray_infer.run.settings import Fingerprint
-from xray_infer.versions import installed_versions
 
 RECORD_SCHEMA: Final = 1
 SUFFIX: Final = ".run.json"

@@ -16,12 +16,12 @@ from typing import Any, Final
 import cv2
 
 import xray_infer
+from xray_infer.host import installed_versions
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtime_table import CPU
 from xray_infer.run.results import ROW_SCHEMA, RowMaker, Rules
-from xray_infer.versions import installed_versions
 
 DICOM_DECODERS: Final = ("pydicom", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pyjpegls")
 

@@ -51,8 +51,8 @@ from xray_infer.benchmarks.explain.simple_maps import (
     share_inside,
 )
 from xray_infer.errors import DataError
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtimes import find_model
-from xray_infer.model.shipped import shipped_model
 from xray_infer.study.datasets import read_dataset
 
 SAYS = approved("xray-bench")

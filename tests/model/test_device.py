@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from xray_infer.cli import main
 from xray_infer.errors import ModelError, XrayError
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtime_table import CUDA, DEVICES, RUNTIMES
 from xray_infer.model.runtimes import ort
-from xray_infer.model.shipped import shipped_model
 from xray_infer.run.shards import FORMATS
 
 SAYS = approved("xray-infer")

@@ -9,10 +9,10 @@ from approved import approved
 from specimens import example_manifest
 
 from xray_infer.errors import ModelError
+from xray_infer.model.choice import MODELS_FOLDER
 from xray_infer.model.embedding import MANIFEST_FILE, MANIFEST_KEY, READERS, read_onnx_manifest
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, parse_manifest
 from xray_infer.model.runtime_table import SUFFIXES
-from xray_infer.model.shipped import MODELS_FOLDER
 
 SAYS = approved("xray-infer")
 

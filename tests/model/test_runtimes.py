@@ -17,11 +17,11 @@ from xray_infer import cli
 from xray_infer.errors import ModelError
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtime_table import RUNTIMES, SUFFIXES
 from xray_infer.model.runtimes import Model, find_model
-from xray_infer.model.shipped import shipped_model
 
 SAYS = approved("xray-infer")
 

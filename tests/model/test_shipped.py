@@ -16,9 +16,9 @@ from xray_infer.cli import main
 from xray_infer.export.verify import verify
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
+from xray_infer.model.choice import MODELS_FOLDER, shipped_model
 from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtime_table import SUFFIXES
-from xray_infer.model.shipped import MODELS_FOLDER, shipped_model
 from xray_infer.run.engine import classify
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import local_source

@@ -8,9 +8,9 @@ from approved import approved
 from training_records import DAMAGES, example_record
 
 from xray_infer.errors import ModelError
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS
-from xray_infer.model.shipped import shipped_model
 from xray_infer.study.training_record import read_training_record, write_training_record
 
 SAYS = approved("xray-train")

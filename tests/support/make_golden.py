@@ -4,8 +4,8 @@ import json
 
 from places import REPOSITORY, SAMPLES
 
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtime_table import SUFFIXES
-from xray_infer.model.shipped import shipped_model
 from xray_infer.run.engine import classify
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import local_source

@@ -12,10 +12,10 @@ from ai_edge_litert.tools import flatbuffer_utils
 from onnx import TensorProto, helper, numpy_helper
 from specimens import example_manifest
 
+from xray_infer.model.choice import MODELS_FOLDER
 from xray_infer.model.embedding import MANIFEST_KEY
 from xray_infer.model.manifest import SCORE_NAME
 from xray_infer.model.runtime_table import SUFFIXES
-from xray_infer.model.shipped import MODELS_FOLDER
 
 KINDS, CODES = schema.TensorType, schema.BuiltinOperator
 SHIPPED = sorted(path for path in MODELS_FOLDER.iterdir() if path.suffix in SUFFIXES)

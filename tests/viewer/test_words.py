@@ -5,8 +5,8 @@ from approved import approved
 from specimens import example_manifest
 
 from xray_infer.classifier import Prediction
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.embedding import read_onnx_manifest
-from xray_infer.model.shipped import shipped_model
 from xray_infer.run.results import Row, RowMaker, Rules
 from xray_infer.viewer.words import (
     confidence_of,

@@ -27,12 +27,12 @@ import torch
 
 from xray_infer.atomic import make_folder, write_atomically, write_json
 from xray_infer.errors import DataError
+from xray_infer.host import installed_versions
 from xray_infer.terminal import Report
 from xray_infer.train.backbone.distill_run import DistillConfig, DistillEpoch, DistillRun
 from xray_infer.train.backbone.photographs import read_films, read_photographs
 from xray_infer.train.backbone.pictures import Kind, hold_out
 from xray_infer.train.backbone.teachers import load_teacher
-from xray_infer.versions import installed_versions
 
 FILM_SIDE: Final = 192  # of the films in memory: crops of them are seldom seen larger
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import DataError, ImageError
+from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
-from xray_infer.model.processors import default_workers
 from xray_infer.study.datasets import read_images
 
 

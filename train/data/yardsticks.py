@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, ImageError, extra_for
+from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import to_input
-from xray_infer.model.processors import default_workers
 from xray_infer.study.datasets import SPLITS, Dataset, LabelledImage, split_images
 from xray_infer.study.intervals import Interval
 from xray_infer.study.metrics import measure

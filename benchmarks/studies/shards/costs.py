@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.studies.shards.fixtures import command, good_and_bad, on_ray
 from xray_infer.benchmarks.processes import FinishedProcess, run_command
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.model.shipped import shipped_model
+from xray_infer.model.choice import shipped_model
 from xray_infer.run.engine import Engine, Task
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import FileItem, local_source

@@ -11,11 +11,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from io import RawIOBase
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 
-from xray_infer.closing import Closing
 from xray_infer.errors import ImageError, XrayError
 from xray_infer.images.decode import Prepared
 from xray_infer.images.gray import Picture
@@ -28,7 +27,7 @@ _PREPARE: Final = "xray_infer.images.decode:prepare"
 _READ_PICTURE: Final = "xray_infer.images.decode:read_picture"
 
 
-class _Isolated(Closing):
+class _Isolated:
     """A function in a child process: the same answers and the same errors.
 
     Raises ImageError also when the child crashes, and when it takes longer than `seconds`, upon which it
@@ -91,6 +90,14 @@ class _Isolated(Closing):
     def stop(self) -> None:
         """Close it for ever: every later call raises ImageError."""
         self._stopped = True
+        self.close()
+
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it, however the block ends."""
         self.close()
 
     def close(self) -> None:

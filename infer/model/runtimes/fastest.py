@@ -25,8 +25,8 @@ import numpy as np
 
 from xray_infer.atomic import make_folder, write_json
 from xray_infer.errors import OutputError, XrayError
+from xray_infer.host import processor_name
 from xray_infer.images.preprocess import INPUT_SHAPE
-from xray_infer.model.processors import processor_name
 from xray_infer.model.runtime_table import RUNTIMES
 from xray_infer.model.runtimes import Model, Session
 from xray_infer.terminal import Report

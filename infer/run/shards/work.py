@@ -10,12 +10,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from xray_infer.closing import Closing
 from xray_infer.errors import OutputError, XrayError
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
 from xray_infer.model.runtimes import find_model
@@ -66,7 +65,7 @@ MOST_ATTEMPTS: Final = 10
 NO_STAGES: Final[dict[str, float]] = {}
 
 
-class ShardWorker(Closing):
+class ShardWorker(AbstractContextManager["ShardWorker", None]):
     """One model, loaded once, that makes one shard after the other.
 
     Raises OutputError when the store fails, XrayError when this machine would give other rows than
@@ -94,6 +93,10 @@ class ShardWorker(Closing):
             return self._make(shard)
         except XrayError as error:
             return ShardResult(shard.number, {}, NO_STAGES, str(error))
+
+    def __exit__(self, *error: object) -> None:
+        """Close it, however the block ends."""
+        self.close()
 
     def close(self) -> None:
         """Let go of the model and remove what was written beside the shards."""

@@ -12,9 +12,9 @@ from benchmarks.studies.heatmap import main
 from benchmarks.studies.without_maps import POOLED, pooled_onnx
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import INPUT_SHAPE
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.model.runtimes import find_model
-from xray_infer.model.shipped import shipped_model
 
 SAYS = approved("xray-bench")
 

@@ -56,7 +56,7 @@ def test_every_format_gives_the_maps_of_automatic_differentiation(tiny_exports, 
 
 def test_what_ships_gives_the_maps_of_its_keras_model(shared_data):
     """The Keras model's own answers are beside the files; see the test above for what they stand for."""
-    from xray_infer.model.shipped import list_shipped
+    from xray_infer.model.choice import list_shipped
 
     files = [str(one.model.path) for one in list_shipped()]
     assert len(files) == 4

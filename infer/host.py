@@ -1,8 +1,9 @@
-"""The processors: their name, and how many this process may use by affinity mask and container's quota.
+"""This machine, as far as answers, speed and records depend on it: its processors and installed packages.
 
-A container with a quota of two processors on a machine of 64 shows 64 to `os.cpu_count`; 64 workers would
-then be throttled most of the time. References: sched_setaffinity(2); the kernel's cgroup-v2.rst (cpu.max) and
-sched-bwc.rst (cpu.cfs_quota_us).
+How many processors this process may use, its affinity mask and the container's quota say. A container with a
+quota of two processors on a machine of 64 shows 64 to `os.cpu_count`; 64 workers would then be throttled most
+of the time. References: sched_setaffinity(2); the kernel's cgroup-v2.rst (cpu.max) and sched-bwc.rst
+(cpu.cfs_quota_us).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import math
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -80,3 +82,14 @@ def processor_name() -> str:
     # x86 has a model name; ARM has a board's name (Model) or the numbers of its maker and part.
     arm = " ".join(named[key] for key in ("Model", "CPU implementer", "CPU part") if key in named)
     return named.get("model name") or arm or platform.processor() or platform.machine()
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return Python's version and those of the packages that are installed, by name."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

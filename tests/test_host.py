@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from xray_infer.model import processors
+from xray_infer import host
 
 
 @pytest.fixture
 def groups(tmp_path, monkeypatch):
     """A made-up control-group tree; returns a function that plants files in it."""
-    monkeypatch.setattr(processors, "CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(processors, "OWN_CGROUP", tmp_path / "own")
-    monkeypatch.setattr(processors, "allowed_processors", lambda: 8)
+    monkeypatch.setattr(host, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(host, "OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(host, "allowed_processors", lambda: 8)
 
     def plant(own: str, **files: str) -> None:
         (tmp_path / "own").write_text(own)
@@ -48,20 +48,20 @@ def groups(tmp_path, monkeypatch):
 )
 def test_the_quota_bounds_the_workers(groups, own, files, quota, workers):
     groups(own, **files)
-    assert processors.processor_quota() == quota
-    assert processors.default_workers() == workers
+    assert host.processor_quota() == quota
+    assert host.default_workers() == workers
 
 
 def test_without_control_groups_the_affinity_counts(groups):
-    assert processors.processor_quota() is None
-    assert processors.default_workers() == 8
+    assert host.processor_quota() is None
+    assert host.default_workers() == 8
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity masks on this system")
 def test_the_affinity_mask_counts():
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from xray_infer.model.processors import default_workers; print(default_workers())"
+        "from xray_infer.host import default_workers; print(default_workers())"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
 
