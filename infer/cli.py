@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,6 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import OutputError
 from xray_infer.options import Options, with_options
 from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
-from xray_infer.run.object_store import without_secrets
 from xray_infer.run.shards import RAY
 from xray_infer.terminal import (
     EXIT_INTERRUPTED,
@@ -29,13 +26,10 @@ from xray_infer.terminal import (
 )
 
 if TYPE_CHECKING:
-    from xray_infer.model.runtimes import Model
     from xray_infer.outputs.artifacts import Artifacts
     from xray_infer.run.engine import Engine
-    from xray_infer.run.job import Job
-    from xray_infer.run.settings import EngineOptions
+    from xray_infer.run.job import Job, RunInputs
     from xray_infer.run.shards.shard_job import ShardOptions
-    from xray_infer.run.sources import Item, Source
 
 EXIT_SOME_FAILED = 1
 
@@ -52,6 +46,7 @@ EXIT_SOME_FAILED = 1
 def merge_command(shards: str, out: str, debug: bool) -> None:
     """Make one file of the results in SHARDS, a folder or a URI, its rows in the order of the source."""
     with one_line_errors("xray-infer merge", debug=debug):
+        from xray_infer.run.object_store import without_secrets
         from xray_infer.run.shards.merging import merge
         from xray_infer.run.shards.shard_store import Store
 
@@ -95,17 +90,6 @@ def main(list_models: bool, as_json: bool, debug: bool, **given: Any) -> None:
         sys.exit(status)
 
 
-@dataclass(frozen=True, slots=True)
-class RunInputs:
-    """What every run needs, wherever its rows go. `items` are those of `source`, the first already listed."""
-
-    source: Source
-    items: Iterator[Item]
-    model: Model
-    runtime: str | None
-    engine_options: EngineOptions
-
-
 def run(options: Options) -> int:
     """Classify the source and return the exit status. Raises XrayError for what the user must mend."""
     if options.shards:
@@ -121,7 +105,7 @@ def _inputs(options: Options, *, processors: float | None = None) -> RunInputs:
 
     from xray_infer.host import default_workers
     from xray_infer.model.choice import ModelRequest, select_model
-    from xray_infer.run.job import listed
+    from xray_infer.run.job import RunInputs, listed
     from xray_infer.run.object_store import workers_for
     from xray_infer.run.sources.opening import open_source
     from xray_infer.run.writers import STANDARD_OUTPUT, find_writer
@@ -256,6 +240,8 @@ def _shipped_models(*, as_json: bool) -> str:
 
     models = list_shipped()
     if as_json:
+        import json
+
         return json.dumps([one.facts() for one in models], indent=1)
     return f"{table(models)}\n{RESEARCH_NOTICE}"
 

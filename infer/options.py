@@ -16,7 +16,6 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
 from xray_infer.model.runtime_table import AUTO, DEVICES, MODEL_FORMATS, RUNTIMES
 from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
-from xray_infer.run.object_store import is_uri
 from xray_infer.run.shards import ENGINES, FORMATS, LOCAL, RAY
 from xray_infer.terminal import SectionOption, debug_option
 
@@ -28,7 +27,7 @@ Command = Callable[..., Any]
 MEGA = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Options:
     """The command line, as given; None where a default depends on something else."""
 
@@ -73,6 +72,8 @@ class Options:
     @property
     def shards(self) -> bool:
         """Whether results are asked for as shards: by a URI, or a folder with a slash at its end."""
+        from xray_infer.run.object_store import is_uri
+
         return self.out is not None and (is_uri(self.out) or self.out.endswith(("/", os.sep)))
 
     def problems(self) -> Iterator[str]:

@@ -37,8 +37,7 @@ from xray_infer.model.runtimes import Session, find_model
 from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
 from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
 from xray_infer.outputs.naming import write_file
-from xray_infer.run.artifact import Classified
-from xray_infer.run.results import OK, RowMaker, Rules
+from xray_infer.run.results import OK, Classified, RowMaker, Rules
 from xray_infer.run.sources.folder import FileItem
 from xray_infer.run.writers import Writer
 from xray_infer.run.writers.csv_file import CsvWriter

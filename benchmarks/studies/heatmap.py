@@ -34,8 +34,7 @@ from xray_infer.outputs.heatmaps.caption import Style
 from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for
 from xray_infer.outputs.heatmaps.overlay import ENCODERS, caption, draw_overlay, encode
 from xray_infer.outputs.naming import write_file
-from xray_infer.run.artifact import Classified
-from xray_infer.run.results import OK, RowMaker, Rules
+from xray_infer.run.results import OK, Classified, RowMaker, Rules
 from xray_infer.run.sources.folder import local_source
 from xray_infer.terminal import Report, say
 

@@ -19,8 +19,8 @@ from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, Maps, heatmaps_for, maps_by
 from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
 from xray_infer.outputs.naming import file_for, write_file
-from xray_infer.run.artifact import MAPS_SUFFIX, OVERLAY_SUFFIXES, Artifact, Classified
-from xray_infer.run.results import Row
+from xray_infer.run.artifact import MAPS_SUFFIX, OVERLAY_SUFFIXES, Artifact
+from xray_infer.run.results import Classified, Row
 
 
 @dataclass(frozen=True, slots=True)

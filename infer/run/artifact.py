@@ -9,19 +9,13 @@ know of them, without what they load.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:  # numpy and the runtimes are more than the command's options may load
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from xray_infer.model.runtimes import ModelOutput
-    from xray_infer.run.results import Row
-    from xray_infer.run.sources import Item
+    from xray_infer.run.results import Classified, Row
 
 # The names in `outputs.heatmaps.methods.METHODS`; the first comes with every answer.
 GRADCAM: Final = "gradcam"
@@ -41,26 +35,6 @@ ARTIFACT_SUFFIXES: Final = (
     OVERLAY_DICOM_SUFFIX,
     REPORT_DICOM_SUFFIX,
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Classified:
-    """An image with an answer, and all that it was made from, for whatever is made of it in turn.
-
-    `row` is `ok`, or `rejected` by its score: it has no probabilities then.
-    `data`: the file's bytes. `pixels`: the gray picture at its full size, uint8 [H, W]. `input`:
-    uint8 [224, 224, 1]. `cam`: float32 [7, 7, 3]. `run` classifies other inputs, uint8 [N, 224, 224, 1], any
-    N >= 1, with the session of this image's worker; only for as long as the call that was given this lasts.
-    """
-
-    item: Item
-    data: bytes
-    pixels: NDArray[np.uint8]
-    input: NDArray[np.uint8]
-    row: Row
-    cam: NDArray[np.float32]
-    run: Callable[[NDArray[np.uint8]], ModelOutput]
-    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict, init=False)
 
 
 class Artifact(ABC):

@@ -24,8 +24,8 @@ from xray_infer.host import default_workers
 from xray_infer.images.decode import Prepare, Prepared, prepare
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.model.runtimes import Model, ModelOutput, Session
-from xray_infer.run.artifact import Artifact, Classified
-from xray_infer.run.results import ERROR, OK, REJECTED, Row
+from xray_infer.run.artifact import Artifact
+from xray_infer.run.results import ERROR, OK, REJECTED, Classified, Row
 from xray_infer.run.settings import EngineOptions, row_maker
 from xray_infer.run.sources import Item
 

@@ -17,8 +17,10 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, Final
 
+from xray_infer.model.runtimes import Model
 from xray_infer.run.progress import Progress, Summary
 from xray_infer.run.record import RunStatistics
+from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources import Item, Source
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -68,6 +70,17 @@ def stop_on_signals() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInputs:
+    """What every run needs, wherever its rows go. `items` are those of `source`, the first already listed."""
+
+    source: Source
+    items: Iterator[Item]
+    model: Model
+    runtime: str | None
+    engine_options: EngineOptions
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,14 +13,15 @@ from typing import Any, Final
 
 from xray_infer.errors import XrayError, extra_for
 
-_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_FILE: Final = "file://"
-_PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/@]*@")
+# Patterns, which `re` compiles at their first use: --help needs none of them.
+_URI: Final = r"[A-Za-z][A-Za-z0-9+.-]+://"
+_PASSWORD: Final = r"(://[^/@:]*):[^/@]*@"
 # What signs a URI for whoever holds it: AWS, Google Cloud, Azure, and tokens of others.
-_SIGNATURE: Final = re.compile(
-    r"([?&](?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature|token|access_token)=)[^&#]*",
-    re.IGNORECASE,
+_SIGNATURE: Final = (
+    r"([?&](?:x-(?:amz|goog)-(?:signature|credential|security-token)"
+    r"|sig|signature|token|access_token)=)[^&#]*"
 )
+_FILE: Final = "file://"
 HIDDEN: Final = "***"
 
 # Of a processor, where images come from a store: others work while one waits for its object. With 50 ms to
@@ -33,7 +34,7 @@ _CHANGE_KEYS: Final = ("LastModified", "last_modified", "updated", "mtime", "cre
 
 def is_uri(text: str) -> bool:
     """Say whether the text begins with a scheme and `://`."""
-    return _URI.match(text) is not None
+    return re.match(_URI, text) is not None
 
 
 def workers_for(location: str, processors: float) -> int:
@@ -52,7 +53,8 @@ def local_path(uri: str) -> str | None:
 
 def without_secrets(uri: str) -> str:
     """Return a URI as it may be shown: without a password, its signature hidden."""
-    return _SIGNATURE.sub(rf"\1{HIDDEN}", _PASSWORD.sub(r"\1@", uri))
+    bare = re.sub(_PASSWORD, r"\1@", uri)
+    return re.sub(_SIGNATURE, rf"\1{HIDDEN}", bare, flags=re.IGNORECASE)
 
 
 def connect(uri: str, kind: type[XrayError]) -> tuple[Any, str]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import one_line
 from xray_infer.images.preprocess import PREPROCESSING_VERSION
+from xray_infer.model.runtimes import ModelOutput
+from xray_infer.run.sources import Item
 
 ROW_SCHEMA: Final = 2
 
@@ -116,6 +121,26 @@ class Row:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classified:
+    """An image with an answer, and all that it was made from, for whatever is made of it in turn.
+
+    `row` is `ok`, or `rejected` by its score: it has no probabilities then.
+    `data`: the file's bytes. `pixels`: the gray picture at its full size, uint8 [H, W]. `input`:
+    uint8 [224, 224, 1]. `cam`: float32 [7, 7, 3]. `run` classifies other inputs, uint8 [N, 224, 224, 1], any
+    N >= 1, with the session of this image's worker; only for as long as the call that was given this lasts.
+    """
+
+    item: Item
+    data: bytes
+    pixels: NDArray[np.uint8]
+    input: NDArray[np.uint8]
+    row: Row
+    cam: NDArray[np.float32]
+    run: Callable[[NDArray[np.uint8]], ModelOutput]
+    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict, init=False)
 
 
 @dataclass(frozen=True, slots=True)

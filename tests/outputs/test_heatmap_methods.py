@@ -10,8 +10,8 @@ from xray_infer.errors import DataError
 from xray_infer.model.runtimes import ModelOutput, find_model
 from xray_infer.outputs.heatmaps.methods import METHODS
 from xray_infer.outputs.heatmaps.occlusion import AT_ONCE, FILLS, Occlusion, log_odds, logits
-from xray_infer.run.artifact import HEATMAP_METHODS, Classified
-from xray_infer.run.results import RowMaker, Rules
+from xray_infer.run.artifact import HEATMAP_METHODS
+from xray_infer.run.results import Classified, RowMaker, Rules
 
 SAYS = approved("xray-infer")
 

@@ -14,9 +14,10 @@ from specimens import png
 
 from xray_infer.cli import merge_command
 from xray_infer.errors import SourceError
-from xray_infer.run.shards import FORMATS, Shard, merging
+from xray_infer.run.shards import FORMATS, merging
 from xray_infer.run.shards import shard_inputs as inputs_module
 from xray_infer.run.shards.shard_inputs import deal, shard_of, to_line
+from xray_infer.run.shards.shard_store import Shard
 from xray_infer.run.sources.folder import FileItem
 from xray_infer.run.sources.remote import UriItem
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from sharded import infer, merged, plant
 
 from xray_infer.cli import merge_command
-from xray_infer.run.shards import Shard
+from xray_infer.run.shards.shard_store import Shard
 
 pytest.importorskip("fsspec")
 pytest.importorskip("pyarrow")

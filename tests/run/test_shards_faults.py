@@ -16,9 +16,8 @@ from specimens import png
 
 from xray_infer.cli import merge_command
 from xray_infer.errors import OutputError
-from xray_infer.run.shards import Shard
 from xray_infer.run.shards.shard_inputs import shard_of
-from xray_infer.run.shards.shard_store import Store
+from xray_infer.run.shards.shard_store import Shard, Store
 
 SAYS = approved("xray-infer")
 

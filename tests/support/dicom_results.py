@@ -19,8 +19,7 @@ hd = pytest.importorskip("highdicom")
 from xray_infer.model.runtimes import ModelOutput  # noqa: E402
 from xray_infer.outputs.dicom.instance import Program  # noqa: E402
 from xray_infer.outputs.dicom.objects import DicomObjects  # noqa: E402
-from xray_infer.run.artifact import Classified  # noqa: E402
-from xray_infer.run.results import RowMaker, Rules  # noqa: E402
+from xray_infer.run.results import Classified, RowMaker, Rules  # noqa: E402
 
 ROOT = "1.2.826.0.1.3680043.8.498."
 STUDY: dict[str, Any] = {

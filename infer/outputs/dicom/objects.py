@@ -30,8 +30,8 @@ from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmap
 from xray_infer.outputs.heatmaps.overlay import draw_overlay
 from xray_infer.outputs.naming import file_for, write_file
 from xray_infer.outputs.shrinking import shrunk
-from xray_infer.run.artifact import OVERLAY_DICOM_SUFFIX, REPORT_DICOM_SUFFIX, Artifact, Classified
-from xray_infer.run.results import printable_name
+from xray_infer.run.artifact import OVERLAY_DICOM_SUFFIX, REPORT_DICOM_SUFFIX, Artifact
+from xray_infer.run.results import Classified, printable_name
 from xray_infer.run.sources.selection import PICTURES
 
 MOST_NAMED: Final = 5

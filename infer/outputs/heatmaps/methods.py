@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.outputs.heatmaps.occlusion import Occlusion
-from xray_infer.run.artifact import GRADCAM, HEATMAP_METHODS, OCCLUSION, Classified
+from xray_infer.run.artifact import GRADCAM, HEATMAP_METHODS, OCCLUSION
+from xray_infer.run.results import Classified
 
 WEAK_SHARE: Final = 0.1
 Maps = NDArray[np.float32]  # [h, w, 3], one map a class, values >= 0 in the method's unit

@@ -16,8 +16,8 @@ from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmap
 from xray_infer.outputs.heatmaps.overlay import draw_overlay
 from xray_infer.outputs.naming import file_for, write_file
 from xray_infer.outputs.shrinking import shrunk
-from xray_infer.run.artifact import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIEW_SUFFIX, Artifact, Classified
-from xray_infer.run.results import OK, Row
+from xray_infer.run.artifact import OVERLAY_SUFFIXES, THUMBNAIL_SUFFIX, VIEW_SUFFIX, Artifact
+from xray_infer.run.results import OK, Classified, Row
 
 THUMBNAIL_SIDE: Final = 160  # longest side in pixels
 VIEW_SIDE: Final = 1024

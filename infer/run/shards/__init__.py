@@ -20,57 +20,14 @@ Invariants:
 
 One image's way: `shard_job` lists it and deals it to a shard (`shard_inputs`), puts the shard's inputs into
 the store (`shard_store`) and has an engine make the shard: `work` here, `on_ray` on many machines. `merging`
-makes one file of all. `shard_options` is what is asked for on the command line.
+makes one file of all.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import Final
 
 LOCAL: Final = "local"
 RAY: Final = "ray"
 ENGINES: Final = (LOCAL, RAY)  # what makes shards: this process, or a pool of Ray's actors
-PLAN: Final = "plan.json"
-RECORD: Final = "run.json"
 FORMATS: Final = ("parquet", "jsonl")  # suffixes of `xray_infer.run.writers`
-FOLDERS: Final = ("inputs", "counts", "attempts", "model")
-_KEY: Final = r"\d{5,}-of-\d{5,}"
-# What a run may remove when it starts over, and nothing else that stands there.
-OURS: Final = re.compile(
-    rf"plan\.json|rows-{_KEY}\.(parquet|jsonl)|inputs/{_KEY}\.jsonl|counts/{_KEY}\.json|attempts/{_KEY}"
-    r"|model/[0-9a-f]{64}\.\w+"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One of `count` shards, by its number from 0 on."""
-
-    number: int
-    count: int
-
-    @property
-    def key(self) -> str:
-        """What its files are named by."""
-        return f"{self.number:05}-of-{self.count:05}"
-
-    @property
-    def inputs(self) -> str:
-        """Where its inputs stand."""
-        return f"inputs/{self.key}.jsonl"
-
-    @property
-    def counts(self) -> str:
-        """Where its counts stand once it is finished."""
-        return f"counts/{self.key}.json"
-
-    @property
-    def attempt(self) -> str:
-        """What stands there from its beginning to its end."""
-        return f"attempts/{self.key}"
-
-    def rows(self, form: str) -> str:
-        """Where its rows stand, in one of FORMATS."""
-        return f"rows-{self.key}.{form}"

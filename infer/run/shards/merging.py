@@ -19,9 +19,9 @@ from xray_infer.errors import OutputError, extra_for
 from xray_infer.run.object_store import is_uri
 from xray_infer.run.record import SUFFIX, write_record
 from xray_infer.run.results import COLUMNS, ROW_SCHEMA, StoredRow
-from xray_infer.run.shards import FORMATS, PLAN, RECORD, Shard
+from xray_infer.run.shards import FORMATS
 from xray_infer.run.shards.shard_inputs import digest, number_of
-from xray_infer.run.shards.shard_store import Store
+from xray_infer.run.shards.shard_store import PLAN, RECORD, Shard, Store
 from xray_infer.run.writers import Writer, find_writer
 
 LEAST_STRETCH: Final = 20_000

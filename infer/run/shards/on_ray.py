@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from xray_infer.errors import XrayError, extra_for
-from xray_infer.run.shards import Shard
+from xray_infer.run.shards.shard_store import Shard
 from xray_infer.run.shards.work import NO_STAGES, ShardEngine, ShardResult, ShardWorker, WorkerSettings
 
 _KEY: Final = "shard"

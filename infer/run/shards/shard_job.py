@@ -24,10 +24,9 @@ from xray_infer.run.job import Job
 from xray_infer.run.object_store import is_uri
 from xray_infer.run.record import run_record
 from xray_infer.run.settings import EngineOptions, Fingerprint, differences, fingerprint_of, row_maker
-from xray_infer.run.shards import FOLDERS, OURS, PLAN, RECORD, Shard
 from xray_infer.run.shards.on_ray import RayOptions, check_ray, ray_engine
 from xray_infer.run.shards.shard_inputs import deal, digest, to_line
-from xray_infer.run.shards.shard_store import Store, each
+from xray_infer.run.shards.shard_store import FOLDERS, OURS, PLAN, RECORD, Shard, Store, each
 from xray_infer.run.shards.work import ShardEngine, ShardResult, WorkerSettings, local_engine
 from xray_infer.run.sources import Source
 from xray_infer.run.writers import find_writer

@@ -1,17 +1,32 @@
-"""The folder or the place in a store where a run's shards stand, by fsspec: one way of writing to both."""
+"""The folder or the place in a store where a run's shards stand, by fsspec: one way of writing to both.
+
+The names of the pieces are here as well; the package's docstring says what each holds.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from xray_infer.errors import OutputError, extra_for
 from xray_infer.run.object_store import connect, is_uri, local_path, store_errors, without_secrets
+
+PLAN: Final = "plan.json"
+RECORD: Final = "run.json"
+FOLDERS: Final = ("inputs", "counts", "attempts", "model")
+_KEY: Final = r"\d{5,}-of-\d{5,}"
+# What a run may remove when it starts over, and nothing else that stands there.
+OURS: Final = re.compile(
+    rf"plan\.json|rows-{_KEY}\.(parquet|jsonl)|inputs/{_KEY}\.jsonl|counts/{_KEY}\.json|attempts/{_KEY}"
+    r"|model/[0-9a-f]{64}\.\w+"
+)
 
 # An object of these appears when it is whole; elsewhere it is written beside its place and moved there.
 ATOMIC: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "adl", "memory"})
@@ -20,6 +35,38 @@ _HALF: Final = ".half-"
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of `count` shards, by its number from 0 on."""
+
+    number: int
+    count: int
+
+    @property
+    def key(self) -> str:
+        """What its files are named by."""
+        return f"{self.number:05}-of-{self.count:05}"
+
+    @property
+    def inputs(self) -> str:
+        """Where its inputs stand."""
+        return f"inputs/{self.key}.jsonl"
+
+    @property
+    def counts(self) -> str:
+        """Where its counts stand once it is finished."""
+        return f"counts/{self.key}.json"
+
+    @property
+    def attempt(self) -> str:
+        """What stands there from its beginning to its end."""
+        return f"attempts/{self.key}"
+
+    def rows(self, form: str) -> str:
+        """Where its rows stand, in one of FORMATS."""
+        return f"rows-{self.key}.{form}"
 
 
 class Store:

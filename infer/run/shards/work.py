@@ -21,9 +21,8 @@ from xray_infer.model.runtimes import find_model
 from xray_infer.run.engine import Engine
 from xray_infer.run.progress import Summary
 from xray_infer.run.settings import EngineOptions, Fingerprint, differences, fingerprint_of
-from xray_infer.run.shards import Shard
 from xray_infer.run.shards.shard_inputs import Reopener, digest
-from xray_infer.run.shards.shard_store import Store
+from xray_infer.run.shards.shard_store import Shard, Store
 from xray_infer.run.writers import find_writer
 
 
