@@ -36,7 +36,7 @@ class Prediction:
     """What the model says of one image. Research use only: not for diagnosis.
 
     `row` is the result row as the command writes it. `cam` is the class activation map, float32 [7, 7, 3]
-    (`xray_infer.outputs.heatmaps.methods.grad_cam` makes heat maps of it), None where nothing was judged.
+    (`xray_infer.outputs.heatmaps.methods.grad_cam` makes heat maps of it); None unless the status is `ok`.
     """
 
     row: Row
@@ -44,22 +44,22 @@ class Prediction:
 
     @property
     def status(self) -> str:
-        """`ok`, `rejected` (readable, but nothing that the model may judge) or `error` (not readable)."""
+        """`ok`, `rejected` (readable, but not suitable for the model) or `error` (not readable)."""
         return self.row.status
 
     @property
     def label(self) -> str:
-        """The most probable class, `uncertain` below `min_confidence`; empty unless ok."""
+        """The most probable class, or `uncertain` if it is below `min_confidence`; empty unless ok."""
         return self.row.label
 
     @property
     def raw_label(self) -> str:
-        """The most probable class, however little probable; empty unless ok."""
+        """The most probable class, whatever its probability; empty unless ok."""
         return self.row.raw_label
 
     @property
     def probabilities(self) -> Mapping[str, float]:
-        """Probability by class, 0..1, together 1; empty unless ok."""
+        """Probability (0..1) of each class; they sum to 1. Empty unless ok."""
         return dict(zip(CLASS_NAMES, self.row.probabilities, strict=False))
 
     @property
@@ -74,14 +74,14 @@ class Prediction:
 
     @property
     def reason(self) -> str:
-        """Why there is no label, or why it is uncertain; else empty."""
+        """The reason why there is no label, or why it is uncertain; otherwise empty."""
         return self.row.reason
 
     def heatmap(self, image: Image, of: str = "predicted") -> NDArray[np.uint8]:
         """Draw Grad-CAM over the image that was classified, as the command does: BGR uint8, for cv2.imwrite.
 
-        `image` is what `predict` was given. `of` is a class, or `predicted`, the most probable. Raises
-        ValueError where nothing was judged, ImageError where the image cannot be read again.
+        `image` is the one that was passed to `predict`. `of` is a class, or `predicted` for the most probable
+        one. Raises ValueError if there is no answer, and ImageError if the image cannot be read again.
 
         >>> with Classifier() as classifier:
         ...     found = classifier.predict("samples/phantom_focal_1.png")
@@ -97,9 +97,9 @@ class Prediction:
         return draw_overlay(decode(_item(image, 0).read(DEFAULT_LIMITS), side=0), found, self.row)
 
     def heatmaps(self, of: str = "all") -> tuple[Heatmap, ...]:
-        """Return Grad-CAM before it is drawn: of a class, of `predicted`, or of `all` in one scale.
+        """Return the Grad-CAM maps, not drawn: of one class, of `predicted`, or of `all` in one colour scale.
 
-        Raises ValueError where nothing was judged.
+        Raises ValueError if there is no answer.
         """
         from xray_infer.outputs.heatmaps.methods import METHODS, grad_cam, heatmaps_for
 
@@ -152,13 +152,14 @@ class Classifier(AbstractContextManager["Classifier", None]):
     >>> found.status, found.label, sorted(found.probabilities)
     ('ok', 'normal', ['covid', 'normal', 'pneumonia'])
 
-    `model` is a file made by xray-export or the name of a model that ships, by default the best of them.
-    `runtime` is a format, onnx or tflite, which its default runtime reads, or a runtime: onnxruntime, litert,
-    openvino, auto. `options` are those of the command: workers, batch size, limits, thresholds, isolation.
-    Raises ModelError for a file that cannot be used, MissingExtraError for a runtime that is not installed.
+    `model` is a file made by xray-export or the name of a shipped model; the default is the best of these.
+    `runtime` is a format (onnx, tflite), which selects the default runtime of that format, or a runtime
+    (onnxruntime, litert, openvino, auto). `options` are those of the command: workers, batch size, limits,
+    thresholds, isolation. Raises ModelError for a file that cannot be used, and MissingExtraError for a
+    runtime that is not installed.
 
-    May be used from several threads, one call at a time each. `close`, or leaving the `with` block, ends the
-    workers.
+    Several threads may use it, each with one call at a time. Call `close`, or leave the `with` block, to end
+    the workers.
     """
 
     def __init__(
@@ -184,7 +185,7 @@ class Classifier(AbstractContextManager["Classifier", None]):
 
     @property
     def rules(self) -> Rules:
-        """What turns an answer into a verdict: the limits that hold here."""
+        """The thresholds that turn an answer into a verdict."""
         return self._engine.maker.rules
 
     def predict(self, image: Image) -> Prediction:
@@ -197,10 +198,10 @@ class Classifier(AbstractContextManager["Classifier", None]):
         return prediction
 
     def predict_many(self, images: Iterable[Image | None]) -> Iterator[Prediction]:
-        """Yield one Prediction an image, in order, as `predict` gives it.
+        """Yield one Prediction per image, in order, as `predict` returns it.
 
-        Images are taken as they are needed, a few ahead of the predictions: memory does not grow with them.
-        None among them says that the next may take a while: what is in flight is yielded first.
+        Images are consumed a few ahead of the predictions, so memory does not grow with their number. A None
+        among them means that the next image may take a while: predictions in flight are yielded first.
 
         >>> paths = ["samples/phantom_normal_1.png", "samples/README.md"]
         >>> with Classifier() as classifier:

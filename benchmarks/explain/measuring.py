@@ -40,8 +40,8 @@ from xray_infer.host import default_workers
 from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
 from xray_infer.outputs.heatmaps.methods import Method
 from xray_infer.outputs.heatmaps.occlusion import FILLS, RunModel
-from xray_infer.run.engine import Classified, Engine, Task
-from xray_infer.run.results import OK
+from xray_infer.run.engine import Engine, Task
+from xray_infer.run.results import OK, Classified
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import FileItem
 from xray_infer.study.datasets import LabelledImage

@@ -49,7 +49,7 @@ def speed_tables(figures: BenchFigures) -> Iterator[Block]:
                 "images/s (95 %)",
                 "range",
                 "times as fast (95 %)",
-                "of the limit",
+                "of peak",
                 "J an image",
             ),
             [_offline(key, one) for key, one in speed.items() if one.images_per_s],

@@ -35,7 +35,7 @@ HEAD: Final = (
     "p50 / p99, ms",
     "images/s",
     "times as fast (95 %)",
-    "of the limit",
+    "of peak",
 )
 
 
@@ -66,7 +66,7 @@ def legend(figures: BenchFigures) -> Paragraph:
             "where that was measured, else by latency."
         )
     if any(one.limit_share is not None for one in figures.speed.values()):
-        parts.append("Of the limit: images/s over what large matrix products of that precision would give.")
+        parts.append("Of peak: throughput relative to the machine's matrix-multiply peak at that precision.")
     if figures.failures():
         parts.append(f"{MARK} Below 99 % of the Keras model's accuracy: failed by MLPerf's rule.")
     return Paragraph(" ".join(parts) or "Nothing was measured.")

@@ -229,7 +229,7 @@ def graphs_table(speeds: Sequence[Speed], limits: Limits, *, gmac: float) -> str
     `gmac`: 10^9 multiply-accumulates of one image in the Keras model.
     """
     lines = [
-        "| graph | runtime | images/s (min-max) | times the first | of the limit |",
+        "| graph | runtime | images/s (min-max) | times the first | of peak |",
         "|---" * 5 + "|",
     ]
     for one in speeds:

@@ -1,21 +1,21 @@
-"""The journal beside an output: what is finished, so that a killed run goes on where it was.
+"""The journal beside an output lists the finished inputs, so that a killed run can be resumed.
 
-`OUT.journal` is UTF-8 text, one JSON value a line, and is only ever appended to:
+`OUT.journal` is UTF-8 text with one JSON value per line; lines are only ever appended:
 
     {"journal": 1, "fingerprint": {...}}          what the rows depend on: model, rules, limits, source
     ["name", "stamp", {row}]                      one finished input; the row without what the model fixes
 
 Invariants:
-- A line is handed to the operating system in one write as soon as its row is known, so a process may be
-  killed at any moment. Once a second it is forced to disk, so that a power cut costs about a second.
+- Each line is written in one system call as soon as its row is known, so the process may be killed at any
+  moment. The file is synced once per second, so a power cut loses about one second of work.
 - A line counts once its newline is there. What follows the last newline is a torn write and is cut off.
 - An input is finished when a line has its name and its stamp (size and mtime, ETag, CRC). A changed input
-  has another stamp and is classified again; an input that could not be read has no line, and is tried again.
-- Lines may be of inputs that are gone, and in another order than the source's: the output is written anew
-  by every run, in the source's order, from these rows and new ones.
-- One run at a time: the file is locked. It is removed after the output has appeared under its own name.
+  has a new stamp and is classified again. An input that could not be read has no line and is tried again.
+- Lines may belong to inputs that no longer exist, and may be in another order than the source: every run
+  writes the output anew, in the order of the source, from these rows and new ones.
+- The file is locked, so only one run can use it. It is removed after the output appears under its own name.
 
-Of a journal that is resumed, memory holds 16 bytes a line: a hash and a position.
+While a run is resumed, memory holds 16 bytes per line: a hash and a position.
 """
 
 from __future__ import annotations

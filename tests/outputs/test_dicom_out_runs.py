@@ -92,8 +92,8 @@ def test_what_nothing_can_refer_to_keeps_its_row(films, tiny_onnx, tmp_path, xra
     out = tmp_path / "r.jsonl"
     result = run(films, "--model", tiny_onnx, "--out", out, "--dicom-out", tmp_path / "o", "--workers", 1)
     assert result.exit_code == 0
-    (line,) = [line for line in result.stderr.splitlines() if "no objects" in line]
-    assert line.startswith(SAYS["dicom-files-got-a"])
+    (line,) = [line for line in result.stderr.splitlines() if "no DICOM output" in line]
+    assert line.startswith(SAYS["dicom-files-were-classified"])
     assert SAYS["b-dcm-nothing-can"].format(keyword=keyword) in line
     assert sorted(objects(tmp_path / "o")) == EXPECTED
     rows = [json.loads(line) for line in out.read_text().splitlines()]

@@ -115,7 +115,7 @@ class DicomObjects(Artifact):
         return heatmap, report
 
     def closing_lines(self) -> Iterator[str]:
-        """Yield how many inputs got no objects, and why."""
+        """Yield for how many inputs no objects were written, and why."""
         passed = self.passed_over
         if passed.others:
             what = "image is not DICOM: no DICOM objects for it"
@@ -124,7 +124,10 @@ class DicomObjects(Artifact):
             yield f"{passed.others:,} {what}"
         if passed.unfit:
             more = "" if passed.unfit <= MOST_NAMED else "; ..."
-            yield f"{passed.unfit:,} DICOM files got a row but no objects: {'; '.join(passed.first)}{more}"
+            them = "file was classified, but no DICOM output was written for it"
+            if passed.unfit > 1:
+                them = "files were classified, but no DICOM output was written for them"
+            yield f"{passed.unfit:,} DICOM {them}: {'; '.join(passed.first)}{more}"
 
     def record(self) -> Mapping[str, Any]:
         """Return the same for the run's record."""

@@ -1,26 +1,26 @@
-"""A run whose results are shards in a folder or a store, made here or by many machines.
+"""A run that writes its results as shards to a folder or a store, on one machine or on many.
 
-    plan.json               what the rows depend on (fingerprint), number of shards; never changes
+    plan.json               what the rows depend on (fingerprint) and the number of shards; never changes
     model/SHA256.onnx       the model file, for every machine
-    inputs/KEY.jsonl        the inputs of a shard, one a line: see `shard_inputs`
-    rows-KEY.parquet        its rows, in the order of its inputs; or .jsonl
-    counts/KEY.json         the mark that it is finished: what it is made of, and what it came to
-    attempts/KEY            how often a shard was begun that is not finished
-    run.json                the record of the run; `finished` is true once every shard is
+    inputs/KEY.jsonl        the inputs of a shard, one per line; see `shard_inputs`
+    rows-KEY.parquet        its rows (or .jsonl), in the order of its inputs
+    counts/KEY.json         marks a finished shard: a digest of its inputs, and the counts of its rows
+    attempts/KEY            how often an unfinished shard was started
+    run.json                the record of the run; `finished` is true once every shard is finished
 
-KEY is 00007-of-00100. An input belongs to the shard that a hash of its name says, in every run alike.
+KEY is, for example, 00007-of-00100. A hash of an input's name decides its shard, the same in every run.
 
 Invariants:
-- An object appears whole or not at all, and never under another shard's name: a shard that is made twice,
-  by a worker that was thought lost, has the same rows in the same place.
-- A shard is finished when its counts are of the inputs that it has now, by name and stamp, and its rows are
-  there in the size that the counts tell. Others are made anew, and so are shards with inputs that could not
-  be read: the journal's rule (`xray_infer.run.journal`), a shard at a time.
-- One unit of work, `work.ShardWorker`, by whatever engine: the local engine's `Engine.run` on its inputs.
+- Shards appear atomically, each under its own name. When a worker that seemed lost makes a shard a second
+  time, the same rows are written to the same place.
+- A shard is finished when its counts match its present inputs, by name and stamp, and the file of its rows
+  has the size that the counts state. Other shards are made again, and so are shards with inputs that could
+  not be read: this is the rule of the journal (`xray_infer.run.journal`), applied to a shard.
+- Every engine does the same unit of work, `work.ShardWorker`: it runs the local `Engine` on a shard's inputs.
 
-One image's way: `shard_job` lists it and deals it to a shard (`shard_inputs`), puts the shard's inputs into
-the store (`shard_store`) and has an engine make the shard: `work` here, `on_ray` on many machines. `merging`
-makes one file of all.
+The path of one image: `shard_job` lists it, assigns it to a shard (`shard_inputs`), writes the shard's inputs
+to the store (`shard_store`) and lets an engine make the shard: `work` on this machine, `on_ray` on many.
+`merging` makes one file of all shards.
 """
 
 from __future__ import annotations
