@@ -21,7 +21,6 @@ ROW_SCHEMA: Final = 2
 OK: Final = "ok"
 REJECTED: Final = "rejected"  # readable, but not something the model may judge
 ERROR: Final = "error"  # not readable; `reason` says why
-STATUSES: Final = (OK, REJECTED, ERROR)
 
 UNCERTAIN: Final = "uncertain"  # the label that is shown below the confidence threshold
 

@@ -41,10 +41,10 @@ class Method:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heatmap:
-    """One class's map: `values` float32 [h, w] >= 0, in `unit`.
+    """The heat map of one class: `values`, float32 [h, w] >= 0, measured in `unit`.
 
-    `scale` is the value that is drawn as the hottest: that of the map, or of several that are shown together.
-    `highest` is the largest value in the image's maps of all classes, shown or not.
+    `scale` is the value that is drawn in the hottest colour: the peak of this map, or of several maps that
+    are shown together. `highest` is the largest value in the image's maps of all classes, shown or not.
     """
 
     values: NDArray[np.float32]
@@ -56,14 +56,14 @@ class Heatmap:
 
     @property
     def peak(self) -> float:
-        """The map's largest value; 0 where nothing speaks for the class."""
+        """The largest value of the map; 0 if no region supports the class."""
         return float(self.values.max())
 
     @property
     def weak(self) -> bool:
-        """Whether next to nothing speaks for the class: a tenth of what speaks for another, or less.
+        """Whether the class has next to no support: its peak is at most a tenth of another class's.
 
-        All test images' maps that int8 bends (correlation with the float map below 0.95) are among these.
+        All maps of test images that int8 distorts (correlation with the float map below 0.95) are weak.
         """
         return self.peak <= WEAK_SHARE * self.highest
 

@@ -13,7 +13,6 @@ from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
 from string import Template
-from types import TracebackType
 from typing import Final, Self
 
 import numpy as np
@@ -77,9 +76,7 @@ class Page(ReportPage):
         self._histograms = Histograms()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close it."""
         with suppress(OSError):  # what it could not write was said before
             self._stream.close()
