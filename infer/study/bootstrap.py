@@ -53,15 +53,18 @@ def macro_auroc(weights: Floats, labels: Labels, probabilities: Floats) -> Float
 
     A class that is missing or alone in a resample is left out of its mean.
     """
-    areas = [
-        _auroc(weights, labels == label, probabilities[:, label]) for label in range(probabilities.shape[1])
-    ]
+    scores = probabilities.T
+    areas = [weighted_auroc(weights, labels == label, scores[label]) for label in range(len(scores))]
     known = ~np.isnan(areas)
     sums, counts = np.where(known, areas, 0.0).sum(axis=0), known.sum(axis=0)
     return np.asarray(np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0))
 
 
-def _auroc(weights: Floats, positive: NDArray[np.bool_], scores: Floats) -> Floats:
+def weighted_auroc(weights: Floats, positive: NDArray[np.bool_], scores: Floats) -> Floats:
+    """Return the area under the ROC curve of scores `[N]`, ties counting half, for each row of the weights.
+
+    A resample without positives or without negatives has none: NaN.
+    """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))  # of runs of equal scores
     good = np.add.reduceat(weights[:, order] * positive[order], starts, axis=1)

@@ -1,8 +1,12 @@
 """Labelled images for training, calibration and benchmarks: a manifest CSV or a class-per-folder tree.
 
 A manifest has the columns `file` (relative to it) and `label`, and may have `split` (train, val, test),
-`group_id` (images that must stay in one split), `patient_id` and `source` (where an image came from; a
-`note` that begins with a [tag] names it too). A tree is `<class>/<image>` or `<split>/<class>/<image>`.
+`group_id` (images that must stay in one split), `patient_id`, `source` (where an image came from; a `note`
+that begins with a [tag] names it too), and `domain` or `hospital`. A tree is `<class>/<image>` or
+`<split>/<class>/<image>`.
+
+A domain is what a network can tell apart by the look of the images: a hospital, or several whose images
+came the same way. The first of DOMAIN_COLUMNS that says anything names the domains of a data set.
 
 A split is read here and never made here: whoever exports or measures must meet the split that the model
 was trained with. `xray-train` makes one where there is none, and writes it out as a manifest.
@@ -27,6 +31,7 @@ from xray_infer.images.preprocess import to_input
 from xray_infer.run.sources.folder import local_source
 
 SPLITS: Final = ("train", "val", "test")
+DOMAIN_COLUMNS: Final = ("domain", "hospital", "source")
 TAG: Final = re.compile(r"\[([^\]]+)\]")
 
 
@@ -34,7 +39,7 @@ TAG: Final = re.compile(r"\[([^\]]+)\]")
 class LabelledImage:
     """One image: its path, its class (index into CLASS_NAMES), SHA-256 of its bytes, and what is known.
 
-    `split`, `group`, `patient` and `source` are empty where the data says nothing of them.
+    `split`, `group`, `patient`, `source` and `domain` are empty where the data says nothing of them.
     """
 
     path: Path
@@ -44,14 +49,19 @@ class LabelledImage:
     group: str = ""
     patient: str = ""
     source: str = ""
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All images, in a stable order; `path` is what they were listed by, for messages."""
+    """All images, in a stable order; `path` is what they were listed by, for messages.
+
+    `domains_from` is the column that names the domains, "" where none does.
+    """
 
     images: tuple[LabelledImage, ...]
     path: Path | None = field(default=None, compare=False)
+    domains_from: str = field(default="", compare=False)
 
     def split(self, name: str) -> tuple[LabelledImage, ...]:
         """Return the images of one split, none where it has none; see `split_images`."""
@@ -61,6 +71,11 @@ class Dataset:
     def has_split(self) -> bool:
         """Whether the data says of any image to which split it belongs."""
         return any(image.split for image in self.images)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The names of the domains, sorted."""
+        return tuple(sorted({image.domain for image in self.images} - {""}))
 
     @property
     def digest(self) -> str:
@@ -99,7 +114,8 @@ def read_images(path: Path, *, unreadable: dict[Path, str] | None = None) -> Dat
     """
     manifest = path / "manifest.csv" if path.is_dir() else path
     images = []
-    for image in _read_manifest(manifest) if manifest.is_file() else _read_tree(path):
+    listed = _read_manifest(manifest) if manifest.is_file() else Dataset(tuple(_read_tree(path)))
+    for image in listed.images:
         try:
             images.append(replace(image, digest=file_digest(image.path)))
         except OSError as error:
@@ -107,7 +123,7 @@ def read_images(path: Path, *, unreadable: dict[Path, str] | None = None) -> Dat
             if unreadable is None:
                 raise DataError(f"{image.path}: {reason}") from error
             unreadable[image.path] = reason
-    dataset = Dataset(tuple(images), path)
+    dataset = Dataset(tuple(images), path, listed.domains_from)
     without = next((image for image in images if not image.split), None)
     if dataset.has_split and without is not None:
         raise DataError(
@@ -151,9 +167,10 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _read_manifest(manifest: Path) -> list[LabelledImage]:
+def _read_manifest(manifest: Path) -> Dataset:
     """List a manifest's images; the files are not opened, so their digests are empty."""
     images: list[LabelledImage] = []
+    named: dict[str, list[str]] = {column: [] for column in DOMAIN_COLUMNS}
     try:
         with manifest.open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
@@ -176,11 +193,16 @@ def _read_manifest(manifest: Path) -> list[LabelledImage]:
                         source=row.get("source") or (tag[1] if tag else ""),
                     )
                 )
+                for column, names in named.items():
+                    names.append(images[-1].source if column == "source" else row.get(column) or "")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{manifest}: cannot read the manifest: {error}") from error
     if not images:
         raise DataError(f"{manifest}: the manifest lists no images")
-    return images
+    column = next((column for column, names in named.items() if any(names)), "")
+    domains = named.get(column, [""] * len(images))
+    pairs = zip(images, domains, strict=True)
+    return Dataset(tuple(replace(image, domain=domain) for image, domain in pairs), manifest, column)
 
 
 def _read_tree(root: Path) -> list[LabelledImage]:

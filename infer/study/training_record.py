@@ -15,6 +15,7 @@ from typing import Any, Final
 from xray_infer.atomic import write_json
 from xray_infer.errors import ModelError
 from xray_infer.model.json_records import FLAT, REST, AnyFloat, JsonError, from_json, load_object, to_json
+from xray_infer.study.domains import WithinDomains
 from xray_infer.study.metrics import Metrics
 
 ADVICE: Final = (
@@ -68,7 +69,8 @@ class TrainingRecord:
     `region` is the part of each image that was left visible and `path` where the trainable part began.
     `history` has a row an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, by name; a loss
     that diverged is not finite. `temperature`, above 0, divides the logits before the softmax. The
-    metrics are those at this temperature; `test` is None while only the validation split was looked at.
+    metrics are those at this temperature; `test` is None while only the validation split was looked at. The
+    figures within domains are None where the data names no domain, and in records of earlier versions.
     `other` holds fields of other versions of this program, as they were read.
     """
 
@@ -83,6 +85,8 @@ class TrainingRecord:
     validation: Metrics
     other: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
     test: Metrics | None = None
+    validation_within_domains: WithinDomains | None = None
+    test_within_domains: WithinDomains | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record in the layout of METHOD.json: one level, the facts after the method's name."""

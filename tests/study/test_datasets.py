@@ -54,6 +54,26 @@ def test_a_source_is_named_by_its_column_or_by_a_tag(tmp_path, xray):
     assert [image.patient for image in images] == ["P1", "", ""]
 
 
+def test_a_domain_is_named_by_the_first_column_that_says_anything(tmp_path, xray):
+    (tmp_path / "a.png").write_bytes(png(xray))
+    row = {"file": "a.png", "label": "covid", "domain": "", "hospital": "", "source": "", "note": ""}
+    changes = (
+        ({"domain": "d", "hospital": "h", "source": "s"}, "domain", "d"),
+        ({"hospital": "h", "source": "s"}, "hospital", "h"),
+        ({"source": "s"}, "source", "s"),
+        ({"note": "[tag] x"}, "source", "tag"),
+        ({}, "", ""),
+    )
+    for change, column, name in changes:
+        write_manifest(tmp_path / "manifest.csv", [{**row, **change}])
+        dataset = read_images(tmp_path)
+        assert (dataset.domains_from, dataset.images[0].domain) == (column, name)
+    write_manifest(tmp_path / "manifest.csv", [{**row, "domain": "d"}, {**row, "hospital": "h"}])
+    dataset = read_images(tmp_path)
+    assert [image.domain for image in dataset.images] == ["d", ""]  # one column for all
+    assert dataset.domains == ("d",)
+
+
 def test_a_tree_may_give_its_own_split(tmp_path, xray):
     for number, split in enumerate(("train", "val", "test")):
         for index, name in enumerate(CLASS_NAMES):

@@ -263,16 +263,21 @@ def test_a_random_split_divides_groups_and_keeps_the_order():
     assert random_split(Dataset(images), seed=1) != dataset
 
 
-def test_a_manifest_reads_back_exactly(films, tmp_path):
+@pytest.mark.parametrize("column", ["source", "domain", "hospital", ""])
+def test_a_manifest_reads_back_exactly(films, tmp_path, column):
+    """Domains that are the sources are not written twice; those of hospitals become the column domain."""
+    source, domain = 'a "quoted", source' if column else "", f"a {column}" if column else ""
     marked = tuple(
-        replace(image, source='a "quoted", source', patient=f"p{n % 7}")
+        replace(image, source=source, patient=f"p{n % 7}", domain=source if column == "source" else domain)
         for n, image in enumerate(films.images)
     )
-    dataset = grouped_split(Dataset(marked), seed=0, report=quiet)
+    dataset = grouped_split(Dataset(marked, domains_from=column), seed=0, report=quiet)
+    assert dataset.domains_from == column
     out = tmp_path / "new folder" / "split.csv"
     write_manifest(dataset, out)
     again = read_dataset(out)
     assert again.digest == dataset.digest
+    assert again.domains_from == column.replace("hospital", "domain")
     for before, after in zip(dataset.images, again.images, strict=True):
         assert replace(after, path=before.path) == before
         assert after.path.samefile(before.path)

@@ -90,7 +90,7 @@ def group_images(
         raise DataError(f"{path}: {reason}; remove it from the data{others}")
     numbers = join(len(images), [(first, second) for first, second, _ in links(images, pairs)])
     grouped = (replace(image, group=f"g{number:05d}") for image, number in zip(images, numbers, strict=True))
-    return Grouping(Dataset(tuple(grouped), dataset.path), pairs)
+    return Grouping(replace(dataset, images=tuple(grouped)), pairs)
 
 
 def with_patients(images: Sequence[LabelledImage], pattern: str | None) -> tuple[LabelledImage, ...]:

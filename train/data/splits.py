@@ -23,7 +23,7 @@ from xray_infer.terminal import Report
 from xray_infer.train.data.groups import group_images
 
 SHARES: Final = {"train": 0.8, "val": 0.1, "test": 0.1}
-COLUMNS: Final = ("file", "label", "split", "group_id", "patient_id", "source")
+COLUMNS: Final = ("file", "label", "split", "group_id", "patient_id", "source", "domain")
 
 
 def grouped_split(
@@ -84,9 +84,8 @@ def _deal(dataset: Dataset, keys: Sequence[Hashable], seed: int) -> Dataset:
     _fill_empty([{images[position].label for position in block} for block in blocks], sides)
 
     splits = {position: side for block, side in zip(blocks, sides, strict=True) for position in block}
-    return Dataset(
-        tuple(replace(image, split=splits[position]) for position, image in enumerate(images)), dataset.path
-    )
+    dealt_images = tuple(replace(image, split=splits[position]) for position, image in enumerate(images))
+    return replace(dataset, images=dealt_images)
 
 
 def _strata(image: LabelledImage) -> tuple[tuple[int, str | None], ...]:
@@ -120,6 +119,7 @@ def _fill_empty(labels: Sequence[set[int]], sides: list[str]) -> None:
 def write_manifest(dataset: Dataset, path: Path) -> None:
     """Write the data as a manifest that `read_dataset` reads back, files relative to it where possible.
 
+    Domains that are the sources are not written again.
     Raises OutputError when it cannot be written, DataError for a file name that is not Unicode.
     """
     make_folder(path.parent)
@@ -131,8 +131,9 @@ def write_manifest(dataset: Dataset, path: Path) -> None:
             writer.writerow(COLUMNS)
             for image in dataset.images:
                 label = CLASS_NAMES[image.label]
-                file = _relative(image.path, root)
-                writer.writerow((file, label, image.split, image.group, image.patient, image.source))
+                file = relative_to(image.path, root)
+                domain = "" if dataset.domains_from == "source" else image.domain
+                writer.writerow((file, label, image.split, image.group, image.patient, image.source, domain))
 
     try:
         write_atomically(path, write)
@@ -140,7 +141,8 @@ def write_manifest(dataset: Dataset, path: Path) -> None:
         raise DataError(f"{path}: a file name is not Unicode: {error.object!r}; rename it") from error
 
 
-def _relative(path: Path, root: Path) -> str:
+def relative_to(path: Path, root: Path) -> str:
+    """Return a file's path as a manifest in the resolved folder `root` names it."""
     # The folder is resolved, or `..` would lead astray from a linked one; a linked image keeps its name.
     place = path.parent.resolve() / path.name
     try:
