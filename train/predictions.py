@@ -1,6 +1,7 @@
 """What the trained networks of a run answer, and the file beside each that holds it, METHOD.predictions.csv.
 
-Columns: split, file, label, source, group, then logit_CLASS for each class, before the temperature.
+Columns: split, file, label, source, group, domain, then logit_CLASS for each class, before the temperature.
+A file of an earlier version has no domain.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from numpy.typing import NDArray
 from xray_infer.atomic import staged
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
+from xray_infer.study.domains import WithinDomains, within_domains
 
 LOGIT_COLUMNS: Final = tuple(f"logit_{name}" for name in CLASS_NAMES)
-COLUMNS: Final = ("split", "file", "label", "source", "group", *LOGIT_COLUMNS)
+COLUMNS: Final = ("split", "file", "label", "source", "group", "domain", *LOGIT_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """One model's answers on one split, an entry per image in each field.
 
-    `logits` `[N, 3]` are those before the temperature. `sources` and `groups` (a patient, or a series of
-    near-duplicates) are "" where unknown; `files` are read again for the contact sheet only.
+    `logits` `[N, 3]` are those before the temperature. `sources`, `groups` (a patient, or a series of
+    near-duplicates) and `domains` are "" where unknown; `files` are read again for the contact sheet only.
     """
 
     files: tuple[Path, ...]
@@ -35,8 +37,11 @@ class Predictions:
     logits: NDArray[np.float64]
     sources: tuple[str, ...]
     groups: tuple[str, ...]
+    domains: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.domains:
+            object.__setattr__(self, "domains", ("",) * len(self.files))
         lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"every field needs one entry per image, got {lengths}")
@@ -45,6 +50,10 @@ class Predictions:
     def hits(self) -> NDArray[np.bool_]:
         """Which images are right, bool `[N]`; no temperature changes that."""
         return np.asarray(self.logits.argmax(axis=1) == self.labels)
+
+    def within_domains(self) -> WithinDomains | None:
+        """Return the AUROC within domains, None where no domain is known."""
+        return within_domains(self.labels, self.logits, self.domains, self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +80,9 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
         table = csv.writer(stream)
         table.writerow(COLUMNS)
         for split, one in splits.items():
-            facts = zip(one.files, one.labels, one.sources, one.groups, one.logits, strict=True)
-            for file, label, source, group, logits in facts:
-                table.writerow([split, file, CLASS_NAMES[label], source, group, *map(repr, logits.tolist())])
+            facts = zip(one.files, one.labels, one.sources, one.groups, one.domains, strict=True)
+            for (file, label, *known), logits in zip(facts, one.logits.tolist(), strict=True):
+                table.writerow([split, file, CLASS_NAMES[label], *known, *map(repr, logits)])
 
 
 def read_predictions(path: Path, *, splits: Sequence[str] = ()) -> dict[str, Predictions]:
@@ -107,4 +116,5 @@ def _from_rows(rows: Sequence[Mapping[str, str]]) -> Predictions:
         logits=np.array([[float(row[column]) for column in LOGIT_COLUMNS] for row in rows]),
         sources=tuple(row["source"] for row in rows),
         groups=tuple(row["group"] for row in rows),
+        domains=tuple(row.get("domain", "") for row in rows),
     )

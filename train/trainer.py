@@ -158,6 +158,8 @@ class Trainer:
             temperature=temperature,
             validation=_measure(validation, temperature),
             test=_measure(splits["test"], temperature) if "test" in splits else None,
+            validation_within_domains=validation.within_domains(),
+            test_within_domains=splits["test"].within_domains() if "test" in splits else None,
         )
         write_training_record(self._out / f"{method}.json", record)
         for leftover in (f"{method}.last.keras", f"{method}.progress.json"):
@@ -187,6 +189,7 @@ class Trainer:
             logits=logits,
             sources=tuple(image.source for image in images),
             groups=tuple(image.group for image in images),
+            domains=tuple(image.domain for image in images),
         )
 
 

@@ -126,6 +126,30 @@ def test_a_run_writes_these_files_and_no_others(written):
         assert RESEARCH_NOTICE.encode() in (out / name).read_bytes()
 
 
+def test_domains_come_before_the_comparison_where_they_are_known(pair):
+    """Two of three sources as domains; the images without a domain are in no pair."""
+    assert "ithin domains" not in page_of(pair)
+    known = [
+        replace(
+            result,
+            validation=replace(result.validation, domains=result.validation.sources),
+            test=replace(result.test, domains=result.test.sources),
+        )
+        for result in pair
+    ]
+    page = page_of(known)
+    assert page.index("AUROC within domains, validation") < page.index("accuracy (Wilson 95 %)")
+    assert page.index("## Within domains") < page.index("## The two methods compared")
+    assert "| hospital a | covid, pneumonia | 7 + 6 |" in page
+    assert "| mean of the pairs |  |  |" in page
+    assert "Images without a domain, in no pair: 20." in page
+    figures = measure_run(known, FACTS).to_dict()["methods"]["fine_tuning"]["test"]["within_domains"]
+    expected = known[1].test.within_domains()
+    assert figures["mean"]["value"] == expected.mean.value
+    assert len(figures["pairs"]) == len(expected.pairs) == 6
+    assert measure_run(pair, FACTS).to_dict()["methods"]["fine_tuning"]["test"]["within_domains"] is None
+
+
 def test_figures_agree_with_metrics_worked_out_apart(written, pair):
     record = read(written[0])
     assert record["schema_version"] == 1

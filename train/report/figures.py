@@ -5,7 +5,8 @@ report.json, with `schema_version` 1:
     facts                     what the caller says of the run: configuration, data digest, seed, versions, ...
     methods.NAME              schedule, history, temperature, wall_seconds, worst_errors, and for each split
                               (`validation`, `test`) the fields of Metrics, accuracy_group_interval, groups,
-                              images_without_group, calibration.before and .after (the temperature), sources
+                              images_without_group, calibration.before and .after (the temperature), sources,
+                              within_domains (the fields of WithinDomains; null where no domain is known)
     comparison                null for one method; else split, first, second, the fields of McNemar, finding
     yardsticks                a list: name, and for `val` and `test` the fields of Score
 
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.study.domains import WithinDomains
 from xray_infer.study.intervals import Interval, bootstrap_mean, wilson_interval
 from xray_infer.study.metrics import (
     Calibration,
@@ -64,6 +66,7 @@ class SplitFigures:
     before: Calibration
     after: Calibration
     sources: tuple[SourceFigures, ...]
+    within_domains: WithinDomains | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types in the layout of report.json."""
@@ -196,6 +199,7 @@ def _measure_split(split: Predictions, temperature: float) -> SplitFigures:
             _measure_source(name, np.array([source == name for source in split.sources]), split)
             for name in sorted(set(split.sources))
         ),
+        within_domains=split.within_domains(),
     )
 
 

@@ -11,10 +11,18 @@ from typing import Any, Final
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.study.document import Block, Heading, Illustration, Paragraph, Table
+from xray_infer.study.domain_tables import WITHIN, figure, within_blocks
 from xray_infer.study.intervals import percent
 from xray_infer.study.metrics import Calibration, McNemar, Metrics
 from xray_infer.train.data.yardsticks import Score
-from xray_infer.train.report.figures import SIGNIFICANCE, MethodFigures, RunFigures, finding, to_plain
+from xray_infer.train.report.figures import (
+    SIGNIFICANCE,
+    MethodFigures,
+    RunFigures,
+    SplitFigures,
+    finding,
+    to_plain,
+)
 from xray_infer.train.report.plots import plot_file
 
 _INLINE: Final = 6  # entries of a mapping that are readable in one table cell
@@ -87,6 +95,8 @@ NOT_KNOWN: Final = "not known"
 def build_page(run: RunFigures) -> list[Block]:
     """Return the whole page."""
     sections: list[Callable[[RunFigures], list[Block]]] = [_summary]
+    if run.methods[0].test.within_domains is not None:
+        sections.append(_domains)
     if run.comparison is not None:
         sections.append(_comparison)
     if run.yardsticks:
@@ -108,6 +118,11 @@ def _summary(run: RunFigures) -> list[Block]:
         ("epochs", lambda one: str(len(one.result.history))),
         ("wall time", lambda one: duration(one.result.wall_seconds)),
     ]
+    if run.methods[0].test.within_domains is not None:
+        lines[:0] = [
+            ("AUROC within domains, validation", lambda one: _within(one.validation)),
+            ("AUROC within domains, test", lambda one: _within(one.test)),
+        ]
     return [
         Heading(1, "Training run"),
         Paragraph(RESEARCH_NOTICE, strong=True),
@@ -123,6 +138,25 @@ def _summary(run: RunFigures) -> list[Block]:
             [(name, *map(cell, run.methods)) for name, cell in lines],
         ),
     ]
+
+
+def _within(split: SplitFigures) -> str:
+    """Return the mean of a split, with its interval over groups."""
+    found = split.within_domains
+    return "undefined" if found is None or found.mean is None else figure(found.mean)
+
+
+def _domains(run: RunFigures) -> list[Block]:
+    blocks: list[Block] = [Heading(2, "Within domains"), Paragraph(WITHIN)]
+    for name, of in (("Validation", "validation"), ("Test", "test")):
+        found = {
+            one.result.title: within
+            for one in run.methods
+            if (within := getattr(one, of).within_domains) is not None
+        }
+        if found:
+            blocks += within_blocks(f"{name} split, AUROC of two classes of one domain", found)
+    return blocks
 
 
 def _comparison(run: RunFigures) -> list[Block]:
