@@ -43,8 +43,8 @@ def split_command(
 ) -> None:
     """Deal DATA to train, val and test, 80/10/10, with copies and patients kept together.
 
-    Writes a manifest (file, label, split, group_id, patient_id, source) that every command takes as DATA,
-    and prints the counts.
+    Writes a manifest (file, label, split, group_id, patient_id, source, domain) that every command takes as
+    DATA, and prints the counts.
     """
     with one_line_errors("xray-train", debug=debug):
         from xray_infer.study.datasets import check_split, read_images

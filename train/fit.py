@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,18 +64,41 @@ def train(
     check_split(dataset, data)
     # Splits one after the other, so that features are computed for whole chunks of one split.
     ordered = tuple(image for split in SPLITS for image in dataset.split(split))
-    return train_dataset(Dataset(ordered, data), out, config, cache=cache, report=report)
+    return train_dataset(replace(dataset, images=ordered), out, config, cache=cache, report=report)
 
 
 def train_dataset(
     dataset: Dataset, out: Path, config: TrainConfig, *, cache: Path | None = None, report: Report
 ) -> str:
     """Train on a data set with a split, as `train` does."""
+    records = train_methods(dataset, out, config, cache=cache, report=report)
+    if config.validation_only:
+        return _validation_lines(records)
+    shared = records[0].facts
+    shown = {
+        "data_sha256": shared.data_sha256,
+        "counts": shared.counts,
+        "seed": shared.seed,
+        "versions": shared.versions,
+        "config": read_identity(out),
+    }
+    measured = _yardsticks(dataset, out, config.seed, report)
+    return write_report(out, [read_result(out, record) for record in records], shown, measured)
+
+
+def train_methods(
+    dataset: Dataset, out: Path, config: TrainConfig, *, cache: Path | None = None, report: Report
+) -> list[TrainingRecord]:
+    """Train the methods of a run and return their records; there is no report.
+
+    Images without a split are not used; they keep the place of their features in a shared `cache`.
+    """
+    used = replace(dataset, images=tuple(image for image in dataset.images if image.split))
     for split in SPLITS:
-        split_images(dataset, split, use="which training needs")
+        split_images(used, split, use="which training needs")
     identity = {
         **config.identity(),
-        "data_sha256": dataset.digest,
+        "data_sha256": used.digest,
         "backbone_sha256": _digest(config.weights),
     }
     _claim(out, identity)
@@ -85,10 +108,10 @@ def train_dataset(
     pending = [method for method in wanted if method not in finished]
     untested = [record for record in finished.values() if record.test is None and not config.validation_only]
     if pending or untested:
-        write_manifest(dataset, out / "split.csv")
+        write_manifest(used, out / "split.csv")
         facts = RunFacts(
-            data_sha256=dataset.digest,
-            counts=dataset.counts(),
+            data_sha256=used.digest,
+            counts=used.counts(),
             seed=config.seed,
             backbone_sha256=identity["backbone_sha256"],
             preprocessing_version=PREPROCESSING_VERSION,
@@ -99,19 +122,7 @@ def train_dataset(
             trainer.test(record)
         trainer.train(pending)
     shutil.rmtree(out / "cache", ignore_errors=True)
-    records = [read_training_record(paths[method]) for method in wanted if method in config.methods]
-    if config.validation_only:
-        return _validation_lines(records)
-    shared = records[0].facts
-    shown = {
-        "data_sha256": shared.data_sha256,
-        "counts": shared.counts,
-        "seed": shared.seed,
-        "versions": shared.versions,
-        "config": identity,
-    }
-    measured = _yardsticks(dataset, out, config.seed, report)
-    return write_report(out, [_result(record, out) for record in records], shown, measured)
+    return [read_training_record(paths[method]) for method in wanted if method in config.methods]
 
 
 def _yardsticks(dataset: Dataset, out: Path, seed: int, report: Report) -> tuple[Yardstick, ...]:
@@ -125,7 +136,8 @@ def _yardsticks(dataset: Dataset, out: Path, seed: int, report: Report) -> tuple
         return measured
 
 
-def _result(record: TrainingRecord, out: Path) -> MethodResult:
+def read_result(out: Path, record: TrainingRecord) -> MethodResult:
+    """Return a finished method of a run with its predictions. Raises DataError where they are damaged."""
     splits = read_predictions(out / f"{record.method}.predictions.csv", splits=("val", "test"))
     return MethodResult(
         method=record.method,

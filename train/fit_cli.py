@@ -25,6 +25,8 @@ METHOD_CHOICES = {
 PAIR_OF_COUNTS = (click.IntRange(1), click.IntRange(1))
 PAIR_OF_RATES = (click.FloatRange(0, min_open=True), click.FloatRange(0, min_open=True))
 
+EVIDENCE_PARTS = ("domains", "seeds", "controls")
+
 SCHEDULE_OPTIONS = (
     click.option(
         "--schedule",
@@ -105,7 +107,8 @@ def fit_command(
     """Train feature extraction, then fine-tuning, on DATA, and compare them.
 
     DATA is a folder with one sub-folder per class, or a manifest CSV (columns file, label and maybe split,
-    group_id, patient_id, source). Where there is no split, one is made that divides no patient and no copies.
+    group_id, patient_id, source, domain). Where there is no split, one is made that divides no patient and no
+    copies.
     """
     with one_line_errors("xray-train", debug=debug):
         _check_weights(options["weights"])
@@ -122,25 +125,75 @@ def fit_command(
         click.echo(train(data, out, config, patient_pattern=patient_pattern, cache=cache, report=say))
 
 
+def _names(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Return the names in a text with commas, each once. Click's callback."""
+    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+
+
+def _evidence_parts(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    """Return the parts of the evidence that are asked for, in their order. Click's callback."""
+    names = _names(context, parameter, text)
+    unknown = [name for name in names if name not in EVIDENCE_PARTS]
+    if unknown or not names:
+        raise click.BadParameter(f"give one or more of {', '.join(EVIDENCE_PARTS)}")
+    return tuple(part for part in EVIDENCE_PARTS if part in names)
+
+
 @click.command("evidence")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for all runs.")
+@click.option(
+    "--parts",
+    metavar="NAMES",
+    default=",".join(EVIDENCE_PARTS),
+    show_default=True,
+    callback=_evidence_parts,
+    help="What to gather: each domain left out, seeds on two splits, parts of the image and guesses.",
+)
+@click.option(
+    "--domains",
+    metavar="NAMES",
+    callback=_names,
+    help="Leave out these domains only, with commas between them.  [default: each in turn]",
+)
+@click.option(
+    "--methods",
+    type=click.Choice(list(METHOD_CHOICES)),
+    default="both",
+    show_default=True,
+    help="What to train and report. Fine-tuning begins with feature extraction.",
+)
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Runs on each split.")
+@click.option("--seed", default=0, show_default=True, help="Of all other trainings.")
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Folder that keeps decoded images and features for other runs.  [default: OUT/cache]",
+)
 @weights_option
 @schedule_options
 @debug_option
-def evidence_command(data: Path, out: Path, seeds: int, weights: str, debug: bool, **options: Any) -> None:
-    """Train both methods with several seeds, on a random split, and on borders and centres alone.
+def evidence_command(data: Path, out: Path, cache: Path | None, debug: bool, **options: Any) -> None:
+    """Train without each domain in turn, with several seeds, on a random split, and on borders alone.
 
-    DATA has a split. The same command again goes on after the last finished epoch.
+    DATA has a split. The column domain names the domains, or else hospital, or else source. Choose between
+    models by the domains left out and by the AUROC within domains, not by the test split. The same command
+    again goes on after the last finished epoch.
     """
     with one_line_errors("xray-train", debug=debug):
-        _check_weights(weights)
+        _check_weights(options["weights"])
         with extra_for("training", "train"):
-            from xray_infer.train.evidence import gather
+            from xray_infer.train.evidence import EvidencePlan, gather
             from xray_infer.train.schedule import TrainConfig
-        config = TrainConfig(weights=weights, schedule=_schedule(options))
-        click.echo(gather(data, out, config, seeds=seeds, report=say))
+        config = TrainConfig(
+            weights=options["weights"],
+            schedule=_schedule(options),
+            methods=METHOD_CHOICES[options["methods"]],
+            seed=options["seed"],
+            view_seed=0,
+        )
+        plan = EvidencePlan(**{name: options[name] for name in ("parts", "seeds", "domains")})
+        click.echo(gather(data, out, config, plan, cache=cache, report=say))
 
 
 @click.command("compare")

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from approved import approved
 from specimens import quick_config
 from training_records import example_metrics, example_record
 
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.domains import within_domains
 from xray_infer.study.training_record import write_training_record
 
 SAYS = approved("xray-train")
@@ -36,9 +38,16 @@ def test_evidence_runs_seeds_splits_and_regions(split_tree, tmp_path, monkeypatc
             write_training_record(out / f"{method}.json", record)
 
     monkeypatch.setattr(evidence, "train_dataset", train_dataset)
+    lines: list[str] = []
     page = evidence.gather(
-        split_tree, tmp_path / "evidence", TrainConfig(weights="none"), seeds=3, report=lambda line: None
+        split_tree,
+        tmp_path / "evidence",
+        TrainConfig(weights="none"),
+        evidence.EvidencePlan(seeds=3),
+        report=lines.append,
     )
+    assert lines[0] == SAYS["leave-one-domain-out-cannot"]
+    assert SAYS["this-cannot-be-done"] in page
     assert [name for name, *_ in done] == [
         "group-seed-0", "group-seed-1", "group-seed-2", "border", "centre",
         "random-seed-0", "random-seed-1", "random-seed-2",
@@ -58,6 +67,46 @@ def test_evidence_runs_seeds_splits_and_regions(split_tree, tmp_path, monkeypatc
     stored = json.loads((tmp_path / "evidence" / "evidence.json").read_text())
     assert stored["runs"]["centre"]["fine_tuning"]["test"]["accuracy"] == 0.7
     assert stored["yardsticks"][0]["name"] == "commonest class"
+    assert stored.keys() == {"runs", "yardsticks"}
+
+
+def test_parts_and_one_method_alone(split_tree, tmp_path, monkeypatch):
+    """The controls need one run on the whole images beside them, and no seeds."""
+    from xray_infer.train import evidence
+    from xray_infer.train.schedule import TrainConfig
+
+    done = []
+    lacking = example_record().validation_within_domains
+    within = within_domains(np.arange(20) % 2, np.eye(3)[np.arange(20) % 2], ["a"] * 20, [""] * 20)
+    assert lacking is None
+
+    def train_dataset(dataset, out, config, *, cache, report):
+        done.append((out.name, config.seed, cache))
+        out.mkdir()
+        record = example_record(validation_within_domains=within, test_within_domains=within)
+        write_training_record(out / "fine_tuning.json", record)
+
+    monkeypatch.setattr(evidence, "train_dataset", train_dataset)
+    config = TrainConfig(weights="none", methods=METHODS[1:], seed=7, view_seed=0)
+    for parts, names in (
+        (("controls",), [("group-seed-0", 0), ("border", 7), ("centre", 7)]),
+        (("seeds",), [("group-seed-0", 0), ("group-seed-1", 1), ("random-seed-0", 0), ("random-seed-1", 1)]),
+    ):
+        done.clear()
+        plan = evidence.EvidencePlan(parts=parts, seeds=2)
+        out = tmp_path / parts[0]
+        page = evidence.gather(
+            split_tree, out, config, plan, cache=tmp_path / "shared", report=lambda line: None
+        )
+        assert done == [(name, seed, tmp_path / "shared") for name, seed in names]
+        assert ("## Controls" in page, "seeds, two splits" in page) == (
+            parts == ("controls",),
+            parts == ("seeds",),
+        )
+        assert "Fine tuning minus" not in page  # there is one method
+        assert page.index("## Within domains") < page.index("| fine tuning")
+        assert page.count("| a | covid, pneumonia | 10 + 10 | 1.000 (1.000 to 1.000) |") == 2
+    assert "| fine tuning | 1.000 (1.000 to 1.000) |" in page
 
 
 def test_runs_on_other_splits_of_the_same_images_share_the_views(split_tree, tmp_path):

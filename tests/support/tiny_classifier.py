@@ -1,0 +1,34 @@
+"""A classifier with the layers that `xray-train` looks for, small enough to be trained in seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from xray_infer.classes import CLASS_NAMES
+from xray_infer.images.preprocess import INPUT_SHAPE
+from xray_infer.model.manifest import INPUT_NAME
+from xray_infer.train.network import HEAD, NORMALISED, POOLED
+
+UNFROZEN = 2  # so many layers are the top: the second convolution and its activation
+
+
+def build_tiny_classifier(weights: str, *, seed: int, augmentation: str = "study") -> keras.Model:
+    """As `build_classifier`, whatever the weights and the augmentation."""
+    layers: Any = keras.layers
+    image = keras.Input(INPUT_SHAPE, dtype="uint8", name=INPUT_NAME)
+    values = layers.Rescaling(1 / 255)(image)
+    values = layers.RandomFlip("horizontal", seed=seed, name="random_flip")(values)
+    values = layers.Concatenate()([values, values, values])
+    values = layers.Normalization(mean=[0.5] * 3, variance=[0.1] * 3, name=NORMALISED)(values)
+    values = layers.ZeroPadding2D(1)(values)
+    initializer = keras.initializers.HeNormal(seed=seed)
+    values = layers.Conv2D(8, 8, strides=8, kernel_initializer=initializer, name="conv1_conv")(values)
+    values = layers.Activation("relu", name="conv1_relu")(values)
+    values = layers.Conv2D(8, 3, strides=2, kernel_initializer=initializer, name="conv2_conv")(values)
+    values = layers.Activation("relu", name="relu")(values)
+    pooled = layers.GlobalAveragePooling2D(name=POOLED)(values)
+    head = keras.initializers.GlorotUniform(seed=seed)
+    scores = layers.Dense(len(CLASS_NAMES), activation="softmax", kernel_initializer=head, name=HEAD)(pooled)
+    return keras.Model(image, scores)
