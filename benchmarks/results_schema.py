@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from xray_infer.study.domains import LeaveOneDomainOut
+
 SCHEMA: Final = 1
 
 
@@ -45,7 +47,8 @@ class ImageSet:
     """Labelled images that rows answer to; all lists are of the same length.
 
     `name` is "test", "external" or another; `labels` are indices into CLASS_NAMES; `groups` are the
-    patients or look-alike series ("" where unknown), `sources` the collections.
+    patients or look-alike series ("" where unknown), `sources` the collections. `domains` are "" where
+    unknown, and missing from files of earlier versions.
     """
 
     name: str
@@ -54,6 +57,7 @@ class ImageSet:
     labels: list[int]
     groups: list[str]
     sources: list[str]
+    domains: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +214,11 @@ class Trained:
     """Test accuracies of trainings by the same recipe with other seeds and splits (`xray-train evidence`).
 
     `accuracies` maps "group", "random", "border", "centre" to each method's accuracies, a figure a seed.
+    `left_out` are the trainings without one domain each, None where there are none.
     """
 
     accuracies: dict[str, dict[str, list[float]]]
+    left_out: LeaveOneDomainOut | None = None
 
 
 @dataclass(frozen=True, slots=True)

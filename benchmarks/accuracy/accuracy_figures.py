@@ -14,6 +14,7 @@ import numpy as np
 from xray_infer.benchmarks.model_rows import reference_of
 from xray_infer.benchmarks.results_schema import ImageSet, Results, RowAnswers, RowKey
 from xray_infer.study.bootstrap import STATISTICS, Floats, Labels, accuracy, macro_auroc
+from xray_infer.study.domains import WithinDomains, within_domains
 from xray_infer.study.intervals import (
     RESAMPLES,
     Interval,
@@ -64,7 +65,8 @@ class RowAccuracy:
     """A row's figures on an image set. `intervals` are over groups, by the names of `STATISTICS`.
 
     `before` is the calibration at temperature 1, `after` at the file's. `passes_99` says whether the accuracy
-    is at least 99 % of the reference's, None without a reference. `controls` maps "border" and "centre" to
+    is at least 99 % of the reference's, None without a reference. `within` is None without known domains.
+    `controls` maps "border" and "centre" to
     what is right when the rest of the image is black.
     """
 
@@ -79,6 +81,7 @@ class RowAccuracy:
     passes_99: bool | None
     controls: Mapping[str, Share]
     by_source: Mapping[str, Share]
+    within: WithinDomains | None = None
 
 
 def accuracy_rows(
@@ -141,6 +144,7 @@ def _row(  # noqa: PLR0913 - all that is known of one row
         passes_99=passes,
         controls={region: _share(labels, found) for region, found in regions.items()},
         by_source=_by_source(images.sources, labels, probabilities),
+        within=within_domains(labels, logits, images.domains or [""] * len(labels), images.groups),
     )
 
 

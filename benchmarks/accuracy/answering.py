@@ -81,6 +81,7 @@ def _decoded(name: str, images: Sequence[LabelledImage], data_digest: str) -> In
         labels=labels,
         groups=[image.group for image in images],
         sources=[image.source for image in images],
+        domains=[image.domain for image in images],
     )
     return InputSet(described, inputs, tuple(image.path for image in images), data_digest)
 

@@ -23,8 +23,10 @@ from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import Guess, SourceProbe, Trained
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, MissingExtraError, extra_for
+from xray_infer.model.json_records import from_json
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, LabelledImage, read_dataset, read_input
+from xray_infer.study.domains import LeaveOneDomainOut
 from xray_infer.terminal import Report
 from xray_infer.train.data.yardsticks import yardsticks
 
@@ -138,12 +140,14 @@ def read_evidence(path: Path) -> Trained:
         path = path / EVIDENCE_FILE
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        kept = found.get("leave_one_domain_out")
+        left_out = None if kept is None else from_json(LeaveOneDomainOut, kept)
         accuracies = {
             kind: {
                 method: [
                     float(records[method]["test"]["accuracy"])
                     for name, records in found["runs"].items()
-                    if name.startswith(beginning)
+                    if name.startswith(beginning) and method in records
                 ]
                 for method in METHODS
             }
@@ -151,6 +155,6 @@ def read_evidence(path: Path) -> Trained:
         }
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; xray-train evidence writes it") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: is no evidence.json of xray-train evidence") from error
-    return Trained(accuracies)
+    return Trained(accuracies, left_out)

@@ -18,7 +18,35 @@ from xray_infer.benchmarks.reporting.bench_figures import (
 from xray_infer.benchmarks.results_schema import RowKey, SourceProbe
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.study.document import Block, Heading, Paragraph, Table
+from xray_infer.study.domain_tables import WITHIN, figure, left_out_blocks, pair_name
 from xray_infer.study.intervals import number, percent, points
+
+
+def domain_tables(figures: BenchFigures) -> Iterator[Block]:
+    """Yield what was found in domains left out and within domains; it stands above all accuracies."""
+    trained = figures.results.trained
+    if trained is not None and trained.left_out is not None:
+        yield Heading(2, "Each domain left out")
+        yield Paragraph("The same recipe trained anew by xray-train evidence, not the files of this run.")
+        yield from left_out_blocks(trained.left_out)
+    found = {key: one.within for key, one in figures.accuracy.items() if one.within is not None}
+    if not found:
+        return
+    first = next(iter(found.values()))
+    yield Heading(2, "Within domains")
+    yield Paragraph(WITHIN)
+    yield Table(
+        "AUROC of two classes of one domain, test images, with 95 % intervals over groups",
+        ("row", "mean of the pairs", *map(pair_name, first.counted)),
+        [
+            (title(key), figure(one.mean), *(figure(pair.auroc) for pair in one.counted))
+            for key, one in found.items()
+            if one.counted
+        ],
+    )
+    if first.omitted:
+        omitted = "; ".join(map(pair_name, first.omitted))
+        yield Paragraph(f"Left out, with fewer than {first.least} images of a class: {omitted}.")
 
 
 def accuracy_tables(figures: BenchFigures) -> Iterator[Block]:

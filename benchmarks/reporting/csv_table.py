@@ -57,6 +57,9 @@ def _accuracy(prefix: str, one: RowAccuracy) -> Iterator[tuple[str, Cell]]:
         yield f"{prefix}{name}", value
         yield from _interval(f"{prefix}{name}_groups", one.intervals[name])
     yield from _interval(f"{prefix}accuracy_wilson", metrics.accuracy_interval)
+    if one.within is not None and one.within.mean is not None:
+        yield f"{prefix}auroc_within_domains", one.within.mean.value
+        yield from _interval(f"{prefix}auroc_within_domains_groups", one.within.mean.interval)
     yield f"{prefix}calibration_error_at_temperature_1", one.before.expected_calibration_error
     yield f"{prefix}brier_at_temperature_1", one.before.brier_score
     for name, each in metrics.classes.items():

@@ -14,7 +14,7 @@ from itertools import chain, groupby
 from typing import Final, TypeAlias
 
 from xray_infer.benchmarks.reporting.accuracy_plots import chosen_rows, row_plots, shortcut_plots
-from xray_infer.benchmarks.reporting.accuracy_tables import accuracy_tables, shortcut_tables
+from xray_infer.benchmarks.reporting.accuracy_tables import accuracy_tables, domain_tables, shortcut_tables
 from xray_infer.benchmarks.reporting.bench_figures import BenchFigures
 from xray_infer.benchmarks.reporting.drawing import Plot
 from xray_infer.benchmarks.reporting.speed_plots import peer_plots, speed_plots, stage_plots, trade_off_plots
@@ -68,6 +68,7 @@ def _parts(figures: BenchFigures) -> Iterator[PageItem]:
     yield from trade_off_plots(figures)
     yield summary_table(figures)
     yield legend(figures)
+    yield from domain_tables(figures)
     yield from accuracy_tables(figures)
     rows = chosen_rows(figures)
     if rows:

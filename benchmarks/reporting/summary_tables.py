@@ -18,6 +18,7 @@ from xray_infer.benchmarks.reporting.bench_figures import (
 from xray_infer.benchmarks.results_schema import Results, RowKey
 from xray_infer.benchmarks.speed.stability import Doubt, run_warnings
 from xray_infer.study.document import Paragraph, Table
+from xray_infer.study.domain_tables import figure
 from xray_infer.study.intervals import percent
 
 MARK: Final = "†"
@@ -29,6 +30,7 @@ HEAD: Final = (
     "recipe",
     "runtime",
     "MB",
+    "AUROC within domains (95 %)",
     "accuracy (95 %)",
     "border only",
     "as Keras",
@@ -44,7 +46,7 @@ def summary_table(figures: BenchFigures) -> Table:
     rows = [_row(figures, key) for key in figures.keys]
     blank = ("",) * len(HEAD)
     for guess in figures.results.guesses:
-        rows.append((f"guess: {guess.name}", *blank[1:5], share(guess_share(guess)), *blank[6:]))
+        rows.append((f"guess: {guess.name}", *blank[1:6], share(guess_share(guess)), *blank[7:]))
     used = [place for place, name in enumerate(HEAD) if any(row[place] for row in rows)]
     images = next((one.images for one in figures.accuracy.values()), None)
     caption = ALL_ROWS if images is None else f"{ALL_ROWS}, {images} test images"
@@ -60,6 +62,8 @@ def legend(figures: BenchFigures) -> Paragraph:
             "guesses). Border only: with all but the border black. As Keras: the same label as "
             "the Keras model of the method."
         )
+    if any(one.within and one.within.mean for one in figures.accuracy.values()):
+        parts.append("AUROC within domains: of two classes of one domain, the mean of such pairs.")
     if figures.speed:
         parts.append(
             f"Times as fast: beside {' '.join(BASELINE)} of the method in the same run, by throughput "
@@ -84,6 +88,7 @@ def _row(figures: BenchFigures, key: RowKey) -> tuple[str, ...]:
         key.recipe,
         key.runtime,
         figures.megabytes(key),
+        figure(accuracy.within.mean) if accuracy and accuracy.within else "",
         percent(accuracy.metrics.accuracy, accuracy.intervals["accuracy"]) if accuracy else "",
         percent(accuracy.controls["border"].value) if accuracy and "border" in accuracy.controls else "",
         percent(accuracy.against.agreement.value) if accuracy and accuracy.against else "",

@@ -10,7 +10,7 @@ from typing import Any, Final
 from xray_infer.atomic import make_folder, write_text
 from xray_infer.benchmarks.machine import describe
 from xray_infer.benchmarks.model_rows import KERAS
-from xray_infer.benchmarks.reporting.accuracy_tables import accuracy_tables, shortcut_tables
+from xray_infer.benchmarks.reporting.accuracy_tables import accuracy_tables, domain_tables, shortcut_tables
 from xray_infer.benchmarks.reporting.bench_figures import BenchFigures, gather
 from xray_infer.benchmarks.reporting.csv_table import csv_text
 from xray_infer.benchmarks.reporting.results_page import page
@@ -75,7 +75,7 @@ def _blocks(figures: BenchFigures) -> Iterator[Block]:
     yield from (Paragraph(f"Doubtful: {sentence}.", strong=True) for sentence in doubts(figures))
     yield summary_table(figures)
     yield legend(figures)
-    yield from chain(accuracy_tables(figures), shortcut_tables(figures))
+    yield from chain(domain_tables(figures), accuracy_tables(figures), shortcut_tables(figures))
     yield from chain(speed_tables(figures), way_tables(figures), peer_tables(figures))
     yield Heading(2, "Machine")
     yield machine_table(figures.results)

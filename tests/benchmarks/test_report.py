@@ -120,6 +120,29 @@ def test_the_markdown_names_every_row_in_the_tables_of_accuracy_and_speed(figure
         assert {line[0] for line in lines[1:]} == {title(key) for key in figures.keys}, caption
 
 
+def test_domains_stand_above_the_accuracies_of_the_test_split(figures):
+    text = full_tables(figures)
+    places = [text.index(f"## {name}\n") for name in ("Each domain left out", "Within domains", "Accuracy")]
+    assert places == sorted(places)
+    left_out = table_lines(text[places[0] : places[1]])
+    assert {line[0] for line in left_out} >= {"east", "west"}
+    head, *lines = table_lines(text[places[1] : places[2]])
+    assert head[:2] == ["row", "mean of the pairs"]
+    assert {name.split(",")[0] for name in head[2:]} == {"east", "west"}
+    assert {line[0] for line in lines} == {title(key) for key in figures.keys}
+    rows = list(csv.DictReader(io.StringIO(csv_text(figures))))
+    for row, key in zip(rows, figures.keys, strict=True):
+        assert float(row["auroc_within_domains"]) == figures.accuracy[key].within.mean.value
+
+
+def test_results_without_domains_have_no_such_tables():
+    results = single_row(made_up())
+    sets = [replace(one, domains=[]) for one in results.sets]
+    text = full_tables(gather(replace(results, sets=sets, trained=None)))
+    assert "ithin domains" not in text
+    assert "left out" not in text
+
+
 def test_a_name_from_the_data_cannot_break_a_table():
     results = single_row(made_up())
     results.sets[0].sources[:] = ["a|b" for _ in results.sets[0].sources]

@@ -1,11 +1,13 @@
 """xray-bench on a tiny model: real processes, what a killed run repeats, and what it refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from approved import approved
+from bench_results import left_out_domains, made_up
 from click.testing import CliRunner
 
 from xray_infer.benchmarks.accuracy import answering
@@ -13,7 +15,7 @@ from xray_infer.benchmarks.accuracy.answering import answer_rows, read_external_
 from xray_infer.benchmarks.accuracy.shortcuts import probe, read_evidence
 from xray_infer.benchmarks.cli import main
 from xray_infer.benchmarks.model_rows import find_rows
-from xray_infer.benchmarks.results_file import PartStore, read_results
+from xray_infer.benchmarks.results_file import PartStore, read_results, write_results
 from xray_infer.benchmarks.results_schema import ProcessRun
 from xray_infer.benchmarks.speed import process_runs as measuring
 from xray_infer.benchmarks.speed import worker
@@ -22,6 +24,7 @@ from xray_infer.benchmarks.speed.process_runs import SpeedRequest, measure_speed
 from xray_infer.benchmarks.speed.worker import InputFile, single_stream
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
+from xray_infer.model.json_records import to_json
 from xray_infer.study.datasets import LabelledImage
 
 SAYS = approved("xray-bench")
@@ -272,7 +275,22 @@ def test_evidence_of_other_trainings_is_read(tmp_path):
     assert found["group"]["fine_tuning"] == [0.8, 0.9]
     assert (found["random"]["fine_tuning"], found["border"]["fine_tuning"]) == ([1.0], [0.5])
     assert found["centre"]["fine_tuning"] == []
+    assert read_evidence(tmp_path).left_out is None  # of an earlier version
     (tmp_path / "evidence.json").write_text("[]")
+    with pytest.raises(DataError, match="is no evidence"):
+        read_evidence(tmp_path)
+
+
+def test_evidence_of_left_out_domains_is_read_and_kept(tmp_path):
+    left_out = left_out_domains()
+    evidence = {"runs": {}, "yardsticks": [], "leave_one_domain_out": to_json(left_out)}
+    (tmp_path / "evidence.json").write_text(json.dumps(evidence))
+    found = read_evidence(tmp_path)
+    assert found.left_out == left_out
+    results = replace(made_up(), trained=found)
+    write_results(tmp_path / "results.json", results)
+    assert read_results(tmp_path).trained == found
+    (tmp_path / "evidence.json").write_text(json.dumps({**evidence, "leave_one_domain_out": {"methods": 1}}))
     with pytest.raises(DataError, match="is no evidence"):
         read_evidence(tmp_path)
 

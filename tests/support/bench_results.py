@@ -27,6 +27,7 @@ from xray_infer.benchmarks.results_schema import (
     StageRun,
     Trained,
 )
+from xray_infer.study.domains import DomainAnswers, LeaveOneDomainOut, judge_left_out
 from xray_infer.study.metrics import softmax
 from xray_infer.study.temperature import at_temperature
 
@@ -104,7 +105,8 @@ def bench_results(seed: int = 0, *, processes: int = PROCESSES, images: int = 33
             {
                 kind: {method: [base + 0.02 * rng.normal() for _ in range(3)] for method in METHODS}
                 for kind, base in (("group", 0.8), ("random", 0.88), ("border", 0.7), ("centre", 0.76))
-            }
+            },
+            left_out_domains(),
         ),
         **speed(rng, keys, processes),
     )
@@ -113,6 +115,21 @@ def bench_results(seed: int = 0, *, processes: int = PROCESSES, images: int = 33
 def made_up() -> Results:
     """Return a complete run that is quick to evaluate."""
     return bench_results(processes=2, images=IMAGES)
+
+
+def left_out_domains() -> LeaveOneDomainOut:
+    """Return two domains of two classes each that were left out of both methods' trainings."""
+    rng = np.random.default_rng(3)
+    methods = {
+        method: judge_left_out(
+            [
+                DomainAnswers(domain, np.arange(40) % 2, rng.normal(size=(40, 3)), [""] * 40, 1.5)
+                for domain in ("east", "west")
+            ]
+        )
+        for method in METHODS
+    }
+    return LeaveOneDomainOut("domain", methods, {"north": "no other domain has validation images"}, 0)
 
 
 def accuracy_only(results: Results) -> Results:
@@ -159,6 +176,7 @@ def image_set(rng: np.random.Generator, name: str, images: int) -> ImageSet:
         labels=labels.tolist(),
         groups=["" if place % 5 == 0 else f"{name}{place // 3}" for place in range(images)],
         sources=[str(rng.choice(SOURCES, p=lean[int(label)])) for label in labels],
+        domains=[("east", "west", "")[place % 3] for place in range(images)],
     )
 
 
