@@ -45,7 +45,7 @@ FAST = (
 )
 # A file's tests stay together on one of several processes; see tests/support/parallel.py.
 PARALLEL = ("-n", "auto", "--maxprocesses", "8", "--dist", "loadgroup", "--no-loadscope-reorder")
-COVERAGE = ("--cov", "--cov-report=term:skip-covered")
+COVERAGE = ("slipcover", "-m")  # pyproject.toml says of what
 
 
 def run(*arguments: str, **variables: str) -> None:
@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> None:
     run("ruff", "check")
     run("ruff", "format", "--check")
     check_types(fast=fast)
-    run("pytest", *PARALLEL, *(FAST if fast else COVERAGE), *to_pytest)
+    run(*(() if fast else COVERAGE), "pytest", *PARALLEL, *(FAST if fast else ()), *to_pytest)
 
 
 if __name__ == "__main__":
