@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, SourceError
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.manifest_parts import Training
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.datasets import (
@@ -37,12 +38,13 @@ GATE_SPLIT: Final = "test"
 
 @dataclass(frozen=True, slots=True)
 class ImageStream:
-    """Images that are decoded one at a time, each time they are iterated over: uint8 [224, 224, 1]."""
+    """Images that are decoded one at a time, each time they are iterated over: uint8 [side, side, 1]."""
 
     images: tuple[LabelledImage, ...]
+    preprocessing: Preprocessing = Preprocessing()
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        return map(read_input, self.images)
+        return (read_input(image, self.preprocessing) for image in self.images)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -67,13 +69,27 @@ def check_same_data(dataset: Dataset, training: Training, *, data: Path, model: 
         )
 
 
-def draw(dataset: Dataset, split: str, *, count: int, seed: int) -> ImageStream:
+def draw(
+    dataset: Dataset,
+    split: str,
+    *,
+    count: int,
+    seed: int,
+    preprocessing: Preprocessing = Preprocessing(),  # noqa: B008  frozen
+) -> ImageStream:
     """Draw up to `count` images of a split. Raises DataError when it has none."""
     images = split_images(dataset, split, use="which the export needs")
-    return ImageStream(balanced_sample(images, count=count, seed=seed))
+    return ImageStream(balanced_sample(images, count=count, seed=seed), preprocessing)
 
 
-def draw_from(path: Path, *, count: int, seed: int, barred: Iterable[ImageStream]) -> ImageStream:
+def draw_from(
+    path: Path,
+    *,
+    count: int,
+    seed: int,
+    barred: Iterable[ImageStream],
+    preprocessing: Preprocessing = Preprocessing(),  # noqa: B008  frozen
+) -> ImageStream:
     """Draw up to `count` images of other data: a manifest, a class-per-folder tree or any folder of images.
 
     Splits do not matter there. Raises DataError for data that cannot be read, or that holds an image of
@@ -96,7 +112,7 @@ def draw_from(path: Path, *, count: int, seed: int, barred: Iterable[ImageStream
     known = next((image.path for image in images if image.digest in held_out), None)
     if known is not None:
         raise DataError(f"{known}: is a validation or test image of the model's data; calibrate with others")
-    return ImageStream(balanced_sample(images, count=count, seed=seed))
+    return ImageStream(balanced_sample(images, count=count, seed=seed), preprocessing)
 
 
 def balanced_sample(images: Sequence[LabelledImage], *, count: int, seed: int) -> tuple[LabelledImage, ...]:

@@ -79,9 +79,11 @@ class Block:
 class DenseNet:
     """The classifier; `head` makes the class activation map, `bias` float64 [3] is added to its mean.
 
-    The stem sees two planes: gray less `centre`, and WHITE less `centre`, each padded with zeros.
+    The input is gray, `side` pixels square. The stem sees two planes: gray less `centre`, and WHITE less
+    `centre`, each padded with zeros.
     """
 
+    side: int
     centre: int
     stem: Convolution
     pool: MaxPool

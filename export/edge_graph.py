@@ -12,7 +12,7 @@ import numpy as np
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
 from xray_infer.export.densenet import Array, Convolution, DenseNet, Reader, gray_stem
-from xray_infer.images.preprocess import INPUT_SHAPE
+from xray_infer.images.preprocess import SIDES
 
 layers, ops = keras.layers, keras.ops
 
@@ -75,6 +75,7 @@ def take_apart(classifier: keras.Model, *, path: Path, temperature: float = 1.0)
     if tensor is not feature_map:
         raise reader.error("its last ReLU is not what is pooled")
     network = DenseNet(
+        side=classifier.input.shape[1],
         centre=centre,
         stem=gray,
         pool=pool,
@@ -116,8 +117,11 @@ def _normalisation(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, A
     Augmentation does nothing at inference. Any other layer in front of Normalization is refused.
     """
     shape, dtype = tuple(model.input.shape[1:]), model.input.dtype
-    if shape != INPUT_SHAPE or dtype != "uint8":
-        raise ModelError(f"{path}: the input is {dtype} {shape}, expected uint8 {INPUT_SHAPE}")
+    if shape not in {(side, side, 1) for side in SIDES} or dtype != "uint8":
+        raise ModelError(
+            f"{path}: the input is {dtype} {shape}, expected uint8 (side, side, 1) with a side from {SIDES[0]} "
+            f"to {SIDES[-1]}, a multiple of {SIDES.step}"
+        )
     scale: Array = np.ones(1)
     offset: Array = np.zeros(1)
     for layer in model.layers:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,7 @@ from xray_infer.export.recipes import CALIBRATIONS, RECIPES
 from xray_infer.export.reference import SUFFIX, Reference, make_reference
 from xray_infer.export.rejection import FALSE_REJECTION, add_rejection, draw_splits
 from xray_infer.export.trained_model import TrainedModel
+from xray_infer.images.preprocess import VERSIONS, Preprocessing
 from xray_infer.model.json_records import from_json
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Certificate, Quantization, Training
@@ -89,9 +91,10 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     training = training_of(config.model)
     dataset = read_dataset(config.data)
     check_same_data(dataset, training, data=config.data, model=config.model)
-    calibration, choice, gate = _draw_images(dataset, config)
     classifier = load_classifier(config.model)
     graph = take_apart(classifier, path=config.model, temperature=training.temperature)
+    preprocessing = preprocessing_of(training, graph.network.side, model=config.model)
+    calibration, choice, gate = _draw_images(dataset, config, preprocessing)
     make_folder(config.out)
     report(f"reference: the Keras model on {len(gate)} test and {len(choice)} validation images")
     reference = make_reference(graph, gate)
@@ -107,6 +110,8 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         parity=None,
         tool_versions=tool_versions,
         intended_use=INTENDED_USE,
+        input_shape=preprocessing.shape,
+        preprocessing_version=preprocessing.version,
     )
     trained = TrainedModel(
         graph.network,
@@ -125,7 +130,7 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
             scored, manifest = add_rejection(
                 converted.graph,
                 replace(draft, format=model_format, recipe=recipe),
-                draw_splits(dataset, recipe=recipe, seed=config.seed),
+                draw_splits(dataset, preprocessing, recipe=recipe, seed=config.seed),
                 false_rejection=config.false_rejection,
                 report=report,
             )
@@ -166,16 +171,37 @@ def training_of(model: Path) -> Training:
     return from_json(Training, read_training_record(model.with_suffix(".json")).to_dict())
 
 
-def _draw_images(dataset: Dataset, config: ExportConfig) -> tuple[ImageStream, ImageStream, ImageStream]:
+def preprocessing_of(training: Training, side: int, *, model: Path) -> Preprocessing:
+    """Return what made the images that a Keras model was trained on. Raises ModelError for an unknown one."""
+    version = training.record.get("preprocessing_version")
+    if version not in VERSIONS:
+        raise ModelError(
+            f"{model.with_suffix('.json')}: preprocessing_version is {version!r}, "
+            f"expected one of {', '.join(map(str, VERSIONS))}"
+        )
+    return Preprocessing(version, side)
+
+
+def _draw_images(
+    dataset: Dataset, config: ExportConfig, preprocessing: Preprocessing
+) -> tuple[ImageStream, ImageStream, ImageStream]:
     """Draw the images that calibrate, choose and judge. Raises DataError."""
     for split, use in USES.items():
         split_images(dataset, split, use=use)
-    count, seed = config.calibration_images, config.seed
-    choice = draw(dataset, CHOICE_SPLIT, count=config.choice_images, seed=seed)
-    gate = draw(dataset, GATE_SPLIT, count=config.gate_images, seed=seed)
+    take = partial(draw, dataset, seed=config.seed, preprocessing=preprocessing)
+    count = config.calibration_images
+    choice = take(CHOICE_SPLIT, count=config.choice_images)
+    gate = take(GATE_SPLIT, count=config.gate_images)
     if config.calibration_data is None:
-        return draw(dataset, CALIBRATION_SPLIT, count=count, seed=seed), choice, gate
-    return draw_from(config.calibration_data, count=count, seed=seed, barred=(choice, gate)), choice, gate
+        return take(CALIBRATION_SPLIT, count=count), choice, gate
+    calibration = draw_from(
+        config.calibration_data,
+        count=count,
+        seed=config.seed,
+        barred=(choice, gate),
+        preprocessing=preprocessing,
+    )
+    return calibration, choice, gate
 
 
 @contextmanager

@@ -36,7 +36,7 @@ LEAST_OF_REST: Final = 1e-3
 LEAST_VARIANCE: Final = 1e-12  # of all features together, for those that never vary
 
 Floats = NDArray[np.floating]
-# One image, uint8 [224, 224, 1], to its features, float32 [D].
+# One image, uint8 [side, side, 1], to its features, float32 [D].
 Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 

@@ -1,12 +1,12 @@
 """The forward pass of an exported classifier, written once for all formats.
 
-    image uint8 [N, 224, 224, 1] -> features [N, 7, 7, K]
-    cam = features . W, a 1x1 convolution with the Dense kernel      float32 [N, 7, 7, 3]
-    logits = mean of cam over 7 x 7 + bias; probabilities = softmax(logits / temperature)
+    image uint8 [N, side, side, 1] -> features [N, h, w, K], h = w = side / 32
+    cam = features . W, a 1x1 convolution with the Dense kernel      float32 [N, h, w, 3]
+    logits = mean of cam over h x w + bias; probabilities = softmax(logits / temperature)
 
 Pooling and a linear layer commute, so this equals GlobalAveragePooling2D and Dense, and the head's weights
 exist once: mean(cam) + bias = logits holds in every format by construction. The map is Zhou et al. 2016's
-CAM; divided by 49 it is Grad-CAM of the logit before its ReLU (Selvaraju et al. 2017).
+CAM; divided by h w it is Grad-CAM of the logit before its ReLU (Selvaraju et al. 2017).
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def sessions(model: Model, recipe: str) -> Iterator[tuple[str, Session]]:
 
 
 def answer(session: Session, inputs: NDArray[np.uint8], name: str) -> ModelOutput:
-    """Run a session, called `name` in errors, on uint8 [N, 224, 224, 1]. Raises ParityError when it can't."""
+    """Run a session, called `name` in errors, on uint8 [N, side, side, 1]. Raises ParityError when it can't."""
     try:
         names = session.manifest.output_names
         parts = [
@@ -155,7 +155,7 @@ def measure(answers: ModelOutput, reference: Reference, rows: slice) -> Deviatio
 
 
 def _median_correlation(given: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Median over images and classes of the correlation of two 7 x 7 maps; flat maps count as equal."""
+    """Median over images and classes of the correlation of two maps; flat maps count as equal."""
     first, second = (
         maps.transpose(0, 3, 1, 2).reshape(-1, maps.shape[1] * maps.shape[2]).astype(np.float64)
         for maps in (given, expected)

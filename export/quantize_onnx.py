@@ -44,7 +44,7 @@ class OnnxQuantizer:
     def quantize(self, ranges: LayerRanges, *, in_float: Collection[int]) -> bytes:
         """Quantise all units but those of these numbers, counted in order of execution."""
         network = self._network.mixed(in_float)
-        model = forward(network, QdqOps(plan(network, ranges, in_float)))
+        model = forward(network, QdqOps(network.side, plan(network, ranges, in_float)))
         return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -70,8 +70,8 @@ class QdqOps(OnnxOps):
     everything is float: the last normalisation, whose output is pooled, and the head.
     """
 
-    def __init__(self, steps: list[Step]) -> None:
-        super().__init__()
+    def __init__(self, side: int, steps: list[Step]) -> None:
+        super().__init__(side)
         self._stem_is_float = not steps[0].quantized
         self._steps = iter(steps)
         self._ranges: dict[str, Range] = {}

@@ -61,7 +61,7 @@ def outputs_of(model: onnx.ModelProto, network: DenseNet) -> list[str]:
 
 
 def collect_statistics(network: DenseNet, images: Iterable[NDArray[np.uint8]]) -> Statistics:
-    """Run uint8 [224, 224, 1] images through a network and gather what `int8_network.for_int8` needs."""
+    """Run uint8 [side, side, 1] images through a network and gather what `int8_network.for_int8` needs."""
     model = to_onnx(network)
     names = outputs_of(model, network)
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
@@ -130,7 +130,7 @@ class _CalibrationImages:
 
 
 def collect_ranges(network: DenseNet, images: Iterable[NDArray[np.uint8]], method: str) -> LayerRanges:
-    """Run uint8 [224, 224, 1] images through an equalised network and range what its ReLUs give out.
+    """Run uint8 [side, side, 1] images through an equalised network and range what its ReLUs give out.
 
     `method` is a key of CALIBRATORS: the extremes; the central 99.99 % of values; or the range whose
     histogram loses the least information in 8 bits, by Kullback-Leibler divergence (Migacz 2017, as in ONNX

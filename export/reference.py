@@ -1,7 +1,7 @@
 """What the Keras model answers to the images that judge a file: real ones of one split and made-up extremes.
 
 The answers are kept beside the exported files, `METHOD.reference.npz`, so that any file can be held against
-them again without TensorFlow: probabilities float32 [N + M, 3], cam float32 [N + M, 7, 7, 3], labels
+them again without TensorFlow: probabilities float32 [N + M, 3], cam float32 [N + M, h, w, 3], labels
 int64 [N] and the SHA-256 of each of the N real inputs; the M made-up inputs are made anew.
 """
 
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from xray_infer.atomic import write_atomically
 from xray_infer.errors import DataError
 from xray_infer.export.calibration import ImageStream
-from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.study.temperature import at_temperature
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ SUFFIX: Final = ".reference.npz"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The Keras model's answers to `inputs`, uint8 [N + M, 224, 224, 1], of which the last M are made up.
+    """The Keras model's answers to `inputs`, uint8 [N + M, side, side, 1], of which the last M are made up.
 
     `labels` are int64 [N].
     """
@@ -101,7 +100,7 @@ class StoredReference:
                 "the data; give the data that the model was exported with"
             )
         real = np.stack([found[digest] for digest in self.input_digests])
-        inputs = np.concatenate([real, extreme_inputs()])
+        inputs = np.concatenate([real, extreme_inputs(real.shape[1])])
         return Reference(inputs, self.probabilities, self.cam, self.labels)
 
 
@@ -130,19 +129,18 @@ def _answers_digest(probabilities: NDArray[np.float32], cam: NDArray[np.float32]
     return hashlib.sha256(probabilities.tobytes() + cam.tobytes()).hexdigest()
 
 
-def extreme_inputs() -> NDArray[np.uint8]:
-    """Black, white, noise, two ramps, a checkerboard and one hot pixel: uint8 [7, 224, 224, 1]."""
-    height, width, _ = INPUT_SHAPE
-    ramp = np.broadcast_to(np.linspace(0, 255, width).astype(np.uint8), (height, width))
-    hot_pixel = np.zeros((height, width), np.uint8)
-    hot_pixel[height // 2, width // 2] = 255
+def extreme_inputs(side: int) -> NDArray[np.uint8]:
+    """Black, white, noise, two ramps, a checkerboard and one hot pixel: uint8 [7, side, side, 1]."""
+    ramp = np.broadcast_to(np.linspace(0, 255, side).astype(np.uint8), (side, side))
+    hot_pixel = np.zeros((side, side), np.uint8)
+    hot_pixel[side // 2, side // 2] = 255
     planes = (
         np.zeros_like(ramp),
         np.full_like(ramp, 255),
-        np.random.default_rng(0).integers(0, 256, (height, width), np.uint8),
+        np.random.default_rng(0).integers(0, 256, (side, side), np.uint8),
         ramp,
         ramp.T,
-        (np.indices((height, width)).sum(axis=0) % 2 * 255).astype(np.uint8),
+        (np.indices((side, side)).sum(axis=0) % 2 * 255).astype(np.uint8),
         hot_pixel,
     )
     return np.stack(planes)[..., None]
@@ -152,7 +150,7 @@ def make_reference(graph: EdgeGraph, images: ImageStream) -> Reference:
     """Ask the untouched Keras model: its own normalisation, pooling and head."""
     import keras
 
-    inputs = np.concatenate([np.stack(list(images)), extreme_inputs()])
+    inputs = np.concatenate([np.stack(list(images)), extreme_inputs(images.preprocessing.side)])
     both = keras.Model(graph.classifier.input, [graph.features.output, graph.classifier.output])
     features, probabilities = both.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
     return Reference(

@@ -38,6 +38,7 @@ from xray_infer.export.familiarity import (
 )
 from xray_infer.export.parity import WITHOUT_XNNPACK, sessions
 from xray_infer.host import default_workers
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, ModelManifest
 from xray_infer.model.manifest_parts import RejectedCount, Rejection
 from xray_infer.model.runtimes import Session, find_model
@@ -66,11 +67,15 @@ class SplitImages:
     test: ImageStream
 
 
-def draw_splits(dataset: Dataset, *, recipe: str, seed: int = 0) -> SplitImages:
+def draw_splits(
+    dataset: Dataset, preprocessing: Preprocessing, *, recipe: str, seed: int = 0
+) -> SplitImages:
     """Take all images of the data, or what a slow recipe allows. Raises DataError for an empty split."""
     count = MOST_IMAGES.get(recipe, len(dataset.images))
     splits = (CALIBRATION_SPLIT, CHOICE_SPLIT, GATE_SPLIT)
-    return SplitImages(*(draw(dataset, split, count=count, seed=seed) for split in splits))
+    return SplitImages(
+        *(draw(dataset, split, count=count, seed=seed, preprocessing=preprocessing) for split in splits)
+    )
 
 
 def add_rejection(
@@ -83,7 +88,7 @@ def add_rejection(
     """
     scorer = open_scorer(graph, manifest.format)
     report(f"  learning what is familiar from {len(images.train)} training images")
-    familiarity = fit_familiarity(collect_features(scorer, images.train.images))
+    familiarity = fit_familiarity(collect_features(scorer, images.train))
     scored = scorer.with_score(familiarity)
     draft = replace(manifest, output_names=(*OUTPUT_NAMES, SCORE_NAME), thresholds={SCORE_NAME: 0.0})
     rates: dict[str, dict[str, RejectedCount]] = {}
@@ -129,7 +134,7 @@ def reject(path: Path, data: Path, *, out: Path, false_rejection: float, report:
         raise ModelError(f"{path}: has the output {SCORE_NAME} already; give the file as it was before")
     dataset = read_dataset(data)
     check_same_data(dataset, manifest.training, data=data, model=path)
-    images = draw_splits(dataset, recipe=manifest.recipe)
+    images = draw_splits(dataset, manifest.preprocessing, recipe=manifest.recipe)
     graph, scored = add_rejection(
         path.read_bytes(), manifest, images, false_rejection=false_rejection, report=report
     )
@@ -163,7 +168,7 @@ def open_scorer(graph: bytes, model_format: str) -> Scorer:
     return scorer
 
 
-def collect_features(scorer: Scorer, images: Sequence[LabelledImage]) -> NDArray[np.float32]:
+def collect_features(scorer: Scorer, images: ImageStream) -> NDArray[np.float32]:
     """Return the features of all images, float32 [N, D], in their order. Raises DataError."""
     idle: SimpleQueue[Features] = SimpleQueue()
     workers = default_workers()
@@ -171,14 +176,14 @@ def collect_features(scorer: Scorer, images: Sequence[LabelledImage]) -> NDArray
         idle.put(scorer.open_features())
 
     def features(image: LabelledImage) -> NDArray[np.float32]:
-        pixels, run = read_input(image), idle.get()
+        pixels, run = read_input(image, images.preprocessing), idle.get()
         try:
             return run(pixels)
         finally:
             idle.put(run)
 
     with ThreadPoolExecutor(workers) as pool:
-        return np.stack(list(pool.map(features, images)))
+        return np.stack(list(pool.map(features, images.images)))
 
 
 def scores(session: Session, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:

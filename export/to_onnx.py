@@ -12,19 +12,19 @@ from onnx import TensorProto, helper, numpy_helper
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.export.densenet import WHITE, Array, Convolution, DenseNet, MaxPool
 from xray_infer.export.forward import forward
-from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.embedding import MANIFEST_KEY
 from xray_infer.model.manifest import INPUT_NAME, OUTPUT_NAMES, ModelManifest
 
 OPSET: Final = 18
 IR_VERSION: Final = 9  # of opset 18's time, so that older runtimes read it
-MAP_SIDE: Final = 7
+SHRUNK: Final = 32  # times a map's side in the input's
 
 
 class OnnxOps:
-    """Writes nodes one after the other; tensors are names, NCHW. See `forward.Ops`."""
+    """Writes nodes one after the other; tensors are names, NCHW. `side` is the input's. See `forward.Ops`."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int) -> None:
+        self.side = side
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
@@ -42,13 +42,12 @@ class OnnxOps:
         return name
 
     def gray(self) -> str:
-        """Return the image, uint8 [N, 1, 224, 224]."""
-        height, width, _ = INPUT_SHAPE
+        """Return the image, uint8 [N, 1, side, side]."""
         # With one channel the layout is the same.
-        return self.add("Reshape", INPUT_NAME, self.constant([-1, 1, height, width], np.int64))
+        return self.add("Reshape", INPUT_NAME, self.constant([-1, 1, self.side, self.side], np.int64))
 
     def planes(self) -> str:
-        """Return the image and a plane of WHITE, uint8 [N, 2, 224, 224]."""
+        """Return the image and a plane of WHITE, uint8 [N, 2, side, side]."""
         ends = self.constant([0, 0, 0, 0, 0, 1, 0, 0], np.int64)
         return self.add("Pad", self.gray(), ends, self.constant(WHITE, np.uint8))
 
@@ -103,11 +102,11 @@ class OnnxOps:
         graph = helper.make_graph(
             self.nodes,
             "densenet",
-            [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["batch", *INPUT_SHAPE])],
+            [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["batch", self.side, self.side, 1])],
             [
                 helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, ["batch", classes]),
                 helper.make_tensor_value_info(
-                    maps, TensorProto.FLOAT, ["batch", MAP_SIDE, MAP_SIDE, classes]
+                    maps, TensorProto.FLOAT, ["batch", self.side // SHRUNK, self.side // SHRUNK, classes]
                 ),
             ],
             self.constants,
@@ -127,7 +126,7 @@ def onnx_kernel(convolution: Convolution) -> NDArray[np.float64]:
 
 def to_onnx(network: DenseNet) -> onnx.ModelProto:
     """Write the network in float32."""
-    return forward(network, OnnxOps())
+    return forward(network, OnnxOps(network.side))
 
 
 def embed_onnx_manifest(model: bytes, manifest: ModelManifest) -> bytes:

@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from xray_infer.export.densenet import WHITE, Array, Convolution, DenseNet, MaxPool
 from xray_infer.export.forward import forward
-from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.manifest import INPUT_NAME, OUTPUT_NAMES
 
 
@@ -67,7 +66,7 @@ def _converter(network: DenseNet) -> Iterator[tf.lite.TFLiteConverter]:
 
     Through a saved model, because `from_concrete_functions` loses the names of the outputs.
     """
-    signature = tf.TensorSpec((1, *INPUT_SHAPE), tf.uint8, name=INPUT_NAME)
+    signature = tf.TensorSpec((1, network.side, network.side, 1), tf.uint8, name=INPUT_NAME)
     infer = tf.function(lambda image: forward(network, TensorFlowOps(image)), input_signature=[signature])
     module = tf.Module()
     module.infer = infer

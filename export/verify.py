@@ -17,7 +17,7 @@ from xray_infer.export.parity import check_parity
 from xray_infer.export.reference import SUFFIX, Reference, StoredReference, input_digest, load_reference
 from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
-from xray_infer.images.preprocess import to_input
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.manifest_parts import Certificate
 from xray_infer.model.runtimes import find_model
 from xray_infer.run.sources.folder import local_source
@@ -70,10 +70,10 @@ def verify(path: Path, data: Path, *, reference: Path | None = None) -> Verifica
     return Verification(manifest.parity, found)
 
 
-def _with_inputs(stored: StoredReference, data: Path) -> Reference:
+def _with_inputs(stored: StoredReference, data: Path, preprocessing: Preprocessing) -> Reference:
     wanted = set(stored.input_digests)
     with ThreadPoolExecutor(default_workers()) as pool:
-        read = pool.map(partial(_read, wanted=wanted), _files(data))
+        read = pool.map(partial(_read, wanted=wanted, preprocessing=preprocessing), _files(data))
         found = dict(one for one in read if one is not None)
     return stored.with_inputs(found)
 
@@ -85,10 +85,12 @@ def _files(data: Path) -> list[Path]:
     return [image.path for image in read_images(data, unreadable={}).images]
 
 
-def _read(path: Path, *, wanted: Set[str]) -> tuple[str, NDArray[np.uint8]] | None:
+def _read(
+    path: Path, *, wanted: Set[str], preprocessing: Preprocessing
+) -> tuple[str, NDArray[np.uint8]] | None:
     """Return an image's digest and pixels if it is among the wanted."""
     try:
-        pixels = to_input(decode(path.read_bytes()))
+        pixels = preprocessing(decode(path.read_bytes(), side=preprocessing.decode_side)).pixels
     except (OSError, ImageError):
         return None
     digest = input_digest(pixels)

@@ -35,7 +35,7 @@ FORMATS: Final = tuple(SUFFIXES.values())
 class Prediction:
     """What the model says of one image. Research use only: not for diagnosis.
 
-    `row` is the result row as the command writes it. `cam` is the class activation map, float32 [7, 7, 3]
+    `row` is the result row as the command writes it. `cam` is the class activation map, float32 [h, w, 3]
     (`xray_infer.outputs.heatmaps.methods.grad_cam` makes heat maps of it); None unless the status is `ok`.
     """
 
@@ -107,7 +107,7 @@ class Prediction:
             raise ValueError(f"there is no heat map: {self.status}, {self.reason}")
         if of not in ("predicted", "all", *CLASS_NAMES):
             raise ValueError(f"no such class: {of}; take one of {', '.join(CLASS_NAMES)}, predicted")
-        return heatmaps_for(of, grad_cam(self.cam), METHODS["gradcam"], self.raw_label)
+        return heatmaps_for(of, grad_cam(self.cam), METHODS["gradcam"], self.row)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,6 @@ import keras
 from xray_infer.atomic import make_folder, write_json
 from xray_infer.errors import DataError
 from xray_infer.host import installed_versions
-from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.model.json_records import JsonError, from_json, load_json
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset, check_split, read_images, split_images
@@ -114,7 +113,7 @@ def train_methods(
             counts=used.counts(),
             seed=config.seed,
             backbone_sha256=identity["backbone_sha256"],
-            preprocessing_version=PREPROCESSING_VERSION,
+            preprocessing_version=config.preprocessing.version,
             versions={**installed_versions(PACKAGES), "backend": keras.backend.backend()},
         )
         trainer = Trainer(dataset, out, config, facts, cache or out / "cache", report)

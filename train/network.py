@@ -13,7 +13,7 @@ import keras
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
-from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, INPUT_SHAPE
+from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from xray_infer.model.manifest import INPUT_NAME
 
 MAX_ROTATION: Final = 0.03  # of a full turn: within 11 degrees
@@ -55,15 +55,17 @@ AUGMENTATIONS: Final[dict[str, Callable[[int], list[keras.Layer]]]] = {
 }
 
 
-def build_classifier(weights: str | Path, *, seed: int, augmentation: str = "study") -> keras.Model:
+def build_classifier(
+    weights: str | Path, *, seed: int, augmentation: str = "study", side: int = 224
+) -> keras.Model:
     """Build the untrained classifier on a pre-trained backbone.
 
     `weights` is "imagenet" (Keras fetches them), "none" (random), or the path of a backbone saved by
     `xray-train pretrain`; `augmentation` is a name in AUGMENTATIONS.
-    Input: gray `uint8 [N, 224, 224, 1]`; output: probabilities `float [N, 3]`.
+    Input: gray `uint8 [N, side, side, 1]`; output: probabilities `float [N, 3]`.
     Raises ModelError when the weights cannot be had.
     """
-    image = keras.Input(INPUT_SHAPE, dtype="uint8", name=INPUT_NAME)
+    image = keras.Input((side, side, 1), dtype="uint8", name=INPUT_NAME)
     values = layers.Rescaling(1 / 255, name="to_unit_range")(image)
     for augment in AUGMENTATIONS[augmentation](seed):
         values = augment(values)

@@ -30,7 +30,6 @@ from xray_infer.train.predictions import Predictions, write_predictions
 from xray_infer.train.schedule import TrainConfig
 from xray_infer.train.stages import Run, StageData, standardised_head, train_stage
 
-LARGEST_FEATURES: Final = 224 * 224 * 3  # values: an image as the network sees it
 CHUNK: Final = 256  # images whose features are in memory at once
 
 
@@ -53,7 +52,10 @@ class Trainer:
         self._rows = {split: np.flatnonzero(splits == split) for split in SPLITS}
         files = hashlib.sha256("".join(image.digest for image in dataset.images).encode()).hexdigest()
         make_folder(cache)
-        decoded = decode_inputs(dataset.images, cache / f"inputs-{files[:16]}.npy", report=report)
+        made = config.preprocessing
+        files = f"{files} {made.version} {made.side}"
+        name = f"inputs-{hashlib.sha256(files.encode()).hexdigest()[:16]}.npy"
+        decoded = decode_inputs(dataset.images, made, cache / name, report=report)
         self._inputs = keep_region(decoded, config.region)
         evaluated = ("val",) if config.validation_only else ("val", "test")
         shared = config.view_seed is not None
@@ -104,6 +106,7 @@ class Trainer:
                 self._config.weights,
                 seed=self._config.seed,
                 augmentation=self._config.schedule.augmentation,
+                side=self._config.preprocessing.side,
             )
         else:
             model = keras.saving.load_model(self._out / f"{METHODS[0]}.keras", compile=False)
@@ -116,20 +119,24 @@ class Trainer:
             return ImageViews(self._inputs), None
         parts = divide(model)
         below: Parts | None = None
-        if _too_large(parts):
+        if self._too_large(parts):
             self._report(f"{method}: the layers below {parts.boundary} are too few to keep their output")
             return ImageViews(self._inputs), None
         if method == METHODS[0] and METHODS[1] in self._config.methods:
             freeze(model, unfrozen=self._config.schedule.fine_tuning.unfrozen)
             below = divide(model)
             freeze(model, unfrozen=0)
-            if _too_large(below):
+            if self._too_large(below):
                 below = None
         augmented = self._config.schedule.stage(method).augmented
         if not augmented and not self._config.schedule.originals:
             raise DataError(f"{method} trains on images as they are, but the schedule keeps no originals")
         views = self._fixed.features(parts, below=below, augmented=augmented)
         return views if augmented else OriginalViews(views), parts
+
+    def _too_large(self, parts: Parts) -> bool:
+        """Say whether kept features would be larger than the image as the network sees it."""
+        return bool(np.prod(parts.features.shape[1:]) > 3 * self._config.preprocessing.side**2)
 
     def _finish(
         self,
@@ -191,10 +198,6 @@ class Trainer:
             groups=tuple(image.group for image in images),
             domains=tuple(image.domain for image in images),
         )
-
-
-def _too_large(parts: Parts) -> bool:
-    return bool(np.prod(parts.features.shape[1:]) > LARGEST_FEATURES)
 
 
 def _measure(predictions: Predictions, temperature: float) -> Metrics:

@@ -44,8 +44,8 @@ from xray_infer.terminal import Report, say
 class _PlainOps(OnnxOps):
     """Normalisation as other nodes than depthwise convolutions, and (with `pixels`) three planes."""
 
-    def __init__(self, norm: str, pixels: PixelScaling | None) -> None:
-        super().__init__()
+    def __init__(self, side: int, norm: str, pixels: PixelScaling | None) -> None:
+        super().__init__(side)
         self._norm, self._pixels = norm, pixels
 
     def image(self, centre: int) -> str:
@@ -134,10 +134,10 @@ def variants(pixels: PixelScaling, network: DenseNet) -> dict[str, onnx.ModelPro
         return forward(net, ops(steps))
 
     return {
-        "float32: as in Keras": forward(three, _PlainOps("Mul, Add", pixels)),
-        "+ BatchNormalization nodes": forward(three, _PlainOps("BatchNormalization", pixels)),
-        "+ gray in one plane": forward(former, _PlainOps("BatchNormalization", None)),
-        "+ average, then convolve": forward(network, _PlainOps("BatchNormalization", None)),
+        "float32: as in Keras": forward(three, _PlainOps(network.side, "Mul, Add", pixels)),
+        "+ BatchNormalization nodes": forward(three, _PlainOps(network.side, "BatchNormalization", pixels)),
+        "+ gray in one plane": forward(former, _PlainOps(network.side, "BatchNormalization", None)),
+        "+ average, then convolve": forward(network, _PlainOps(network.side, "BatchNormalization", None)),
         "+ normalise by depthwise convolution (fp32)": to_onnx(network),
         "int8: convolutions alone, convolve, then average": quantized(
             _FloatJoints, old.mixed(()), old_ranges

@@ -21,7 +21,7 @@ from xray_infer.errors import ImageError, MissingExtraError, extra_for
 from xray_infer.images.formats import Header, read_header
 from xray_infer.images.gray import Picture, full_scale, to_gray, upright
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.preprocess import INPUT_SIDE, to_input
+from xray_infer.images.preprocess import WHOLE, Area, Preprocessing
 
 # Factor by which libjpeg can shrink while decoding (a smaller inverse DCT), with OpenCV's flag.
 _REDUCED: Final = (
@@ -35,9 +35,10 @@ _importing: Final = threading.Lock()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """`input` is uint8 [224, 224, 1]; `pixels`, for drawing only, the gray picture at full size."""
+    """`input` is uint8 [side, side, 1], of `area`; `pixels`, for drawing only, the gray picture at full size."""
 
     input: NDArray[np.uint8]
+    area: Area = WHOLE
     pixels: NDArray[np.uint8] | None = None
 
 
@@ -45,11 +46,16 @@ class Prepared:
 Prepare = Callable[[bytes], Prepared]
 
 
-def prepare(data: bytes, *, limits: Limits, keep_pixels: bool = False) -> Prepared:
+def prepare(
+    data: bytes, preprocessing: Preprocessing, *, limits: Limits, keep_pixels: bool = False
+) -> Prepared:
     """Decode one image and make the model's input of it. Raises ImageError."""
+    side = preprocessing.decode_side
     try:
-        pixels = decode(data, limits=limits)
-        return Prepared(to_input(pixels), full_size(pixels, data, limits=limits) if keep_pixels else None)
+        pixels = decode(data, side=side, limits=limits)
+        made = preprocessing(pixels)
+        kept = full_size(pixels, data, side=side, limits=limits) if keep_pixels else None
+        return Prepared(made.pixels, made.area, kept)
     except MemoryError as error:
         raise out_of_memory() from error
 
@@ -59,7 +65,7 @@ def out_of_memory() -> ImageError:
     return ImageError("there is not enough memory to decode it")
 
 
-def decode(data: bytes, *, side: int = INPUT_SIDE, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+def decode(data: bytes, *, side: int, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
     """Decode JPEG, PNG, TIFF, WebP, BMP or DICOM bytes to gray `uint8 [H, W]`.
 
     A JPEG is decoded at the smallest DCT scale that keeps twice `side` on its shorter edge; `side=0` always
@@ -100,15 +106,15 @@ def shown(pixels: NDArray[Any], header: Header) -> NDArray[np.uint8]:
 
 
 def full_size(
-    pixels: NDArray[np.uint8], data: bytes, *, limits: Limits = DEFAULT_LIMITS
+    pixels: NDArray[np.uint8], data: bytes, *, side: int, limits: Limits = DEFAULT_LIMITS
 ) -> NDArray[np.uint8]:
-    """Return what `decode` made of `data` at its full size: `pixels` themselves unless a JPEG was reduced.
+    """Return what `decode` made of `data` for `side` at its full size: `pixels` unless a JPEG was reduced.
 
     Decoded anew, to be looked at: the model's input is made of the same pixels with and without drawing.
     Raises ImageError.
     """
     header = read_header(data, limits=limits)
-    if header.format != "jpeg" or _flags(header, INPUT_SIDE) == _flags(header, 0):
+    if header.format != "jpeg" or _flags(header, side) == _flags(header, 0):
         return pixels
     return decode(data, side=0, limits=limits)
 

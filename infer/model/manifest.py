@@ -16,7 +16,7 @@ from typing import Final
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError, one_line
-from xray_infer.images.preprocess import INPUT_SHAPE, PREPROCESSING_VERSION
+from xray_infer.images.preprocess import SIDES, VERSIONS, Preprocessing
 from xray_infer.model.json_records import JsonError, from_json, json_object, parse_json, to_json
 from xray_infer.model.manifest_parts import Certificate, Quantization, Rejection, Training
 
@@ -58,10 +58,15 @@ class ModelManifest:
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     class_names: tuple[str, ...] = CLASS_NAMES
     input_name: str = INPUT_NAME
-    input_shape: tuple[int, ...] = INPUT_SHAPE
+    input_shape: tuple[int, ...] = Preprocessing().shape
     output_names: tuple[str, ...] = OUTPUT_NAMES
-    preprocessing_version: int = PREPROCESSING_VERSION
+    preprocessing_version: int = Preprocessing().version
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes this model's input."""
+        return Preprocessing(self.preprocessing_version, self.input_shape[0])
 
     @property
     def ood_threshold(self) -> float | None:
@@ -90,14 +95,15 @@ def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
     except JsonError as error:
         raise _refused(path, f"the manifest inside is damaged: {error}") from error
     for key, supported in (
-        ("schema_version", SCHEMA_VERSION),
-        ("preprocessing_version", PREPROCESSING_VERSION),
-        ("class_names", list(CLASS_NAMES)),
-        ("input_shape", list(INPUT_SHAPE)),
+        ("schema_version", [SCHEMA_VERSION]),
+        ("preprocessing_version", list(VERSIONS)),
+        ("class_names", [list(CLASS_NAMES)]),
+        ("input_shape", [[side, side, 1] for side in SIDES]),
     ):
-        if fields.get(key) != supported:
+        if fields.get(key) not in supported:
             found = _short(reprlib.repr(fields.get(key)))
-            raise _refused(path, f"{key} is {found}, this version of xray-infer runs {supported!r}")
+            able = " or ".join(repr(one) for one in supported[:2])
+            raise _refused(path, f"{key} is {found}, this version of xray-infer runs {able}")
     known = {field.name for field in dataclasses.fields(ModelManifest)}
     if not known - LATER_FIELDS <= fields.keys() <= known:
         odd = _short(", ".join(sorted(fields.keys() ^ known)))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
+from xray_infer.images.preprocess import WHOLE
 from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, Maps, heatmaps_for, maps_by
 from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
 from xray_infer.outputs.naming import file_for, write_file
@@ -51,7 +52,7 @@ class Overlays(Artifact):
         """Draw and write one image's files. Raises OutputError."""
         name, row = classified.item.name, classified.row
         maps = maps_by(self.method, classified)
-        heatmaps = heatmaps_for(self.wanted, maps, METHODS[self.method], row.raw_label)
+        heatmaps = heatmaps_for(self.wanted, maps, METHODS[self.method], row)
         for path, heatmap in zip(self.files(name).values(), heatmaps, strict=True):
             write_file(path, encode(draw_overlay(classified.pixels, heatmap, row), self.format))
         if self.raw:
@@ -78,12 +79,14 @@ class Overlays(Artifact):
 def maps_file(maps: Maps, method: str, row: Row) -> bytes:
     """Return the maps of all classes with what they belong to, as NumPy's .npz; no pickle is in it.
 
-    `maps` is float32 [h, w, 3] >= 0, in the unit of the method. The same maps give the same bytes.
+    `maps` is float32 [h, w, 3] >= 0, in the unit of the method, of the picture's `area`: left, top, right and
+    bottom in shares of it. The same maps give the same bytes.
     """
     stream = io.BytesIO()
     np.savez(
         stream,
         maps=np.asarray(maps, dtype=np.float32),
+        area=np.array(astuple(row.area or WHOLE)),
         class_names=np.array(CLASS_NAMES),
         probabilities=np.array(row.probabilities, np.float32),
         method=np.array(method),

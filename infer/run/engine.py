@@ -47,7 +47,7 @@ class Task:
 class Outcome:
     """A task's row.
 
-    `cam` is float32 [7, 7, 3] where the row is ok and new. `final` is False where another run may give
+    `cam` is float32 [h, w, 3] where the row is ok and new. `final` is False where another run may give
     another row: the input could not be read.
     """
 
@@ -107,14 +107,17 @@ class Engine(AbstractContextManager["Engine", None]):
 
     def _worker(self, session: Session, on_classified: OnClassified | None) -> _Worker:
         limits, keep_pixels = self.options.limits, on_classified is not None
+        preprocessing = self.manifest.preprocessing
 
         def here(data: bytes) -> Prepared:
-            return prepare(data, limits=limits, keep_pixels=keep_pixels)
+            return prepare(data, preprocessing, limits=limits, keep_pixels=keep_pixels)
 
         chosen: Prepare = here
         if self.options.isolate_s is not None:
             chosen = self._open.enter_context(
-                IsolatedPrepare(limits=limits, seconds=self.options.isolate_s, keep_pixels=keep_pixels)
+                IsolatedPrepare(
+                    preprocessing, limits=limits, seconds=self.options.isolate_s, keep_pixels=keep_pixels
+                )
             )
         return _Worker(session, chosen, self, on_classified)
 
@@ -234,7 +237,7 @@ class _Worker:
                 outcomes.append(Outcome(task, row, final=not isinstance(picture, ReadError)))
                 continue
             score = None if output.ood_score is None else output.ood_score[position]
-            row = self._maker.judged(task.item.name, output.probabilities[position], score)
+            row = self._maker.judged(task.item.name, output.probabilities[position], score, picture.area)
             cam = output.cam[position]
             if self._on_classified and row.status != ERROR and picture.pixels is not None:
                 started = time.perf_counter()

@@ -99,6 +99,7 @@ class Journal(AbstractContextManager["Journal", None]):
                 "label": row.label,
                 "ood_score": row.ood_score,
                 "reason": row.reason,
+                "area": None if row.area is None else astuple(row.area),
             },
         ]
         self._write(entry)
@@ -140,12 +141,17 @@ class Journal(AbstractContextManager["Journal", None]):
             raise refusal(self.path, "cannot write", error) from error
 
     def _row(self, fields: dict[str, Any]) -> Row:
-        maker = self._maker
+        maker, area = self._maker, fields["area"]
+        typed = {
+            "probabilities": tuple(fields["probabilities"]),
+            "area": None if area is None else Area(*area),
+        }
         return Row(
             model=maker.model,
             model_sha256=maker.model_sha256,
+            preprocessing_version=maker.preprocessing_version,
             runtime=maker.runtime,
-            **{**fields, "probabilities": tuple(fields["probabilities"])},
+            **{**fields, **typed},
         )
 
     def _read(self, fingerprint: Fingerprint, out: Path) -> tuple[np.ndarray, np.ndarray]:

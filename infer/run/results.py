@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from dataclasses import astuple, dataclass, field
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import one_line
-from xray_infer.images.preprocess import PREPROCESSING_VERSION
+from xray_infer.images.preprocess import WHOLE, WHOLE_PICTURE, Area
 from xray_infer.model.runtimes import ModelOutput
 from xray_infer.run.sources import Item
 
-ROW_SCHEMA: Final = 2
+ROW_SCHEMA: Final = 3
 
 OK: Final = "ok"
 REJECTED: Final = "rejected"  # readable, but not something the model may judge
@@ -34,6 +34,7 @@ COLUMNS: Final[Mapping[str, type]] = {
     "raw_label": str,
     "ood_score": float,
     "reason": str,
+    "lungs": str,
     "model": str,
     "model_sha256": str,
     "preprocessing_version": int,
@@ -41,6 +42,7 @@ COLUMNS: Final[Mapping[str, type]] = {
     "row_schema": int,
 }
 DECIMALS: Final = 6
+NO_LUNGS: Final = "none"  # found: the whole picture was judged
 MOST_REASON: Final = 300  # characters: a damaged file may bring its own text
 
 
@@ -72,8 +74,9 @@ class Row:
 
     `probabilities` (0..1, in the order of CLASS_NAMES) is empty unless ok. `label` is what is shown: the most
     probable class, or `uncertain`. `ood_score` is the distance from the training images, None where the model
-    file does not compute it or nothing was computed. `runtime` is the package that ran the model, with its
-    version: float answers differ in the sixth digit, int8 answers in the second.
+    file does not compute it or nothing was computed. `area` is the part of the picture that was judged, None
+    where none was. `runtime` is the package that ran the model, with its version: float answers differ in the
+    sixth digit, int8 answers in the second.
     """
 
     path: str
@@ -85,6 +88,20 @@ class Row:
     label: str = ""
     ood_score: float | None = None
     reason: str = ""
+    area: Area | None = None
+    preprocessing_version: int = WHOLE_PICTURE
+
+    @property
+    def lungs(self) -> str:
+        """Left, top, right and bottom of the lungs' box, in shares of the picture, or NO_LUNGS.
+
+        Empty where nothing was judged, and of a model that is given whole pictures.
+        """
+        if self.area is None or self.preprocessing_version == WHOLE_PICTURE:
+            return ""
+        if self.area == WHOLE:
+            return NO_LUNGS
+        return " ".join(f"{share:.4f}" for share in astuple(self.area))
 
     @property
     def raw_label(self) -> str:
@@ -110,9 +127,10 @@ class Row:
             "raw_label": self.raw_label,
             "ood_score": _rounded(self.ood_score),
             "reason": self.reason,
+            "lungs": self.lungs,
             "model": self.model,
             "model_sha256": self.model_sha256,
-            "preprocessing_version": PREPROCESSING_VERSION,
+            "preprocessing_version": self.preprocessing_version,
             "runtime": self.runtime,
             "row_schema": ROW_SCHEMA,
         }
@@ -128,7 +146,7 @@ class Classified:
 
     `row` is `ok`, or `rejected` by its score: it has no probabilities then.
     `data`: the file's bytes. `pixels`: the gray picture at its full size, uint8 [H, W]. `input`:
-    uint8 [224, 224, 1]. `cam`: float32 [7, 7, 3]. `run` classifies other inputs, uint8 [N, 224, 224, 1], any
+    uint8 [side, side, 1]. `cam`: float32 [h, w, 3]. `run` classifies other inputs, uint8 [N, side, side, 1], any
     N >= 1, with the session of this image's worker; only for as long as the call that was given this lasts.
     """
 
@@ -162,14 +180,16 @@ class RowMaker:
     model_sha256: str
     runtime: str
     rules: Rules
+    preprocessing_version: int = WHOLE_PICTURE
 
     def failed(self, name: str, status: str, reason: str) -> Row:
         """Return the row of an input that gave no answer."""
-        reason = one_line(reason, longest=MOST_REASON)
-        return Row(printable_name(name), status, self.model, self.model_sha256, self.runtime, reason=reason)
+        return self._row(name, status, reason=one_line(reason, longest=MOST_REASON))
 
-    def judged(self, name: str, probabilities: Sequence[float], ood_score: float | None) -> Row:
-        """Return the row of an answer: ok, or rejected by the rules."""
+    def judged(
+        self, name: str, probabilities: Sequence[float], ood_score: float | None, area: Area = WHOLE
+    ) -> Row:
+        """Return the row of an answer to an area of the picture: ok, or rejected by the rules."""
         score = None if ood_score is None else float(ood_score)
         chances = tuple(map(float, probabilities))
         if not all(map(math.isfinite, chances)):
@@ -185,16 +205,25 @@ class RowMaker:
             reason = f"confidence {max(chances):.3f} is below {self.rules.min_confidence:.3f}"
         else:
             label = CLASS_NAMES[chances.index(max(chances))]
+        return self._row(
+            name,
+            status,
+            probabilities=chances,
+            label=label,
+            ood_score=score,
+            reason=reason,
+            area=area,
+        )
+
+    def _row(self, name: str, status: str, **answer: Any) -> Row:
         return Row(
             printable_name(name),
             status,
             self.model,
             self.model_sha256,
             self.runtime,
-            probabilities=chances,
-            label=label,
-            ood_score=score,
-            reason=reason,
+            preprocessing_version=self.preprocessing_version,
+            **answer,
         )
 
 

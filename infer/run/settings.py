@@ -18,7 +18,6 @@ import cv2
 import xray_infer
 from xray_infer.host import installed_versions
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtime_table import CPU
 from xray_infer.run.results import ROW_SCHEMA, RowMaker, Rules
@@ -82,7 +81,8 @@ def what_changes_rows() -> Iterator[tuple[str, str]]:
 
 def row_maker(manifest: ModelManifest, digest: str, runtime: str, settings: AnswerSettings) -> RowMaker:
     """Return what makes the rows of a model file of this SHA-256 in the runtime of this name."""
-    return RowMaker(manifest.name, digest, runtime, settings.rules(manifest))
+    rules = settings.rules(manifest)
+    return RowMaker(manifest.name, digest, runtime, rules, manifest.preprocessing_version)
 
 
 def fingerprint_of(maker: RowMaker, settings: AnswerSettings, location: str) -> Fingerprint:
@@ -94,7 +94,7 @@ def fingerprint_of(maker: RowMaker, settings: AnswerSettings, location: str) -> 
         "xray_infer": xray_infer.__version__,
         # With another decoder, or one that was missing, a file may give other pixels, or any at all.
         "decoders": {"opencv": cv2.__version__, **installed_versions(DICOM_DECODERS)},
-        "preprocessing_version": PREPROCESSING_VERSION,
+        "preprocessing_version": maker.preprocessing_version,
         "row_schema": ROW_SCHEMA,
         **settings.facts(maker.rules),
     }

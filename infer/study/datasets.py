@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, ImageError, SourceError
 from xray_infer.images.decode import decode
-from xray_infer.images.preprocess import to_input
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.run.sources.folder import local_source
 
 SPLITS: Final = ("train", "val", "test")
@@ -221,9 +221,9 @@ def _read_tree(root: Path) -> list[LabelledImage]:
     return images
 
 
-def read_input(image: LabelledImage) -> NDArray[np.uint8]:
-    """Decode one labelled image to the model's `uint8 [224, 224, 1]`. Raises DataError."""
+def read_input(image: LabelledImage, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Decode one labelled image to the model's input, `uint8 [side, side, 1]`. Raises DataError."""
     try:
-        return to_input(decode(image.path.read_bytes()))
+        return preprocessing(decode(image.path.read_bytes(), side=preprocessing.decode_side)).pixels
     except (OSError, ImageError) as error:
         raise DataError(f"{image.path}: {error}; remove it from the data") from error

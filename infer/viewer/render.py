@@ -150,7 +150,11 @@ def stretch(heatmap: Heatmap) -> NDArray[np.uint16] | None:
     """Return a heat map as `render` lays it over a picture, uint16 [448, 448]; None where nothing is hot."""
     if heatmap.peak == 0:
         return None
-    return widen(upsample(heatmap.values, heatmap.scale, HEAT_SIDE), HEAT_SIDE)
+    heat = np.zeros((HEAT_SIDE, HEAT_SIDE), np.uint16)
+    part = heat[heatmap.area.of(HEAT_SIDE, HEAT_SIDE)]
+    height, width = part.shape
+    part[:] = widen(upsample(heatmap.values, heatmap.scale, height), width)
+    return heat
 
 
 @dataclass(frozen=True, slots=True, eq=False)

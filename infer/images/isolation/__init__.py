@@ -19,9 +19,9 @@ from xray_infer.errors import ImageError, XrayError
 from xray_infer.images.decode import Prepared
 from xray_infer.images.gray import Picture
 from xray_infer.images.isolation.parent import Answer, Child, Read
-from xray_infer.images.isolation.protocol import PICTURE, PREPARED, SCALE, read_exactly
+from xray_infer.images.isolation.protocol import AREA, PICTURE, PREPARED, SCALE, read_exactly
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
-from xray_infer.images.preprocess import INPUT_SHAPE
+from xray_infer.images.preprocess import Area, Preprocessing
 
 _PREPARE: Final = "xray_infer.images.decode:prepare"
 _READ_PICTURE: Final = "xray_infer.images.decode:read_picture"
@@ -127,13 +127,16 @@ class IsolatedPrepare(_Isolated):
 
     def __init__(
         self,
+        preprocessing: Preprocessing,
         *,
         limits: Limits = DEFAULT_LIMITS,
         seconds: float = DEFAULT_DECODE_SECONDS,
         keep_pixels: bool = False,
         prepare: str = _PREPARE,
     ) -> None:
-        super().__init__(prepare, {"keep_pixels": keep_pixels}, limits, seconds)
+        given = {"preprocessing": asdict(preprocessing), "keep_pixels": keep_pixels}
+        super().__init__(prepare, given, limits, seconds)
+        self._shape = preprocessing.shape
         self._most_pixels = limits.max_pixels if keep_pixels else 0
 
     def __call__(self, data: bytes) -> Prepared:
@@ -144,11 +147,14 @@ class IsolatedPrepare(_Isolated):
         size, kept = height * width, self._most_pixels > 0
         if kind != PREPARED or size > self._most_pixels or (size > 0) != kept:
             return None
-        model_input = np.frombuffer(read_exactly(stream, int(np.prod(INPUT_SHAPE))), np.uint8)
+        left, top, right, bottom = AREA.unpack(read_exactly(stream, AREA.size))
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            return None
+        model_input = np.frombuffer(read_exactly(stream, int(np.prod(self._shape))), np.uint8)
         pixels = None
         if kept:
             pixels = np.frombuffer(read_exactly(stream, size), np.uint8).reshape(height, width)
-        return Prepared(model_input.reshape(INPUT_SHAPE), pixels)
+        return Prepared(model_input.reshape(self._shape), Area(left, top, right, bottom), pixels)
 
 
 class IsolatedPicture(_Isolated):

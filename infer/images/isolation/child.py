@@ -21,6 +21,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import astuple
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,7 @@ from xray_infer.images.decode import Prepared, out_of_memory
 from xray_infer.images.gray import Picture
 from xray_infer.images.isolation.protocol import (
     ANSWER,
+    AREA,
     BUG,
     PICTURE,
     PREPARED,
@@ -46,6 +48,7 @@ from xray_infer.images.isolation.protocol import (
     write_all,
 )
 from xray_infer.images.limits import Limits
+from xray_infer.images.preprocess import Preprocessing
 
 # The dearest kind, 16-bit RGBA, holds 8 bytes a pixel as decoded and 4 as reduced, beside smaller ones: 18 in
 # all at 200 megapixels, its file with it. Gray of 16 bits at full depth takes 4 (PNG) to 8 (DICOM).
@@ -67,6 +70,8 @@ def main(*, limits: dict[str, float], seconds: float, function: str, given: dict
     bounds = Limits(**limits)  # type: ignore[arg-type]  # made from a Limits by the parent
     module, _, name = function.partition(":")
     called = getattr(importlib.import_module(module), name)
+    if "preprocessing" in given:
+        given = {**given, "preprocessing": Preprocessing(**given["preprocessing"])}
     cv2.setNumThreads(1)  # the parent's workers are the parallelism
     _bound_memory(bounds)
     _silence(2)
@@ -99,7 +104,8 @@ def _answer(prepare: Callable[[], Prepared | Picture]) -> list[bytes | memoryvie
             return [head, _bytes(done.values)]
         shape = (0, 0) if done.pixels is None else done.pixels.shape
         kept = [] if done.pixels is None else [_bytes(done.pixels)]
-        return [ANSWER.pack(PREPARED, *shape), _bytes(done.input), *kept]
+        head = ANSWER.pack(PREPARED, *shape) + AREA.pack(*astuple(done.area))
+        return [head, _bytes(done.input), *kept]
     except ImageError as error:
         return [failure(error)]
     except MemoryError:  # by the copies above

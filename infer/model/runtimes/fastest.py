@@ -26,7 +26,6 @@ import numpy as np
 from xray_infer.atomic import make_folder, write_json
 from xray_infer.errors import OutputError, XrayError
 from xray_infer.host import processor_name
-from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.runtime_table import RUNTIMES
 from xray_infer.model.runtimes import Model, Session
 from xray_infer.terminal import Report
@@ -113,11 +112,11 @@ def measure(candidates: Sequence[RuntimeCandidate], *, workers: int) -> tuple[di
     if not opened:
         raise failures[0]
     seconds: dict[str, list[float]] = {name: [] for name in opened}
-    images = np.random.default_rng(0).integers(0, 256, (IMAGES, *INPUT_SHAPE), dtype=np.uint8)
 
     def run(session: Session) -> None:
-        for image in images:
-            session.run(image[None])
+        shape = (IMAGES, 1, *session.manifest.input_shape)
+        for image in np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8):
+            session.run(image)
 
     with ThreadPoolExecutor(workers) as pool:
 

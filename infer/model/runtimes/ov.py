@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import MissingExtraError, ModelError, XrayError
-from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.embedding import read_onnx_manifest
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtime_table import RUNTIMES
@@ -106,12 +105,12 @@ def open_sessions(path: Path, *, threads: int, count: int) -> list[OpenVinoSessi
     }
     try:
         model = core.read_model(path)
-        model.reshape({manifest.input_name: [1, *INPUT_SHAPE]})
+        model.reshape({manifest.input_name: [1, *manifest.input_shape]})
         compiled = core.compile_model(model, "CPU", options)
         sessions = [OpenVinoSession(compiled.create_infer_request(), manifest) for _ in range(count)]
         # The binding sets itself up at the first array it is given. Two threads that do so at once wait for
         # each other for ever, one with the interpreter's lock: so it is done here, by one.
-        sessions[0].run(np.zeros((1, *INPUT_SHAPE), np.uint8))
+        sessions[0].run(np.zeros((1, *manifest.input_shape), np.uint8))
         return sessions
     except RuntimeError as error:
         raise ModelError(f"{path}: OpenVINO cannot load this file: {_gist(error)}") from error

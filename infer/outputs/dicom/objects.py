@@ -92,7 +92,7 @@ class DicomObjects(Artifact):
         """Return UID and bytes of heat map and report. Raises ImageError where they cannot be made."""
         original = read_original(classified.data, self.limits)
         row, maps = classified.row, maps_by(self.method, classified)
-        (heatmap,) = heatmaps_for("predicted", maps, METHODS[self.method], row.raw_label)
+        (heatmap,) = heatmaps_for("predicted", maps, METHODS[self.method], row)
         overlay = np.ascontiguousarray(
             draw_overlay(shrunk(classified.pixels, LONGEST_SIDE), heatmap, row)[..., ::-1]
         )

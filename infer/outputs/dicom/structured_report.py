@@ -31,7 +31,6 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
-from xray_infer.images.preprocess import PREPROCESSING_VERSION
 from xray_infer.outputs.dicom.instance import EQUIPMENT, PROGRAM, Program, finish, uid_of
 from xray_infer.outputs.dicom.original import Original
 from xray_infer.run.results import DECIMALS, UNCERTAIN, Row
@@ -119,7 +118,7 @@ def _group(
             version=program.model_version,
             parameters=[
                 f"model_sha256={row.model_sha256}",
-                f"preprocessing_version={PREPROCESSING_VERSION}",
+                f"preprocessing_version={row.preprocessing_version}",
                 f"runtime={row.runtime}",
                 *program.options,
             ],

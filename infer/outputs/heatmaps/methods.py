@@ -2,7 +2,7 @@
 
 **Grad-CAM** (Selvaraju et al. 2017) comes with the forward pass: the head is global average pooling and one
 dense layer, so the gradient of a class's logit with respect to the last feature map is constant, and the map
-of the logit is ReLU(cam[..., class]) / 49. It is the logit's map, not that of the softmax probability.
+of the logit is the mean of ReLU(cam[..., class]). It is the logit's map, not that of the softmax probability.
 
 **Occlusion** costs forward passes of its own, see `occlusion`. Window, stride, fill and score were chosen on
 validation images by what `xray-bench explain` measures.
@@ -11,16 +11,17 @@ validation images by what `xray-bench explain` measures.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.images.preprocess import WHOLE, Area
 from xray_infer.outputs.heatmaps.occlusion import Occlusion
 from xray_infer.run.artifact import GRADCAM, HEATMAP_METHODS, OCCLUSION
-from xray_infer.run.results import Classified
+from xray_infer.run.results import Classified, Row
 
 WEAK_SHARE: Final = 0.1
 Maps = NDArray[np.float32]  # [h, w, 3], one map a class, values >= 0 in the method's unit
@@ -41,7 +42,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heatmap:
-    """The heat map of one class: `values`, float32 [h, w] >= 0, measured in `unit`.
+    """The heat map of one class, of an `area` of the picture: `values`, float32 [h, w] >= 0, in `unit`.
 
     `scale` is the value that is drawn in the hottest colour: the peak of this map, or of several maps that
     are shown together. `highest` is the largest value in the image's maps of all classes, shown or not.
@@ -53,6 +54,7 @@ class Heatmap:
     scale: float
     unit: str = "logit"
     highest: float = 0.0
+    area: Area = WHOLE
 
     @property
     def peak(self) -> float:
@@ -69,20 +71,27 @@ class Heatmap:
 
 
 def grad_cam(cam: NDArray[np.float32]) -> Maps:
-    """Return Grad-CAM of every class, float32 [7, 7, 3] >= 0, from the model's `cam` of one image."""
+    """Return Grad-CAM of every class, float32 [h, w, 3] >= 0, from the model's `cam` of one image."""
     maps: Maps = np.maximum(cam, 0) / (cam.shape[0] * cam.shape[1])
     return maps
 
 
-SHIPPED_OCCLUSION: Final = Occlusion(window=32, stride=16, fill="blur")
+SHIPPED_OCCLUSION: Final = Occlusion(window=32, stride=16, fill="blur")  # for an input of 224 pixels
+_OF_SMALL_INPUTS: Final = replace(SHIPPED_OCCLUSION, window=16, stride=8)
+
+
+def occlusion_of(side: int) -> Occlusion:
+    """Return the occlusion that is drawn for a model of this input side: 14 to 24 windows along a side."""
+    return SHIPPED_OCCLUSION if side > 192 else _OF_SMALL_INPUTS
+
 
 METHODS: Final[Mapping[str, Method]] = {
     GRADCAM: Method("Grad-CAM", lambda classified: grad_cam(classified.cam)),
     OCCLUSION: Method(
         "Occlusion",
-        lambda classified: SHIPPED_OCCLUSION.explain(classified.run, classified.input),
+        lambda classified: occlusion_of(len(classified.input)).explain(classified.run, classified.input),
         unit="log-odds",
-        passes=SHIPPED_OCCLUSION.passes,
+        passes=SHIPPED_OCCLUSION.passes(224),
     ),
 }
 
@@ -96,16 +105,17 @@ def maps_by(method: str, classified: Classified) -> Maps:
     return classified.maps[method]
 
 
-def heatmaps_for(wanted: str, maps: Maps, method: Method, raw_label: str) -> tuple[Heatmap, ...]:
+def heatmaps_for(wanted: str, maps: Maps, method: Method, row: Row) -> tuple[Heatmap, ...]:
     """Return the heat maps of `predicted`, of a class, or of `all` in one scale.
 
-    `raw_label` is the most probable class. A map that is shown alone has its own maximum for scale.
+    `maps` are of the picture that `row` is of. A map that is shown alone has its own maximum for scale.
     """
-    names = CLASS_NAMES if wanted == "all" else (raw_label if wanted == "predicted" else wanted,)
+    names = CLASS_NAMES if wanted == "all" else (row.raw_label if wanted == "predicted" else wanted,)
+    area = row.area or WHOLE
     chosen = [maps[..., CLASS_NAMES.index(name)] for name in names]
     scale = max(float(values.max()) for values in chosen)
     highest = float(maps.max())
     return tuple(
-        Heatmap(values, name, method.title, scale, method.unit, highest)
+        Heatmap(values, name, method.title, scale, method.unit, highest, area)
         for name, values in zip(names, chosen, strict=True)
     )

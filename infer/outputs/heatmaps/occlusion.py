@@ -18,10 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.model.runtimes import ModelOutput
 
-AT_ONCE: Final = 32  # covered pictures in memory, 50 KB each
+AT_ONCE: Final = 32  # covered pictures in memory, 50 KB each or less
 BLUR_SIGMA: Final = 16.0  # pixels of the model's input: ribs and vessels go, the chest's outline stays
 
 # What takes the place of a covered part of the model's input, uint8 [H, W].
@@ -40,7 +39,7 @@ def blurred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 FILLS: Final[Mapping[str, Fill]] = {"gray": mean_gray, "blur": blurred}
 
-RunModel = Callable[[NDArray[np.uint8]], ModelOutput]  # uint8 [N, 224, 224, 1], any N >= 1
+RunModel = Callable[[NDArray[np.uint8]], ModelOutput]  # uint8 [N, side, side, 1], any N >= 1
 ClassScore = Callable[[ModelOutput], NDArray[np.float64]]  # one number an image and class, [N, 3]
 
 
@@ -62,7 +61,7 @@ def logits(output: ModelOutput) -> NDArray[np.float64]:
 class Occlusion:
     """Windows of `window` pixels, `stride` apart, both of the model's input; neither hangs over the edge.
 
-    `stride` divides 224 and `window`. `fill` is a name in FILLS. Deterministic.
+    `stride` divides `window` and the model's side. `fill` is a name in FILLS. Deterministic.
     """
 
     window: int
@@ -70,17 +69,15 @@ class Occlusion:
     fill: str
     score: ClassScore = log_odds
 
-    @property
-    def passes(self) -> int:
-        """Forward passes an image."""
-        return self._starts**2 + 1
+    def passes(self, side: int) -> int:
+        """Return the number of forward passes that an image takes."""
+        return len(self._starts(side)) ** 2 + 1
 
-    @property
-    def _starts(self) -> int:
-        return (INPUT_SIDE - self.window) // self.stride + 1
+    def _starts(self, side: int) -> range:
+        return range(0, side - self.window + 1, self.stride)
 
     def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the maps of all classes, float32 [h, h, 3] >= 0, h = 224 / stride, of uint8 [224, 224, 1].
+        """Return the maps of all classes, float32 [h, h, 3] >= 0, h = side / stride, of uint8 [side, side, 1].
 
         In units of the score, nats for log-odds. A cell's value is the mean loss of the score over the
         windows that cover it, 0 where it is a gain.
@@ -89,13 +86,14 @@ class Occlusion:
 
     def losses(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the same with its sign: below 0 where covering is a gain."""
-        cells, wide = INPUT_SIDE // self.stride, self.window // self.stride
+        side = len(image)
+        cells, wide, starts = side // self.stride, self.window // self.stride, len(self._starts(side))
         whole = self.score(run(image[None]))[0]
         losses = np.concatenate([whole - self.score(run(batch)) for batch in self._covered(image)])
         total = np.zeros((cells, cells, losses.shape[1]))
         count = np.zeros((cells, cells, 1))
         for number, loss in enumerate(losses):
-            row, column = divmod(number, self._starts)
+            row, column = divmod(number, starts)
             total[row : row + wide, column : column + wide] += loss
             count[row : row + wide, column : column + wide] += 1
         mean: NDArray[np.float32] = (total / count).astype(np.float32)
@@ -104,7 +102,7 @@ class Occlusion:
     def _covered(self, image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         """Yield batches of covered pictures, row by row of windows."""
         filled = FILLS[self.fill](image[..., 0])[..., None]
-        starts = range(0, INPUT_SIDE - self.window + 1, self.stride)
+        starts = self._starts(len(image))
         places = [(row, column) for row in starts for column in starts]
         for first in range(0, len(places), AT_ONCE):
             some = places[first : first + AT_ONCE]

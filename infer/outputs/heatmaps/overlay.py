@@ -48,10 +48,12 @@ def draw_overlay(pixels: NDArray[np.uint8], heatmap: Heatmap, row: Row) -> NDArr
 
 def lay_heat(pixels: NDArray[np.uint8], heatmap: Heatmap, out: NDArray[np.uint8]) -> None:
     """Draw a heat map over the picture, uint8 [H, W], and nothing else, into `out`, BGR uint8 [H, W, 3]."""
-    if heatmap.peak > 0:
-        blend(pixels, upsample(heatmap.values, heatmap.scale, len(pixels)), out)
-    else:
+    rows, columns = heatmap.area.of(*pixels.shape)
+    part = pixels[rows, columns]
+    if part.shape != pixels.shape or heatmap.peak == 0:
         out[:] = pixels[..., None]
+    if heatmap.peak > 0:
+        blend(part, upsample(heatmap.values, heatmap.scale, len(part)), out[rows, columns])
 
 
 def caption(style: Style, heatmap: Heatmap, row: Row) -> NDArray[np.uint8]:

@@ -59,8 +59,8 @@ class ReportPictures(Artifact):
         view = shrunk(classified.pixels, VIEW_SIDE)
         pictures = {"thumbnail": shrunk(view, THUMBNAIL_SIDE), "view": view}
         if self.overlays and classified.row.probabilities:
-            maps, label = maps_by(self.method, classified), classified.row.raw_label
-            (heatmap,) = heatmaps_for("predicted", maps, METHODS[self.method], label)
+            maps = maps_by(self.method, classified)
+            (heatmap,) = heatmaps_for("predicted", maps, METHODS[self.method], classified.row)
             pictures["overlay"] = draw_overlay(view, heatmap, classified.row)
         stem = self.stem(classified.item.name)
         for kind, picture in pictures.items():
