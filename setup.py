@@ -27,6 +27,7 @@ setup(
     packages=packages,
     package_data={
         "xray_infer": ["py.typed"],
+        "xray_infer.images": ["files/*"],
         "xray_infer.model": ["files/*"],
         "xray_infer.outputs.page": ["page.*", "shell.*"],
         "xray_infer.export": ["measured.json"],

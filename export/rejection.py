@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,9 +67,7 @@ class SplitImages:
     test: ImageStream
 
 
-def draw_splits(
-    dataset: Dataset, preprocessing: Preprocessing, *, recipe: str, seed: int = 0
-) -> SplitImages:
+def draw_splits(dataset: Dataset, preprocessing: Preprocessing, *, recipe: str, seed: int = 0) -> SplitImages:
     """Take all images of the data, or what a slow recipe allows. Raises DataError for an empty split."""
     count = MOST_IMAGES.get(recipe, len(dataset.images))
     splits = (CALIBRATION_SPLIT, CHOICE_SPLIT, GATE_SPLIT)

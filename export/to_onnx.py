@@ -102,7 +102,11 @@ class OnnxOps:
         graph = helper.make_graph(
             self.nodes,
             "densenet",
-            [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["batch", self.side, self.side, 1])],
+            [
+                helper.make_tensor_value_info(
+                    INPUT_NAME, TensorProto.UINT8, ["batch", self.side, self.side, 1]
+                )
+            ],
             [
                 helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, ["batch", classes]),
                 helper.make_tensor_value_info(

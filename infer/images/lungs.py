@@ -1,12 +1,13 @@
 """Where the lungs are in a gray picture: a box, found by a small convolutional network in plain NumPy.
 
 The network sees the whole picture as a thumbnail, its brightness and contrast taken out, and answers with the
-four edges of a box and a logit of "there are lungs". `xray-train lungs` trains it, on boxes that Haar cascades
+four edges of a box and a logit of "there are lungs". `xray-train lungs` trains it on boxes that Haar cascades
 drew, and writes the file of its weights, `files/lungs.npz`:
     side          int64 []                    edge of the thumbnail in pixels
     strides       int64 [C]                   of the C convolutions, which are 3x3 and padded by one zero
-    conv<i>       float16 [outputs, inputs, 3, 3], and conv<i>_bias [outputs]
-    dense<i>      float16 [outputs, inputs], and dense<i>_bias [outputs]; the last has five outputs
+    conv<i>       float16 [3, 3, inputs, outputs], and conv<i>_bias [outputs]
+    dense<i>      float16 [outputs, inputs], and dense<i>_bias [outputs]; the first reads [H, W, channels],
+                  the last has five outputs
 A ReLU follows each layer but the last, whose first four outputs are left, top, right and bottom after a
 sigmoid, as shares of width and height.
 """
@@ -47,7 +48,7 @@ class LungNetwork:
 
     side: int
     strides: tuple[int, ...]
-    kernels: tuple[NDArray[np.float32], ...]  # [inputs * 9, outputs]
+    kernels: tuple[NDArray[np.float32], ...]  # [9 * inputs, outputs]
     kernel_biases: tuple[NDArray[np.float32], ...]
     dense: tuple[NDArray[np.float32], ...]  # [outputs, inputs]
     dense_biases: tuple[NDArray[np.float32], ...]
@@ -59,7 +60,7 @@ class LungNetwork:
         and the callers are the threads of a run. Its limit for a matrix and a vector is far lower, so that
         the dense layers go without BLAS.
         """
-        planes = thumbnail[None]
+        planes = thumbnail[..., None]
         for kernel, bias, stride in zip(self.kernels, self.kernel_biases, self.strides, strict=True):
             planes = _convolve(planes, kernel, bias, stride)
         values = planes.reshape(-1)
@@ -76,7 +77,10 @@ def find_lungs(gray: NDArray[np.uint8]) -> Box | None:
     """
     height, width = gray.shape
     network = shipped_network()
-    shares, logit = network(thumbnail(gray, network.side))
+    seen = thumbnail(gray, network.side)
+    if not seen.any():  # one gray level all over
+        return None
+    shares, logit = network(seen)
     if logit <= 0:
         return None
     left, right = (round(float(share) * width) for share in shares[0::2])
@@ -111,7 +115,7 @@ def read_network(stream: IO[bytes]) -> LungNetwork:
         return LungNetwork(
             side=int(stored["side"]),
             strides=strides,
-            kernels=tuple(np.ascontiguousarray(floats(name).reshape(len(stored[name]), -1).T) for name in convolutions),
+            kernels=tuple(floats(name).reshape(-1, stored[name].shape[3]) for name in convolutions),
             kernel_biases=tuple(floats(f"{name}_bias") for name in convolutions),
             dense=tuple(floats(name) for name in sorted(dense)),
             dense_biases=tuple(floats(f"{name}_bias") for name in sorted(dense)),
@@ -127,10 +131,14 @@ def _shipped_network() -> LungNetwork:
 def _convolve(
     planes: NDArray[np.float32], kernel: NDArray[np.float32], bias: NDArray[np.float32], stride: int
 ) -> NDArray[np.float32]:
-    """3x3 convolution of `[inputs, H, W]`, padded by one zero, and a ReLU; `[outputs, H/stride, W/stride]`."""
-    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::stride, ::stride]
-    inputs, height, width = windows.shape[:3]
-    columns = windows.transpose(1, 2, 0, 3, 4).reshape(height * width, inputs * 9)
-    out = np.maximum(columns @ kernel + bias, 0)
-    return out.T.reshape(-1, height, width)
+    """3x3 convolution of `[H, W, inputs]`, padded by one zero, and a ReLU; `[H/stride, W/stride, out]`."""
+    height, width, inputs = planes.shape
+    padded = np.zeros((height + 2, width + 2, inputs), np.float32)
+    padded[1:-1, 1:-1] = planes
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))[::stride, ::stride]
+    # Channels innermost: a row of a window is then one piece of memory.
+    columns = windows.transpose(0, 1, 3, 4, 2).reshape(-1, 9 * inputs)
+    out = columns @ kernel
+    out += bias
+    np.maximum(out, 0, out=out)
+    return out.reshape(*windows.shape[:2], -1)

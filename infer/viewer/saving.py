@@ -74,7 +74,9 @@ class HeatMapFile:
         form = FORMATS.get(self.path.suffix.lower())
         if form is None:
             raise OutputError(f"{self.path}: cannot write this format; use one of {', '.join(FORMATS)}")
-        with IsolatedPrepare(Preprocessing(), keep_pixels=True) as prepare:  # a large picture must not hold up the window
+        with IsolatedPrepare(
+            Preprocessing(), keep_pixels=True
+        ) as prepare:  # a large picture must not hold up the window
             pixels = prepare(self.item.read(DEFAULT_LIMITS)).pixels
         assert pixels is not None  # they were asked for
         data = encode(draw_overlay(pixels, self.heatmap, self.prediction.row), form)
