@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, SourceError
-from xray_infer.images.preprocess import Preprocessing
+from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.model.manifest_parts import Training
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.datasets import (
@@ -41,7 +41,7 @@ class ImageStream:
     """Images that are decoded one at a time, each time they are iterated over: uint8 [side, side, 1]."""
 
     images: tuple[LabelledImage, ...]
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: Preprocessing = STUDY
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         return (read_input(image, self.preprocessing) for image in self.images)
@@ -75,7 +75,7 @@ def draw(
     *,
     count: int,
     seed: int,
-    preprocessing: Preprocessing = Preprocessing(),  # noqa: B008  frozen
+    preprocessing: Preprocessing = STUDY,
 ) -> ImageStream:
     """Draw up to `count` images of a split. Raises DataError when it has none."""
     images = split_images(dataset, split, use="which the export needs")
@@ -88,7 +88,7 @@ def draw_from(
     count: int,
     seed: int,
     barred: Iterable[ImageStream],
-    preprocessing: Preprocessing = Preprocessing(),  # noqa: B008  frozen
+    preprocessing: Preprocessing = STUDY,
 ) -> ImageStream:
     """Draw up to `count` images of other data: a manifest, a class-per-folder tree or any folder of images.
 

@@ -119,8 +119,8 @@ def _normalisation(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, A
     shape, dtype = tuple(model.input.shape[1:]), model.input.dtype
     if shape not in {(side, side, 1) for side in SIDES} or dtype != "uint8":
         raise ModelError(
-            f"{path}: the input is {dtype} {shape}, expected uint8 (side, side, 1) with a side from {SIDES[0]} "
-            f"to {SIDES[-1]}, a multiple of {SIDES.step}"
+            f"{path}: the input is {dtype} {shape}, expected uint8 (side, side, 1), side "
+            f"from {SIDES[0]} to {SIDES[-1]}, a multiple of {SIDES.step}"
         )
     scale: Array = np.ones(1)
     offset: Array = np.zeros(1)

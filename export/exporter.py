@@ -19,7 +19,7 @@ from typing import Final
 import xray_infer
 from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.errors import OutputError, ParityError, XrayError
+from xray_infer.errors import ModelError, OutputError, ParityError, XrayError
 from xray_infer.export.calibration import (
     CALIBRATION_SPLIT,
     CHOICE_SPLIT,

@@ -107,7 +107,7 @@ def sessions(model: Model, recipe: str) -> Iterator[tuple[str, Session]]:
 
 
 def answer(session: Session, inputs: NDArray[np.uint8], name: str) -> ModelOutput:
-    """Run a session, called `name` in errors, on uint8 [N, side, side, 1]. Raises ParityError when it can't."""
+    """Run a session on uint8 [N, side, side, 1]; `name` is for errors. Raises ParityError when it can't."""
     try:
         names = session.manifest.output_names
         parts = [

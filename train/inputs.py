@@ -52,8 +52,8 @@ def _decode_to(path: Path, images: Sequence[LabelledImage], preprocessing: Prepr
 def keep_region(inputs: NDArray[np.uint8], region: str) -> NDArray[np.uint8]:
     """Return inputs `[N, side, side, 1]` with all but a region black.
 
-    "border" keeps a frame an eighth of the side wide, where there is next to no lung: what a model scores on it, it
-    scores on shortcuts. "centre" keeps what is inside the frame. "all" changes nothing.
+    "border" keeps a frame an eighth of the side wide, where there is next to no lung: what a model scores on
+    it, it scores on shortcuts. "centre" keeps what is inside the frame. "all" changes nothing.
     """
     if region not in REGIONS:
         raise DataError(f"unknown region {region!r}; expected one of {', '.join(REGIONS)}")

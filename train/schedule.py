@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from xray_infer.atomic import write_json
 from xray_infer.errors import DataError
-from xray_infer.images.preprocess import Preprocessing
+from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.model.json_records import JsonError, from_json, load_object
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.training_record import MethodSchedule
@@ -143,7 +143,7 @@ class TrainConfig:
     methods: tuple[str, ...] = METHODS
     seed: int = 0
     view_seed: int | None = None
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: Preprocessing = STUDY
     plain: bool = False
     region: str = "all"
     validation_only: bool = False

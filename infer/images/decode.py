@@ -35,7 +35,7 @@ _importing: Final = threading.Lock()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """`input` is uint8 [side, side, 1], of `area`; `pixels`, for drawing only, the gray picture at full size."""
+    """`input` is uint8 [side, side, 1], of `area`; `pixels`, for drawing only, is the picture at full size."""
 
     input: NDArray[np.uint8]
     area: Area = WHOLE

@@ -33,7 +33,7 @@ IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A part of a picture, in shares of its width and height: 0 <= left < right <= 1, 0 <= top < bottom <= 1."""
+    """A part of a picture, in shares of its width and height: 0 <= left < right <= 1, as top and bottom."""
 
     left: float = 0.0
     top: float = 0.0
@@ -83,8 +83,11 @@ class Preprocessing:
         return ModelInput(to_input(gray[area.of(*gray.shape)], side=self.side), area)
 
 
+STUDY: Final = Preprocessing()  # what the study's networks see
+
+
 def lungs_area(gray: NDArray[np.uint8]) -> Area:
-    """Return the lungs' box with its margin, the whole of the picture, `uint8 [H, W]`, where none is found."""
+    """Return the lungs' box with its margin in a picture, `uint8 [H, W]`; WHOLE where none is found."""
     box = find_lungs(gray)
     if box is None:
         return WHOLE

@@ -16,7 +16,7 @@ from typing import Final
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError, one_line
-from xray_infer.images.preprocess import SIDES, VERSIONS, Preprocessing
+from xray_infer.images.preprocess import SIDES, STUDY, VERSIONS, Preprocessing
 from xray_infer.model.json_records import JsonError, from_json, json_object, parse_json, to_json
 from xray_infer.model.manifest_parts import Certificate, Quantization, Rejection, Training
 
@@ -58,9 +58,9 @@ class ModelManifest:
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     class_names: tuple[str, ...] = CLASS_NAMES
     input_name: str = INPUT_NAME
-    input_shape: tuple[int, ...] = Preprocessing().shape
+    input_shape: tuple[int, ...] = STUDY.shape
     output_names: tuple[str, ...] = OUTPUT_NAMES
-    preprocessing_version: int = Preprocessing().version
+    preprocessing_version: int = STUDY.version
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -26,6 +26,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -33,6 +34,7 @@ import numpy as np
 
 from xray_infer.atomic import refusal
 from xray_infer.errors import OutputError
+from xray_infer.images.preprocess import Area
 from xray_infer.run.results import Row, RowMaker
 from xray_infer.run.settings import Fingerprint, differences
 

@@ -146,8 +146,9 @@ class Classified:
 
     `row` is `ok`, or `rejected` by its score: it has no probabilities then.
     `data`: the file's bytes. `pixels`: the gray picture at its full size, uint8 [H, W]. `input`:
-    uint8 [side, side, 1]. `cam`: float32 [h, w, 3]. `run` classifies other inputs, uint8 [N, side, side, 1], any
-    N >= 1, with the session of this image's worker; only for as long as the call that was given this lasts.
+    uint8 [side, side, 1]. `cam`: float32 [h, w, 3]. `run` classifies other inputs, uint8 [N, side, side, 1],
+    any N >= 1, with the session of this image's worker; only for as long as the call that was given this
+    lasts.
     """
 
     item: Item

@@ -19,6 +19,7 @@ from xray_infer.classifier import Prediction
 from xray_infer.errors import OutputError, XrayError
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS
+from xray_infer.images.preprocess import STUDY
 from xray_infer.outputs.heatmaps.methods import Heatmap
 from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
 from xray_infer.run.results import Row
@@ -74,9 +75,8 @@ class HeatMapFile:
         form = FORMATS.get(self.path.suffix.lower())
         if form is None:
             raise OutputError(f"{self.path}: cannot write this format; use one of {', '.join(FORMATS)}")
-        with IsolatedPrepare(
-            Preprocessing(), keep_pixels=True
-        ) as prepare:  # a large picture must not hold up the window
+        # In a process of its own: a large picture must not hold up the window.
+        with IsolatedPrepare(STUDY, keep_pixels=True) as prepare:
             pixels = prepare(self.item.read(DEFAULT_LIMITS)).pixels
         assert pixels is not None  # they were asked for
         data = encode(draw_overlay(pixels, self.heatmap, self.prediction.row), form)

@@ -77,7 +77,7 @@ class Occlusion:
         return range(0, side - self.window + 1, self.stride)
 
     def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the maps of all classes, float32 [h, h, 3] >= 0, h = side / stride, of uint8 [side, side, 1].
+        """Return the maps of all classes of uint8 [side, side, 1]: float32 [h, h, 3] >= 0, h = side / stride.
 
         In units of the score, nats for log-odds. A cell's value is the mean loss of the score over the
         windows that cover it, 0 where it is a gain.
