@@ -35,7 +35,7 @@ _importing: Final = threading.Lock()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """`input` is uint8 [side, side, 1], of `area`; `pixels`, for drawing only, is the picture at full size."""
+    """`input` is uint8 [side, side, 1], of `area`; `pixels`, for drawing, the picture at full size."""
 
     input: NDArray[np.uint8]
     area: Area = WHOLE
@@ -65,7 +65,7 @@ def out_of_memory() -> ImageError:
     return ImageError("there is not enough memory to decode it")
 
 
-def decode(data: bytes, *, side: int, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+def decode(data: bytes, *, side: int = 0, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
     """Decode JPEG, PNG, TIFF, WebP, BMP or DICOM bytes to gray `uint8 [H, W]`.
 
     A JPEG is decoded at the smallest DCT scale that keeps twice `side` on its shorter edge; `side=0` always
