@@ -21,6 +21,7 @@ from hostile_files import make_corpus, number_of, samples
 from xray_infer.benchmarks.processes import high_water_mb
 from xray_infer.errors import ImageError, RejectedError
 from xray_infer.images.isolation import IsolatedPrepare
+from xray_infer.images.preprocess import STUDY
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="made of Linux's files and limits"
@@ -147,7 +148,7 @@ def test_child_processes_give_the_same_outcomes(finished):
 
     def outcomes(part: int) -> dict[str, tuple[str, str]]:
         found = {}
-        with IsolatedPrepare(seconds=HANG_SECONDS) as isolated:
+        with IsolatedPrepare(STUDY, seconds=HANG_SECONDS) as isolated:
             for number in range(part, len(todo), 2):
                 outcome = ("ok", "")
                 try:

@@ -30,7 +30,7 @@ from xray_infer.export.exporter import ExportConfig, export
 from xray_infer.export.parity import TOLERANCES, check_parity
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.recipes import RECIPES
-from xray_infer.images.preprocess import INPUT_SHAPE
+from xray_infer.images.preprocess import STUDY
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import read_dataset
@@ -228,13 +228,13 @@ def test_the_gate_judges_the_file_it_is_given(tiny_exports, tiny_reference):
 
 def _nested():
     base = keras.Sequential([keras.Input((224, 224, 1)), keras.layers.Conv2D(4, 3)])
-    image = keras.Input(INPUT_SHAPE, dtype="uint8")
+    image = keras.Input(STUDY.shape, dtype="uint8")
     pooled = keras.layers.GlobalAveragePooling2D()(base(keras.layers.Rescaling(1 / 255)(image)))
     return keras.Model(image, keras.layers.Dense(3, activation="softmax")(pooled))
 
 
 def _flattened():
-    image = keras.Input(INPUT_SHAPE, dtype="uint8")
+    image = keras.Input(STUDY.shape, dtype="uint8")
     values = keras.layers.Flatten()(keras.layers.AveragePooling2D(32)(keras.layers.Rescaling(1 / 255)(image)))
     return keras.Model(image, keras.layers.Dense(3, activation="softmax")(values))
 

@@ -53,10 +53,10 @@ def test_transparent_pixels_are_black(xray):
 
 def test_large_jpeg_is_reduced_but_keeps_twice_the_side(xray):
     large = cv2.resize(xray, (2300, 1900), interpolation=cv2.INTER_CUBIC)
-    reduced, full = decode(jpeg(large)), decode(jpeg(large), side=0)
+    reduced, full = decode(jpeg(large), side=224), decode(jpeg(large))
     assert full.shape == (1900, 2300)
     assert reduced.shape == (475, 575)
-    difference = to_input(reduced).astype(int) - to_input(full)
+    difference = to_input(reduced, side=224).astype(int) - to_input(full, side=224)
     assert np.abs(difference).mean() < 1
 
 
@@ -69,9 +69,9 @@ def test_exif_rotation_is_applied_once(xray, size):
     stream = io.BytesIO()
     turned = np.rot90(upright)  # counter-clockwise
     image_module.fromarray(np.ascontiguousarray(turned)).save(stream, "jpeg", quality=95, exif=exif)
-    shown = decode(stream.getvalue())
+    shown = decode(stream.getvalue(), side=224)
     assert shown.shape[0] > shown.shape[1]
-    difference = to_input(shown).astype(int) - to_input(upright)
+    difference = to_input(shown, side=224).astype(int) - to_input(upright, side=224)
     assert np.abs(difference).mean() < 2
 
 
@@ -129,16 +129,18 @@ def test_flipped_bits_never_raise_anything_else(xray):
                 continue
 
 
+@pytest.mark.parametrize("side", [64, 224])
 @pytest.mark.parametrize("shape", [(1, 1), (224, 224), (1000, 3), (100, 900), (2000, 2000)])
-def test_input_has_one_shape(shape):
-    assert to_input(np.full(shape, 9, np.uint8)).shape == (224, 224, 1)
-    assert to_input(np.full(shape, 9, np.uint8)).min() == 9
+def test_input_has_one_shape(shape, side):
+    made = to_input(np.full(shape, 9, np.uint8), side=side)
+    assert made.shape == (side, side, 1)
+    assert made.min() == made.max() == 9
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 2)), np.zeros((0, 4), np.uint8), np.zeros((2, 2, 1), np.uint8)])
 def test_input_refuses_other_arrays(bad):
     with pytest.raises(ValueError, match="expected a non-empty"):
-        to_input(bad)
+        to_input(bad, side=224)
 
 
 def test_real_files_of_every_kind_decode(shared_data):

@@ -20,6 +20,7 @@ from xray_infer.errors import ImageError, RejectedError, XrayError
 from xray_infer.images.decode import read_picture
 from xray_infer.images.isolation import IsolatedPicture, IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
+from xray_infer.images.preprocess import STUDY
 
 SAYS = approved("xray-infer")
 
@@ -144,7 +145,7 @@ def test_a_child_that_was_taken_over_cannot_ask_for_memory(isolated, xray, order
 
 
 def test_a_picture_is_no_answer_to_who_wants_it_prepared():
-    with IsolatedPrepare(prepare="hostile_decoders:obey", keep_pixels=True) as isolated:
+    with IsolatedPrepare(STUDY, prepare="hostile_decoders:obey", keep_pixels=True) as isolated:
         assert str(answer_to(isolated, b"half a picture")) == NONSENSE
 
 

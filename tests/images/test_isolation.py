@@ -22,6 +22,7 @@ from xray_infer.errors import ImageError, ReadError, RejectedError, XrayError
 from xray_infer.images.decode import prepare
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
+from xray_infer.images.preprocess import STUDY
 
 SAYS = approved("xray-infer")
 
@@ -34,13 +35,13 @@ linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts by
 @pytest.fixture(scope="module")
 def isolated() -> Iterator[IsolatedPrepare]:
     """A child that obeys, with more time than anything that ends by itself could need."""
-    with IsolatedPrepare(prepare=OBEY, seconds=60) as one:
+    with IsolatedPrepare(STUDY, prepare=OBEY, seconds=60) as one:
         yield one
 
 
 @pytest.fixture
 def impatient() -> Iterator[IsolatedPrepare]:
-    with IsolatedPrepare(prepare=OBEY, seconds=1.5) as one:
+    with IsolatedPrepare(STUDY, prepare=OBEY, seconds=1.5) as one:
         yield one
 
 
@@ -51,7 +52,7 @@ def answer_to(isolated: IsolatedPrepare, order: bytes) -> ImageError:
 
 
 def assert_goes_on(isolated: IsolatedPrepare, xray: np.ndarray) -> None:
-    expected = prepare(png(xray), limits=DEFAULT_LIMITS)
+    expected = prepare(png(xray), STUDY, limits=DEFAULT_LIMITS)
     assert np.array_equal(isolated(png(xray)).input, expected.input)
 
 
@@ -59,9 +60,12 @@ def assert_goes_on(isolated: IsolatedPrepare, xray: np.ndarray) -> None:
 def test_the_answers_are_those_of_prepare(xray, keep_pixels):
     rgba = np.dstack([xray.astype(np.uint16) * 200] * 4)
     files = [png(xray), jpeg(xray), png(rgba), png(xray[:1, :1]), png(np.tile(xray, (6, 7)))]
-    with IsolatedPrepare(keep_pixels=keep_pixels) as isolated:
+    with IsolatedPrepare(STUDY, keep_pixels=keep_pixels) as isolated:
         for data in files:
-            ours, theirs = isolated(data), prepare(data, limits=DEFAULT_LIMITS, keep_pixels=keep_pixels)
+            ours, theirs = (
+                isolated(data),
+                prepare(data, STUDY, limits=DEFAULT_LIMITS, keep_pixels=keep_pixels),
+            )
             assert ours.input.dtype == np.uint8
             assert np.array_equal(ours.input, theirs.input)
             assert (ours.pixels is None) == (theirs.pixels is None) == (not keep_pixels)
@@ -72,13 +76,13 @@ def test_the_answers_are_those_of_prepare(xray, keep_pixels):
 @pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8\xff\xe0garbage", b"BM" + bytes(60), bytes(10**7)])
 def test_the_errors_are_those_of_prepare(isolated, data):
     with pytest.raises(ImageError) as expected:
-        prepare(data, limits=DEFAULT_LIMITS)
+        prepare(data, STUDY, limits=DEFAULT_LIMITS)
     found = answer_to(isolated, data)
     assert (type(found), str(found)) == (type(expected.value), str(expected.value))
 
 
 def test_limits_hold_in_the_child(xray):
-    with IsolatedPrepare(limits=Limits(max_pixels=100)) as isolated:
+    with IsolatedPrepare(STUDY, limits=Limits(max_pixels=100)) as isolated:
         assert "the limit is 100" in str(answer_to(isolated, png(xray)))
 
 
@@ -124,10 +128,26 @@ def test_a_child_that_was_taken_over_cannot_ask_for_memory(isolated, xray, order
     assert_goes_on(isolated, xray)
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        b"area without a width",
+        b"area turned round",
+        b"area beside the picture",
+        b"area below the picture",
+        b"area of no number",
+        b"area without end",
+    ],
+)
+def test_an_area_that_is_no_part_of_a_picture_is_refused(isolated, xray, order):
+    assert str(answer_to(isolated, order)) == SAYS["the-decoder-crashed-its"]
+    assert_goes_on(isolated, xray)
+
+
 @linux
 def test_memory_is_bounded(xray):
     small = Limits(max_pixels=1_000_000, max_file_bytes=1 << 20)
-    with IsolatedPrepare(prepare=OBEY, limits=small) as isolated:
+    with IsolatedPrepare(STUDY, prepare=OBEY, limits=small) as isolated:
         first = answer_to(isolated, b"pid")
         for order in (b"terabyte", b"eat"):
             assert str(answer_to(isolated, order)) == SAYS["there-is-not-enough"]
@@ -141,7 +161,7 @@ def test_the_bound_lets_the_largest_allowed_image_through():
     rng = np.random.default_rng(0)
     dearest = png(rng.integers(0, 1 << 16, (side, side, 4), np.uint16))
     limits = Limits(max_pixels=side * side, max_file_bytes=len(dearest))
-    with IsolatedPrepare(limits=limits, keep_pixels=True) as isolated:
+    with IsolatedPrepare(STUDY, limits=limits, keep_pixels=True) as isolated:
         assert isolated(dearest).pixels.shape == (side, side)
 
 
@@ -159,7 +179,7 @@ def test_a_bug_stops_the_run_with_its_traceback(isolated, xray):
 
 def test_a_child_that_cannot_start_is_no_fault_of_the_file(capfd):
     with (
-        IsolatedPrepare(prepare="no_such_module:prepare") as isolated,
+        IsolatedPrepare(STUDY, prepare="no_such_module:prepare") as isolated,
         pytest.raises(XrayError, match=SAYS["does-not-start-it"]) as raised,
     ):
         isolated(b"")
@@ -174,7 +194,7 @@ def test_the_child_loads_what_decodes_and_nothing_else(isolated):
 
 
 def test_no_child_before_the_first_file_and_none_after_close(xray):
-    isolated = IsolatedPrepare(prepare=OBEY)
+    isolated = IsolatedPrepare(STUDY, prepare=OBEY)
     assert isolated._child is None
     pid = int(str(answer_to(isolated, b"pid")))
     assert not is_gone(pid)
@@ -212,7 +232,8 @@ PARENT = """
 import sys
 from xray_infer.errors import ImageError
 from xray_infer.images.isolation import IsolatedPrepare
-isolated = IsolatedPrepare(prepare="hostile_decoders:obey", seconds=float(sys.argv[2]))
+from xray_infer.images.preprocess import STUDY
+isolated = IsolatedPrepare(STUDY, prepare="hostile_decoders:obey", seconds=float(sys.argv[2]))
 try:
     isolated(b"pid")
 except ImageError as error:
@@ -265,9 +286,9 @@ def test_real_files_are_prepared_alike(shared_data):
     files = [
         one for one in sorted((shared_data / "originals").iterdir()) if one.suffix not in (".md", ".csv")
     ]
-    with IsolatedPrepare(keep_pixels=True) as isolated:
+    with IsolatedPrepare(STUDY, keep_pixels=True) as isolated:
         for path in files[::8]:
             data = path.read_bytes()
-            ours, theirs = isolated(data), prepare(data, limits=DEFAULT_LIMITS, keep_pixels=True)
+            ours, theirs = isolated(data), prepare(data, STUDY, limits=DEFAULT_LIMITS, keep_pixels=True)
             assert np.array_equal(ours.input, theirs.input), path.name
             assert np.array_equal(ours.pixels, theirs.pixels), path.name

@@ -10,6 +10,7 @@ import pytest
 from approved import approved
 from click.testing import CliRunner
 from places import SAMPLES
+from specimens import example_manifest
 
 from xray_infer.cli import main
 from xray_infer.errors import MissingExtraError, XrayError
@@ -177,10 +178,10 @@ class FakeSession:
     """Takes so many seconds of the fake clock for an image."""
 
     def __init__(self, clock: list[float], seconds: float) -> None:
-        self.clock, self.seconds = clock, seconds
+        self.clock, self.seconds, self.manifest = clock, seconds, example_manifest(input_shape=(96, 96, 1))
 
     def run(self, images: np.ndarray) -> None:
-        assert images.shape == (1, 224, 224, 1)
+        assert images.shape == (1, 96, 96, 1)
         self.clock[0] += self.seconds
 
 

@@ -16,7 +16,6 @@ from specimens import example_manifest
 from xray_infer import cli
 from xray_infer.errors import ModelError
 from xray_infer.images.decode import decode
-from xray_infer.images.preprocess import to_input
 from xray_infer.model.choice import shipped_model
 from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS
@@ -65,7 +64,8 @@ def test_openvino_keeps_no_answer_of_an_earlier_batch(tiny_onnx):
 @pytest.mark.parametrize("method", METHODS)
 def test_openvino_agrees_on_the_shipped_int8_model(method):
     model = shipped_model("onnx", method)
-    films = np.stack([to_input(decode(path.read_bytes())) for path in FILMS])
+    made = model.open().manifest.preprocessing
+    films = np.stack([made(decode(path.read_bytes(), side=made.decode_side)).pixels for path in FILMS])
     first, second = (model.open(runtime=name).run(films) for name in ("onnxruntime", "openvino"))
     assert (first.probabilities.argmax(axis=1) == second.probabilities.argmax(axis=1)).all()
     assert second.probabilities == pytest.approx(first.probabilities, abs=0.05)

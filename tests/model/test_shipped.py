@@ -15,7 +15,6 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.export.verify import verify
 from xray_infer.images.decode import decode
-from xray_infer.images.preprocess import to_input
 from xray_infer.model.choice import MODELS_FOLDER, shipped_model
 from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtime_table import SUFFIXES
@@ -58,10 +57,12 @@ def test_the_shipped_models_keep_the_contract(model_format, method):
         assert (one["val"].images, one["test"].images) == (335, 337)
         assert one["val"].rejected <= 5
         assert one["test"].rejected <= 5
-    images = np.stack([to_input(decode(path.read_bytes())) for path in sorted(SAMPLES.glob("phantom_*"))])
-    output = session.run(images)
+    made = manifest.preprocessing
+    films = [decode(path.read_bytes(), side=made.decode_side) for path in sorted(SAMPLES.glob("phantom_*"))]
+    output = session.run(np.stack([made(film).pixels for film in films]))
+    cells = made.side // 32
     assert output.probabilities.shape == (6, len(CLASS_NAMES))
-    assert output.cam.shape == (6, 7, 7, len(CLASS_NAMES))
+    assert output.cam.shape == (6, cells, cells, len(CLASS_NAMES))
     assert output.probabilities.dtype == output.cam.dtype == output.ood_score.dtype == np.float32
     assert output.ood_score.shape == (6,)
     assert (output.ood_score < manifest.ood_threshold).all()  # drawn after radiographs, and good enough
@@ -103,10 +104,10 @@ STRANGE = {
 def test_what_is_no_radiograph_scores_above_the_threshold(model_format, method):
     needs(model_format)
     session = shipped_model(model_format, method).open()
-    limit = session.manifest.ood_threshold
+    limit, made = session.manifest.ood_threshold, session.manifest.preprocessing
     for kind, draw in STRANGE.items():
         rng = np.random.default_rng(7)
-        found = session.run(np.stack([to_input(draw(rng)) for _ in range(5)])).ood_score
+        found = session.run(np.stack([made(draw(rng)).pixels for _ in range(5)])).ood_score
         assert np.sum(found > limit) >= 4, kind
 
 
@@ -116,7 +117,8 @@ def test_real_radiographs_score_below_the_threshold(model_format, shared_data):
     needs(model_format)
     session = shipped_model(model_format).open()
     limit = session.manifest.ood_threshold
-    inputs = [read_input(image) for image in read_dataset(shared_data / "cxr3").split("test")[::5]]
+    images = read_dataset(shared_data / "cxr3").split("test")[::5]
+    inputs = [read_input(image, session.manifest.preprocessing) for image in images]
     found = session.run(np.stack(inputs)).ood_score
     assert np.mean(found > limit) <= 0.05
     sideways = session.run(np.stack([np.rot90(one) for one in inputs[::2]])).ood_score

@@ -97,4 +97,4 @@ def test_another_method_is_another_run(folder, tiny_onnx, tmp_path):
 
 
 def test_the_help_says_what_occlusion_costs():
-    assert f"{METHODS['occlusion'].passes} passes" in " ".join(run("--help").stdout.split())
+    assert f"{METHODS['occlusion'].passes(224)} passes" in " ".join(run("--help").stdout.split())

@@ -36,7 +36,7 @@ def test_occlusion_finds_the_only_part_that_counts(image):
     expected[6:8, 10:12] = (96 / 16 - others) - ((96 * 0.75 + fill * 0.25) / 16 - others)
     assert maps[..., 0] == pytest.approx(expected, abs=1e-4)
     assert (maps[..., 1:] == 0).all()  # covering the patch is a gain for the others
-    assert sum(model.batches) == occlusion.passes == 14 * 14 + 1
+    assert sum(model.batches) == occlusion.passes(224) == 14 * 14 + 1
     assert max(model.batches) <= AT_ONCE
     assert np.array_equal(image, before)
 
@@ -48,7 +48,7 @@ def test_windows_that_overlap_share_what_they_lose(image):
     assert maps[6:8, 10:12] == pytest.approx((loss + loss / 2 * 2 + loss / 4) / 4, abs=1e-4)
     assert maps[5, 9] == pytest.approx(loss / 4 / 4, abs=1e-4)
     assert np.count_nonzero(maps > 1e-6) == 16
-    assert Occlusion(32, 16, "gray").passes == 13 * 13 + 1
+    assert Occlusion(32, 16, "gray").passes(224) == 13 * 13 + 1
 
 
 def test_the_score_is_one_s_own_choice(image):
@@ -126,7 +126,7 @@ def test_every_method_explains_an_image_with_an_answer(name, tiny_onnx, xray):
         counted.append(len(inputs))
         return session.run(inputs)
 
-    given = to_input(xray)
+    given = to_input(xray, side=224)
     output = session.run(given[None])
     row = RowMaker("tiny", "0", "here", Rules(None, 0.0)).judged("a", output.probabilities[0], None)
     method = METHODS[name]
@@ -134,7 +134,7 @@ def test_every_method_explains_an_image_with_an_answer(name, tiny_onnx, xray):
     assert (maps.ndim, maps.shape[2], maps.dtype) == (3, 3, np.float32)
     assert (maps >= 0).all()
     assert maps.any()
-    assert sum(counted) == method.passes
+    assert sum(counted) == method.passes(224)
 
 
 @pytest.mark.parametrize("name", ["nothing", "occlusion:48:16", "occlusion:48:16:pink", "rise:x:7:gray", ""])

@@ -213,7 +213,7 @@ def test_without_heat_the_picture_is_as_it_was(shape, written):
 def test_an_uncertain_answer_shows_the_map_of_the_most_probable_class(written):
     row = replace(ROW, label="uncertain")
     maps = np.stack([random_map(seed) for seed in range(3)], axis=-1)
-    (found,) = heatmaps_for("predicted", maps, METHODS["gradcam"], row.raw_label)
+    (found,) = heatmaps_for("predicted", maps, METHODS["gradcam"], row)
     draw_overlay(np.zeros((300, 300), np.uint8), found, row)
     text = " ".join(line for line, _, _ in written)
     assert SAYS["label-uncertain-probabilities-covid"] in text
@@ -223,8 +223,8 @@ def test_an_uncertain_answer_shows_the_map_of_the_most_probable_class(written):
 def test_a_map_that_is_next_to_nothing_beside_anothers_says_so(written):
     maps = np.zeros((7, 7, 3), np.float32)
     maps[2, 3] = 0.05, 1.0, 0.2
-    weak, strong, enough = heatmaps_for("all", maps, METHODS["gradcam"], "pneumonia")
-    (alone,) = heatmaps_for("covid", maps, METHODS["gradcam"], "pneumonia")
+    weak, strong, enough = heatmaps_for("all", maps, METHODS["gradcam"], ROW)
+    (alone,) = heatmaps_for("covid", maps, METHODS["gradcam"], ROW)
     assert [one.weak for one in (weak, strong, enough, alone)] == [True, False, False, True]
     draw_overlay(np.full((900, 800), 90, np.uint8), alone, ROW)
     text = " ".join(line for line, _, _ in written)

@@ -13,13 +13,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.images.preprocess import VERSIONS, WHOLE, Area
 from xray_infer.run.results import COLUMNS, DECIMALS, REJECTED, Row, RowMaker, Rules, StoredRow, Tabular
 from xray_infer.run.shards.merging import _READERS
 from xray_infer.run.writers import find_writer
 from xray_infer.run.writers.csv_file import FORMULA_STARTS
 
 FEWER = settings(max_examples=settings.default.max_examples // 3)  # each example writes files
-MAKER = RowMaker("tiny", "ab" * 32, "fake 1", Rules(2.5, 0.4))
+MAKERS = [RowMaker("tiny", "ab" * 32, "fake 1", Rules(2.5, 0.4), version) for version in VERSIONS]
+MAKER = MAKERS[0]
 
 # Lone surrogates are how Python holds bytes of a file name that are not UTF-8; on Windows there are others,
 # too.
@@ -30,17 +32,23 @@ NAMES = st.one_of(
 )
 REASONS = st.text(st.characters())
 SHARES = st.floats(0, 1, width=32)
+EDGES = st.lists(st.floats(0, 1), min_size=2, max_size=2, unique=True).map(sorted)
+AREAS = st.one_of(
+    st.just(WHOLE),
+    st.tuples(EDGES, EDGES).map(lambda of: Area(of[0][0], of[1][0], of[0][1], of[1][1])),
+)
 SCORES = st.one_of(st.none(), st.floats(), st.floats(0, 5))
 
 
 @st.composite
 def rows(draw: st.DrawFn) -> Row:
     """A row of an answer or of a failure, as the engine has it made."""
-    name = draw(NAMES)
+    name, maker = draw(NAMES), draw(st.sampled_from(MAKERS))
     if draw(st.booleans()):
-        return MAKER.failed(name, draw(st.sampled_from(["error", REJECTED])), draw(REASONS))
+        return maker.failed(name, draw(st.sampled_from(["error", REJECTED])), draw(REASONS))
     weights = draw(st.tuples(SHARES, SHARES, SHARES))
-    return MAKER.judged(name, [one / (sum(weights) or 1) for one in weights], draw(SCORES))
+    chances = [one / (sum(weights) or 1) for one in weights]
+    return maker.judged(name, chances, draw(SCORES), draw(AREAS))
 
 
 @st.composite

@@ -155,9 +155,9 @@ def test_workers_may_change_in_between(many, tiny_onnx, tmp_path, stop_after):
 
 
 def test_a_bug_stops_the_run_in_one_line_and_keeps_the_rows(many, tiny_onnx, tmp_path, monkeypatch):
-    from xray_infer.images import decode
+    from xray_infer.images import preprocess
 
-    really, calls = decode.to_input, []
+    really, calls = preprocess.to_input, []
 
     def break_down(pixels, **options):
         calls.append(1)
@@ -166,7 +166,7 @@ def test_a_bug_stops_the_run_in_one_line_and_keeps_the_rows(many, tiny_onnx, tmp
         return really(pixels, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(decode, "to_input", break_down)
+        patch.setattr(preprocess, "to_input", break_down)
         result = run(many, "--model", tiny_onnx, "--out", tmp_path / "r.csv", "--workers", 1)
         assert result.exit_code == 70
         assert "rows are safe in" in result.stderr

@@ -9,6 +9,7 @@ from specimens import jpeg, png
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.study.datasets import Dataset, read_dataset, read_images, read_input, split_images
 
 SAYS = approved("xray-train")
@@ -103,7 +104,8 @@ def test_a_manifest_is_read_with_its_split_and_groups(tmp_path, xray):
     assert read_dataset(tmp_path / "manifest.csv") == dataset
     assert [image.split for image in dataset.images] == ["train", "test"] * 3
     assert {image.group for image in dataset.images} == {"gcovid", "gpneumonia", "gnormal"}
-    assert read_input(dataset.images[0]).shape == (224, 224, 1)
+    for side in (64, 224):
+        assert read_input(dataset.images[0], Preprocessing(side=side)).shape == (side, side, 1)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ import numpy as np
 from xray_infer.errors import ImageError, ReadError, RejectedError
 from xray_infer.images.decode import Prepared, prepare, read_picture
 from xray_infer.images.gray import Picture
-from xray_infer.images.isolation.protocol import ANSWER, BUG, PICTURE, PREPARED, SCALE
+from xray_infer.images.isolation.protocol import ANSWER, AREA, BUG, PICTURE, PREPARED, SCALE
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
+from xray_infer.images.preprocess import Preprocessing
 
 KINDS = {depth.itemsize: kind for kind, depth in PICTURE.items()}  # by bytes a value
 
@@ -28,11 +29,11 @@ class OddError(RejectedError):
     """A class that the protocol does not know."""
 
 
-def obey(data: bytes, *, limits: Limits, keep_pixels: bool) -> Prepared:
+def obey(data: bytes, *, preprocessing: Preprocessing, limits: Limits, keep_pixels: bool) -> Prepared:
     order = ORDERS.get(data)
     if order is not None:
         order()
-    return prepare(data, limits=limits, keep_pixels=keep_pixels)
+    return prepare(data, preprocessing, limits=limits, keep_pixels=keep_pixels)
 
 
 def obey_picture(data: bytes, *, limits: Limits, side: int) -> Picture:
@@ -96,6 +97,11 @@ def _write_picture(
     )
 
 
+def _write_area(*edges: float) -> None:
+    """Answer an input of `edges`, left, top, right and bottom."""
+    _write_everywhere(ANSWER.pack(PREPARED, 0, 0) + AREA.pack(*edges) + b"part of it")
+
+
 def _write_everywhere(answer: bytes) -> None:
     """Take the pipe over, as injected code would."""
     for descriptor in range(3, 16):
@@ -127,6 +133,12 @@ ORDERS: dict[bytes, Callable[[], object]] = {
     b"giant": lambda: _write_everywhere(ANSWER.pack(PREPARED, 0xFFFFFFFF, 0xFFFFFFFF)),
     b"unwanted pixels": lambda: _write_everywhere(ANSWER.pack(PREPARED, 100, 100)),
     b"long text": lambda: _write_everywhere(ANSWER.pack(BUG, 0, 0xFFFFFFFF)),
+    b"area without a width": lambda: _write_area(0.5, 0, 0.5, 1),
+    b"area turned round": lambda: _write_area(0, 0.75, 1, 0.25),
+    b"area beside the picture": lambda: _write_area(-0.25, 0, 0.5, 1),
+    b"area below the picture": lambda: _write_area(0, 0, 1, 1.25),
+    b"area of no number": lambda: _write_area(0, float("nan"), 1, 1),
+    b"area without end": lambda: _write_area(0, 0, float("inf"), 1),
     b"giant picture": lambda: _write_picture(0xFFFFFFFF, 0xFFFFFFFF),
     b"picture over the limit": lambda: _write_picture(1, DEFAULT_LIMITS.max_pixels + 1),
     b"flat picture over the limit": lambda: _write_picture(2, DEFAULT_LIMITS.max_pixels, bytes_each=1),

@@ -102,13 +102,14 @@ def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_fol
 
 
 def test_the_written_logits_are_those_of_the_saved_model(run_folder):
+    from xray_infer.images.preprocess import STUDY
     from xray_infer.study.datasets import read_dataset, read_input
     from xray_infer.study.metrics import softmax
     from xray_infer.train.predictions import read_predictions
 
     out, *_ = run_folder
     images = read_dataset(out / "split.csv").split("test")
-    inputs = np.stack([read_input(image) for image in images])
+    inputs = np.stack([read_input(image, STUDY) for image in images])
     for method in METHODS:
         test = read_predictions(out / f"{method}.predictions.csv")["test"]
         assert [path.name for path in test.files] == [image.path.name for image in images]

@@ -8,6 +8,7 @@ from xray_infer.images.gray import Picture
 from xray_infer.outputs.heatmaps.blend import blend
 from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for
 from xray_infer.outputs.heatmaps.overlay import lay_heat
+from xray_infer.run.results import RowMaker, Rules
 from xray_infer.viewer.render import (
     LARGEST,
     SMALLEST_LEVEL,
@@ -17,6 +18,8 @@ from xray_infer.viewer.render import (
     render,
     stretch,
 )
+
+ROW = RowMaker("m", "0" * 64, "r 1", Rules()).judged("a.png", (0.7, 0.2, 0.1), None)
 
 
 def smooth(height, width, dtype=np.uint8, seed=0):
@@ -33,7 +36,7 @@ def pyramid_of(values):
 def heatmaps():
     maps = np.random.default_rng(1).random((7, 7, 3)).astype(np.float32)
     maps[..., 2] = 0
-    return heatmaps_for("all", maps, METHODS["gradcam"], "covid")
+    return heatmaps_for("all", maps, METHODS["gradcam"], ROW)
 
 
 def test_at_its_own_size_a_picture_is_shown_as_it_is():

@@ -31,13 +31,14 @@ Maps = NDArray[np.float32]  # [h, w, 3], one map a class, values >= 0 in the met
 class Method:
     """A way of making maps: `title` for people, `explain` an image's answer to its maps for all classes.
 
-    `unit`: of the maps' values, for people. `passes`: forward passes that it needs beside the image's own.
+    `unit`: of the maps' values, for people. `passes`: forward passes that it needs beside the image's own, by
+    the side of the model's input.
     """
 
     title: str
     explain: Callable[[Classified], Maps]
     unit: str = "logit"
-    passes: int = 0
+    passes: Callable[[int], int] = lambda side: 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +92,7 @@ METHODS: Final[Mapping[str, Method]] = {
         "Occlusion",
         lambda classified: occlusion_of(len(classified.input)).explain(classified.run, classified.input),
         unit="log-odds",
-        passes=SHIPPED_OCCLUSION.passes(224),
+        passes=lambda side: occlusion_of(side).passes(side),
     ),
 }
 
