@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Final
 
 from xray_infer.benchmarks.results_schema import ModelFile, RowKey
 from xray_infer.errors import DataError, ModelError
+from xray_infer.images.preprocess import SIDES, STUDY, Preprocessing
 from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtime_table import RUNTIMES, SUFFIXES
@@ -97,6 +100,7 @@ def _rows(path: Path) -> Iterator[ModelRow]:
                 size_bytes=path.stat().st_size,
                 temperature=manifest.temperature,
                 data_digest=manifest.training.data_sha256 or "",
+                preprocessing=manifest.preprocessing,
             ),
         )
 
@@ -108,10 +112,27 @@ def _keras_row(path: Path) -> ModelRow:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model file: {error.strerror}") from error
-    temperature, data = 1.0, ""
+    temperature, data, version = 1.0, "", STUDY.version
     if (record := path.with_suffix(".json")).exists():
         training = read_training_record(record)
         temperature, data = training.temperature, training.facts.data_sha256
+        version = training.facts.preprocessing_version
+    preprocessing = Preprocessing(version, _keras_side(path))
     key = RowKey(path.stem, KERAS, "fp32", KERAS)
     digest = hashlib.sha256(content).hexdigest()
-    return ModelRow(key, path, ModelFile(key, path.name, digest, len(content), temperature, data))
+    model = ModelFile(key, path.name, digest, len(content), temperature, data, preprocessing)
+    return ModelRow(key, path, model)
+
+
+def _keras_side(path: Path) -> int:
+    """Return the side of a trained model's input, by its description in the file, without Keras."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            layers = json.loads(archive.read("config.json"))["config"]["layers"]
+        shapes = [one["config"]["batch_shape"] for one in layers if one["class_name"] == "InputLayer"]
+        side = int(shapes[0][1])
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, IndexError, TypeError) as error:
+        raise ModelError(f"{path}: is no trained model of xray-train: its input is not described") from error
+    if side not in SIDES:
+        raise ModelError(f"{path}: its input is {side} pixels square, which no model of xray-train is")
+    return side

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.study.domains import LeaveOneDomainOut
 
 SCHEMA: Final = 1
@@ -32,7 +33,10 @@ class RowKey:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """The file of a row: its name, digest, size, softmax temperature and what it was trained on."""
+    """The file of a row: its name, digest, size, softmax temperature, what it was trained on and is given.
+
+    `preprocessing` is the study's in results of versions that had no other.
+    """
 
     row: RowKey
     file: str
@@ -40,6 +44,7 @@ class ModelFile:
     size_bytes: int
     temperature: float
     data_digest: str
+    preprocessing: Preprocessing = STUDY
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ def verify(path: Path, data: Path, *, reference: Path | None = None) -> Verifica
             f"{path}: the reference answers are not those of its certificate; give the file that was "
             "written with it: --reference FILE"
         )
-    found = check_parity(path, _with_inputs(stored, data), recipe=manifest.recipe, name=path.name)
+    inputs = _with_inputs(stored, data, manifest.preprocessing)
+    found = check_parity(path, inputs, recipe=manifest.recipe, name=path.name)
     return Verification(manifest.parity, found)
 
 

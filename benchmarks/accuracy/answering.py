@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -25,6 +25,7 @@ from xray_infer.benchmarks.results_schema import ImageSet, ModelFile, RowAnswers
 from xray_infer.errors import DataError, extra_for
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
 from xray_infer.host import default_workers
+from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.model.runtimes import Session, find_model
 from xray_infer.study.datasets import (
     LabelledImage,
@@ -46,19 +47,30 @@ MOST_SECONDS: Final = 120.0  # that a control may take; int8x16 on a CPU takes o
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InputSet:
-    """An image set with its decoded inputs, uint8 [N, 224, 224, 1], and the files that they came from."""
+    """An image set, and what models are given of it. Its digest is of the study's inputs, whoever answers."""
 
     set: ImageSet
-    inputs: NDArray[np.uint8]
-    files: tuple[Path, ...]
+    images: tuple[LabelledImage, ...]
     data_digest: str
+    _made: dict[Preprocessing, NDArray[np.uint8]] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The images' own files."""
+        return tuple(image.path for image in self.images)
+
+    def inputs(self, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+        """Return what models of this preprocessing are given, uint8 [N, side, side, 1]. Raises DataError."""
+        if preprocessing not in self._made:
+            self._made[preprocessing] = _decoded(self.images, preprocessing)
+        return self._made[preprocessing]
 
 
 def read_test_images(data: Path) -> InputSet:
     """Decode the test split of a data set. Raises DataError."""
     dataset = read_dataset(data)
     chosen = split_images(dataset, TEST, use="which the benchmark measures")
-    return _decoded(TEST, chosen, dataset.digest)
+    return _described(TEST, chosen, dataset.digest)
 
 
 def read_external_images(data: Path) -> InputSet:
@@ -66,12 +78,16 @@ def read_external_images(data: Path) -> InputSet:
     dataset = read_images(data)
     if not dataset.images:
         raise DataError(f"{data}: no labelled images in it; it needs a folder a class, or a manifest")
-    return _decoded(EXTERNAL, dataset.images, dataset.digest)
+    return _described(EXTERNAL, dataset.images, dataset.digest)
 
 
-def _decoded(name: str, images: Sequence[LabelledImage], data_digest: str) -> InputSet:
+def _decoded(images: Sequence[LabelledImage], preprocessing: Preprocessing) -> NDArray[np.uint8]:
     with ThreadPoolExecutor(default_workers()) as pool:
-        inputs = np.stack(list(pool.map(read_input, images)))
+        return np.stack(list(pool.map(partial(read_input, preprocessing=preprocessing), images)))
+
+
+def _described(name: str, images: Sequence[LabelledImage], data_digest: str) -> InputSet:
+    inputs = _decoded(images, STUDY)
     labels = [int(image.label) for image in images]
     digest = hashlib.sha256(inputs.tobytes() + bytes(labels)).hexdigest()
     described = ImageSet(
@@ -83,7 +99,7 @@ def _decoded(name: str, images: Sequence[LabelledImage], data_digest: str) -> In
         sources=[image.source for image in images],
         domains=[image.domain for image in images],
     )
-    return InputSet(described, inputs, tuple(image.path for image in images), data_digest)
+    return InputSet(described, tuple(images), data_digest, {STUDY: inputs})
 
 
 def answer_rows(
@@ -129,15 +145,18 @@ class _Asked:
 
     def too_slow(self, images: InputSet) -> bool:
         """Tell by two images whether all would take longer than MOST_SECONDS."""
-        contender, some = self._open(), images.inputs[: 2 * default_workers()]
+        contender, some = self._open(), self._inputs(images)[: 2 * default_workers()]
         contender.predict_many(some[:1])
         started = time.perf_counter()
         contender.predict_many(some)
-        return (time.perf_counter() - started) / len(some) * len(images.inputs) > MOST_SECONDS
+        return (time.perf_counter() - started) / len(some) * len(images.images) > MOST_SECONDS
+
+    def _inputs(self, images: InputSet) -> NDArray[np.uint8]:
+        return images.inputs(self._row.model.preprocessing)
 
     def answer(self, images: InputSet, region: str) -> RowAnswers:
         """Classify a set of which a region is kept."""
-        inputs = images.inputs if region == WHOLE else keep_region(images.inputs, region)
+        inputs = keep_region(self._inputs(images), region)
         probabilities = self._open().predict_many(inputs).astype(float)
         return RowAnswers(self._row.key, images.set.name, region, probabilities.tolist())
 
@@ -158,13 +177,13 @@ def stored_answers(
         asked.add(row.key.method)
         stored = load_reference(path)
         place = {digest: index for index, digest in enumerate(stored.input_digests)}
-        wanted = [place.get(input_digest(image)) for image in images.inputs]
+        wanted = [place.get(input_digest(image)) for image in images.inputs(row.model.preprocessing)]
         if None in wanted:
             report(f"{path}: holds no answers to some of these images, so nothing is compared with them")
             continue
         key = RowKey(row.key.method, KERAS, "fp32", KERAS)
         answers = stored.probabilities[[index for index in wanted if index is not None]].astype(float)
-        model = ModelFile(key, path.name, file_digest(path), 0, row.model.temperature, row.model.data_digest)
+        model = replace(row.model, row=key, file=path.name, sha256=file_digest(path), size_bytes=0)
         yield model, RowAnswers(key, images.set.name, WHOLE, answers.tolist())
 
 
@@ -175,7 +194,7 @@ class Contender(Protocol):
     """A row that is open."""
 
     def predict_many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Classify uint8 [N, 224, 224, 1] the fast way of its kind; return float32 [N, 3]."""
+        """Classify uint8 [N, side, side, 1] the fast way of its kind; return float32 [N, 3]."""
         ...
 
 

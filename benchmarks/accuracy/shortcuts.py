@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,7 +51,7 @@ def probe_sources(
             images = [image for split in SPLITS for image in read_dataset(data).split(split)]
             path = parts.folder / f"features_{row.key.method}.npy"
             if not path.exists():
-                features = pooled_features(row.path, images)
+                features = pooled_features(row, images)
                 write_atomically(path, lambda temporary: np.save(temporary, features))
             return probe(row.key.method, np.load(path), images)
 
@@ -58,14 +59,15 @@ def probe_sources(
     return found
 
 
-def pooled_features(path: Path, images: Sequence[LabelledImage]) -> NDArray[np.float32]:
+def pooled_features(row: ModelRow, images: Sequence[LabelledImage]) -> NDArray[np.float32]:
     """Return what the network's head sees of each image, float32 [N, 1024]."""
     with extra_for("the source probe", "train"):
         import keras
-    model: Any = keras.saving.load_model(path, compile=False)
+    model: Any = keras.saving.load_model(row.path, compile=False)
     trunk = keras.Model(model.input, model.layers[-1].input)
+    read = partial(read_input, preprocessing=row.model.preprocessing)
     batches = [
-        trunk.predict_on_batch(np.stack([read_input(image) for image in images[start : start + BATCH]]))
+        trunk.predict_on_batch(np.stack([read(image) for image in images[start : start + BATCH]]))
         for start in range(0, len(images), BATCH)
     ]
     return np.concatenate(batches).astype(np.float32)

@@ -168,6 +168,10 @@ def differences(first: Results, second: Results) -> list[str]:
         {"multiply-accumulates an image, 10**9": first.gmac},
         {"multiply-accumulates an image, 10**9": second.gmac},
     )
+    given = [{one.row.name: one.preprocessing for one in run.models} for run in (first, second)]
+    for name in (one for one in given[0] if one in given[1]):
+        told = ({name: f"{one[name].version}, {one[name].side} pixels"} for one in given)
+        lines += _changed("preprocessing of", *told)
     for one in first.sets:
         other_set = next((each for each in second.sets if each.name == one.name), None)
         if other_set and other_set.digest != one.digest:

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import DataError
-from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.outputs.heatmaps.methods import METHODS, Method, grad_cam
 from xray_infer.outputs.heatmaps.occlusion import (
     AT_ONCE,
@@ -31,9 +30,7 @@ from xray_infer.outputs.heatmaps.occlusion import (
     logits,
 )
 
-CAM_CELLS: Final = 7  # of the model's map along each side
-CAM_CELL: Final = INPUT_SIDE // CAM_CELLS
-SIZE: Final = (INPUT_SIDE, INPUT_SIDE)
+CAM_CELL: Final = 32  # pixels of the model's input along each side of a cell of the model's map
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +42,34 @@ class Shifted:
 
     steps: int
 
-    @property
-    def passes(self) -> int:
-        """Forward passes an image."""
+    def passes(self, side: int) -> int:
+        """Return the number of forward passes that an image takes, whatever its side."""
         return self.steps**2
 
     def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the maps of all classes, float32 [7 * steps, 7 * steps, 3] >= 0, of uint8 [224, 224, 1].
+        """Return the maps of all classes of uint8 [side, side, 1]: float32 [h, h, 3] >= 0.
 
-        In units of the class's logit. What a shift lays bare is filled with the edge's pixels.
+        h is `steps` times the side of the model's own map. In units of the class's logit. What a shift lays
+        bare is filled with the edge's pixels.
         """
+        side = len(image)
+        size, cells = (side, side), side // CAM_CELL
         sides = (CAM_CELL, CAM_CELL, CAM_CELL, CAM_CELL)
         wide = np.asarray(cv2.copyMakeBorder(image[..., 0], *sides, cv2.BORDER_REPLICATE), np.uint8)
         apart = CAM_CELL / self.steps
         shifts = [round((step + 0.5) * apart - CAM_CELL / 2) for step in range(self.steps)]
-        total = np.zeros((*SIZE, 3), np.float32)
+        total = np.zeros((*size, 3), np.float32)
         for down, right in product(shifts, shifts):
             top, left = CAM_CELL + down, CAM_CELL + right
-            view = np.ascontiguousarray(wide[top : top + INPUT_SIDE, left : left + INPUT_SIDE])
+            view = np.ascontiguousarray(wide[top : top + side, left : left + side])
             fine = cv2.resize(
-                grad_cam(run(view[None, ..., None]).cam[0]), SIZE, interpolation=cv2.INTER_LINEAR
+                grad_cam(run(view[None, ..., None]).cam[0]), size, interpolation=cv2.INTER_LINEAR
             )
             back = np.array([[1, 0, right], [0, 1, down]], np.float32)
-            total += cv2.warpAffine(fine, back, SIZE, borderMode=cv2.BORDER_REPLICATE)
-        side = (CAM_CELLS * self.steps, CAM_CELLS * self.steps)
-        return np.asarray(cv2.resize(total / self.passes, side, interpolation=cv2.INTER_AREA), np.float32)
+            total += cv2.warpAffine(fine, back, size, borderMode=cv2.BORDER_REPLICATE)
+        fine_cells = (cells * self.steps, cells * self.steps)
+        mean = total / self.passes(side)
+        return np.asarray(cv2.resize(mean, fine_cells, interpolation=cv2.INTER_AREA), np.float32)
 
 
 RISE_CELLS = 28  # of the map along each side
@@ -92,17 +92,16 @@ class Rise:
     score: ClassScore = log_odds
     seed: int = 0
 
-    @property
-    def passes(self) -> int:
-        """Forward passes an image."""
+    def passes(self, side: int) -> int:
+        """Return the number of forward passes that an image takes, whatever its side."""
         return self.masks
 
     def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the maps of all classes, float32 [28, 28, 3] >= 0, in nats, of uint8 [224, 224, 1]."""
+        """Return the maps of all classes, float32 [28, 28, 3] >= 0, in nats, of uint8 [side, side, 1]."""
         scores: list[NDArray[np.float64]] = []
         masks: list[NDArray[np.float32]] = []
         filled = FILLS[self.fill](image[..., 0]).astype(np.float32)
-        for some in self._masks():
+        for some in self._masks(len(image)):
             kept = some * image[..., 0] + (1 - some) * filled
             scores.append(self.score(run(np.rint(kept).astype(np.uint8)[..., None])))
             masks.extend(
@@ -117,18 +116,18 @@ class Rise:
         spread = self.masks * self.keep * (1 - self.keep)
         return np.maximum(weighted / spread, 0).astype(np.float32)
 
-    def _masks(self) -> Iterator[NDArray[np.float32]]:
-        """Yield masks in batches, float32 [N, 224, 224] in 0..1."""
+    def _masks(self, side: int) -> Iterator[NDArray[np.float32]]:
+        """Yield masks in batches, float32 [N, side, side] in 0..1."""
         rng = np.random.default_rng(self.seed)
-        cell = -(-INPUT_SIDE // self.grid)
-        side = (self.grid + 1) * cell
+        cell = -(-side // self.grid)
+        wide = (self.grid + 1) * cell
         for first in range(0, self.masks, AT_ONCE):
             batch = []
             for _ in range(min(AT_ONCE, self.masks - first)):
                 coarse = (rng.random((self.grid + 1, self.grid + 1)) < self.keep).astype(np.float32)
                 down, right = rng.integers(0, cell, 2)
-                smooth = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
-                batch.append(smooth[down : down + INPUT_SIDE, right : right + INPUT_SIDE])
+                smooth = cv2.resize(coarse, (wide, wide), interpolation=cv2.INTER_LINEAR)
+                batch.append(smooth[down : down + side, right : right + side])
             yield np.stack(batch)
 
 

@@ -4,7 +4,8 @@ Deletion and insertion (Petsiuk, Das and Saenko 2018) and ROAD (Rong et al. 2022
 another fill and another order: *most relevant first* is deletion and MoRF; *least relevant first* is LeRF,
 and read from its end it is insertion, which puts the most relevant parts into a picture that is all fill.
 
-The picture is removed by squares of 8 pixels, 28 x 28 of them, in the order of the map enlarged to that.
+The picture is removed by squares of 8 pixels, 28 x 28 of them of an input of 224 pixels, in the order of the
+map enlarged to that.
 Where a map has equal values, such as the zeros of what speaks for another class, smooth noise decides.
 
 ROAD fills by noisy linear imputation (Rong et al. 2022, section 4.2): every removed pixel is the weighted
@@ -17,6 +18,7 @@ level of it, less than what rounding to integers costs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -26,11 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.benchmarks.explain.simple_maps import Map, random_map
-from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.outputs.heatmaps.occlusion import FILLS, RunModel, log_odds
 
-CELLS: Final = 28
-CELL: Final = INPUT_SIDE // CELLS
+CELL: Final = 8  # pixels of the model's input along each side of a square
 
 # Shares of the picture that are removed, most relevant first; least relevant first it is what is left.
 SHARES: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -38,7 +38,7 @@ ROAD_SHARES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 ROAD: Final = "road"
 ORDERS: Final = ("morf", "lerf")
 
-GrayInput = NDArray[np.uint8]  # [224, 224]
+GrayInput = NDArray[np.uint8]  # [side, side]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +67,31 @@ class Steps:
 ALL_STEPS: Final = tuple(Steps(fill, order) for fill in (*FILLS, ROAD) for order in ORDERS)
 
 
-def rank(heat: Map, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the numbers of the 784 squares, the most relevant first."""
-    noise = _enlarged(random_map(rng))
-    return np.lexsort((noise.ravel(), -_enlarged(heat).ravel()))
+def rank(heat: Map, rng: np.random.Generator, *, side: int) -> NDArray[np.int64]:
+    """Return the numbers of the squares of an input of this side, the most relevant first."""
+    cells = side // CELL
+    noise = _enlarged(random_map(rng), cells)
+    return np.lexsort((noise.ravel(), -_enlarged(heat, cells).ravel()))
 
 
-def _enlarged(heat: Map) -> Map:
-    how = cv2.INTER_AREA if heat.shape[0] > CELLS else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(heat, (CELLS, CELLS), interpolation=how), np.float32)
+def _enlarged(heat: Map, cells: int) -> Map:
+    how = cv2.INTER_AREA if heat.shape[0] > cells else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(heat, (cells, cells), interpolation=how), np.float32)
 
 
 def removed_pixels(order: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
-    """Return which pixels go with the first `share` of the squares in `order`, bool [224, 224]."""
-    cells = np.zeros(CELLS * CELLS, bool)
-    cells[order[: round(share * len(order))]] = True
-    return cells.reshape(CELLS, CELLS).repeat(CELL, axis=0).repeat(CELL, axis=1)
+    """Return which pixels go with the first `share` of the squares in `order`, bool [side, side]."""
+    cells = math.isqrt(len(order))
+    removed = np.zeros(len(order), bool)
+    removed[order[: round(share * len(order))]] = True
+    return removed.reshape(cells, cells).repeat(CELL, axis=0).repeat(CELL, axis=1)
 
 
 def removal_curves(
     run: RunModel, image: GrayInput, heat: Map, label: int, *, rng: np.random.Generator
 ) -> dict[str, dict[str, Curve]]:
     """Return the curve of class `label` by fill (gray, blur, road) and order (morf, lerf)."""
-    most_first = rank(heat, rng)
+    most_first = rank(heat, rng, side=len(image))
     fills = {name: fill(image) for name, fill in FILLS.items()}
     found: dict[str, dict[str, Curve]] = {}
     for steps in ALL_STEPS:

@@ -14,6 +14,7 @@ from xray_infer.benchmarks.explain.measuring import BLOB, MIRRORED, RANDOM
 from xray_infer.benchmarks.explain.sanity import SIMILARITIES
 from xray_infer.benchmarks.explain.simple_maps import border_ring
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.images.preprocess import STUDY
 
 UNIT: Final = "log-odds"
 BETTER, SAME, WORSE = "better than", "no different from", "worse than"
@@ -160,7 +161,8 @@ def regions_table(figures: MapFigures) -> str:
         ["border ring", _title(name), *(str(figures.share(name, "border", one)) for one in CLASS_NAMES)]
         for name in names
     ]
-    rows.append(["border ring", "a uniform map", *[f"{border_ring().mean():.3f}"] * len(CLASS_NAMES)])
+    uniform = f"{border_ring(_side(figures)).mean():.3f}"
+    rows.append(["border ring", "a uniform map", *[uniform] * len(CLASS_NAMES)])
     if figures.records[0]["lung_area"] is not None:
         rows += [
             ["lung fields", _title(name), *(str(figures.share(name, "lungs", one)) for one in CLASS_NAMES)]
@@ -176,12 +178,18 @@ def regions_table(figures: MapFigures) -> str:
     return _markdown(["share of the heat in the", "map", *(f"called {one}" for one in CLASS_NAMES)], rows)
 
 
+def _side(figures: MapFigures) -> int:
+    """Return the side of the model's input, which records of earlier versions do not say."""
+    return int(figures.records[0].get("side", STUDY.side))
+
+
 def cost_table(figures: MapFigures) -> str:
     """Return each method's forward passes and time."""
     rows = []
     for name in figures.methods:
         low, middle, high = np.percentile(figures.column(name, "ms"), [10, 50, 90])
-        rows.append([_title(name), str(find_method(name).passes), f"{middle:.4g} ({low:.4g}-{high:.4g})"])
+        passes = find_method(name).passes(_side(figures))
+        rows.append([_title(name), str(passes), f"{middle:.4g} ({low:.4g}-{high:.4g})"])
     return _markdown(["map", "forward passes", "ms an image beside other workers, median (p10-p90)"], rows)
 
 

@@ -37,6 +37,7 @@ from xray_infer.benchmarks.explain.simple_maps import (
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, OutputError
 from xray_infer.host import default_workers
+from xray_infer.images.preprocess import WHOLE
 from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
 from xray_infer.outputs.heatmaps.methods import Method
 from xray_infer.outputs.heatmaps.occlusion import FILLS, RunModel
@@ -110,7 +111,6 @@ class Measurer:
         self._plan, self._shuffled, self._records = plan, shuffled_models, records
         self._images = {str(image.path): (number, image) for number, image in enumerate(images)}
         self._methods = {name: find_method(name) for name in plan.methods}
-        self._ring = border_ring()
 
     def measure(self, given: Classified) -> None:
         """Measure one image; see `Classified`."""
@@ -118,7 +118,8 @@ class Measurer:
         label = int(np.argmax(given.row.probabilities))
         rng = np.random.default_rng([self._plan.seed, number])
         masks = self._plan.lung_masks
-        lungs = lung_mask(masks, image.path.name) if masks else None
+        side = len(given.input)
+        lungs = lung_mask(masks, image.path.name, side, given.row.area or WHOLE) if masks else None
         record = {
             "digest": image.digest,
             "name": image.path.name,
@@ -127,6 +128,7 @@ class Measurer:
             "predicted": CLASS_NAMES[label],
             "group": image.group,
             "source": image.source,
+            "side": side,
             "lung_area": None if lungs is None else float(lungs.mean()),
             **_without_maps(given, label, rng),
         }
@@ -158,7 +160,7 @@ class Measurer:
         curves = removal_curves(given.run, given.input[..., 0], heat, label, rng=rng)
         return {
             "peak": float(heat.max()),
-            "border": share_inside(heat, self._ring),
+            "border": share_inside(heat, border_ring(len(given.input))),
             "lungs": None if lungs is None else share_inside(heat, lungs),
             "curves": {
                 fill: {order: asdict(curve) for order, curve in some.items()} for fill, some in curves.items()

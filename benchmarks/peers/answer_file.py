@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.images.preprocess import INPUT_SIDE
 from xray_infer.run.sources.folder import FileItem, local_source
 
 
@@ -32,12 +31,12 @@ def image_files(folder: Path) -> list[Path]:
     return [item.path for item in local_source(folder) if isinstance(item, FileItem)]
 
 
-def read_gray(path: Path) -> NDArray[np.uint8]:
-    """Read an image as most people would with OpenCV: uint8 [224, 224, 1]."""
+def read_gray(path: Path, side: int) -> NDArray[np.uint8]:
+    """Read an image as most people would with OpenCV: uint8 [side, side, 1]."""
     pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if pixels is None:
         sys.exit(f"{path}: OpenCV cannot read it")
-    small = cv2.resize(pixels, (INPUT_SIDE, INPUT_SIDE), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(small[..., None], dtype=np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Converts one of our files to what a peer runs: NAME MODEL OUT FOLDER CHECKS.json.
+"""Converts one of our files to what a peer runs: NAME MODEL OUT FOLDER SIDE CHECKS.json.
 
 In a process of its own: the peer needs neither Keras nor what makes the file.
 """
@@ -22,10 +22,10 @@ from xray_infer.model.runtimes.ov import import_openvino
 CHECKED = 16  # images whose answers are compared, input by input
 
 
-def main(name: str, model: str, out: str, folder: str, checks: str) -> None:
+def main(name: str, model: str, out: str, folder: str, side: str, checks: str) -> None:
     """Make the file, and write what was checked of it."""
     kind = next(one for one in PEERS if one.name == name)
-    images = np.stack([read_gray(path) for path in image_files(Path(folder))])
+    images = np.stack([read_gray(path, int(side)) for path in image_files(Path(folder))])
     if kind.conversion == "torch":
         # TensorFlow and PyTorch crash in one process; Keras reads the file on PyTorch too.
         os.environ["KERAS_BACKEND"] = "torch"
@@ -34,7 +34,7 @@ def main(name: str, model: str, out: str, folder: str, checks: str) -> None:
         found = convert(Path(model), kind.script_name, Path(out), images[:CHECKED])
         facts = {
             "parameters": f"{found.parameters:,} learned; the Keras model has {found.keras_parameters:,}",
-            "multiply-accumulates": f"{found.gmac:.2f} of {densenet121_gmac():.2f} 10^9",
+            "multiply-accumulates": f"{found.gmac:.2f} of {densenet121_gmac(int(side)):.2f} 10^9",
             "the same inputs": f"largest dp to Keras {found.max_dp:.1e}, {len(images[:CHECKED])} images",
         }
     else:
@@ -44,7 +44,7 @@ def main(name: str, model: str, out: str, folder: str, checks: str) -> None:
 
 
 def quantize(model: Path, out: Path, images: np.ndarray) -> None:
-    """Write an OpenVINO IR in int8 by NNCF's defaults; the ranges are those of images uint8 [N, 224, 224, 1].
+    """Write an OpenVINO IR in int8 by NNCF's defaults, with the ranges of images, uint8 [N, side, side, 1].
 
     Of the file's outputs only the probabilities are kept. With the map beside them, OpenVINO 2026.4.1 on a
     CPU computes zeros for the mean of the last convolution, where it is int8 as NNCF makes it (our own int8

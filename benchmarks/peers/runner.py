@@ -25,6 +25,7 @@ from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import Peer, PeerRun
 from xray_infer.errors import DataError
 from xray_infer.host import installed_versions
+from xray_infer.images.preprocess import WHOLE_PICTURE
 from xray_infer.terminal import Report
 
 DISTRIBUTIONS: Final = {"ai_edge_litert": "ai-edge-litert"}
@@ -96,6 +97,8 @@ def _meet(kind: PeerKind, rows: Sequence[ModelRow], folder: Path, parts: PartSto
         return Peer(kind.name, kind.what, version, str(error))
     if not kind.conversion:
         checks["file"] = f"{row.path.name}, SHA-256 {row.model.sha256[:12]}"
+    if kind.script and row.model.preprocessing.version != WHOLE_PICTURE:
+        checks["input"] = "the whole picture, where xray-infer cuts out the lungs"
     standard = parts.folder / "peers" / f"{STANDARD}.csv"
     if standard.exists() and kind.name != STANDARD:
         checks["answers"] = compare_answers(read_answers(answers), read_answers(standard))
@@ -106,7 +109,8 @@ def _prepare(kind: PeerKind, row: ModelRow, folder: Path, parts: PartStore) -> d
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as scratch:
         checks = Path(scratch, "checks.json")
         command = [sys.executable, "-m", "xray_infer.benchmarks.peers.preparation", kind.name, str(row.path)]
-        _run_tree([*command, str(_model(kind, row, parts)), str(folder), str(checks)])
+        side = row.model.preprocessing.side
+        _run_tree([*command, str(_model(kind, row, parts)), str(folder), str(side), str(checks)])
         found: dict[str, str] = json.loads(checks.read_text(encoding="utf-8"))
         return found
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.benchmarks.peers.answer_file import AnswerFile, Script, read_gray, run
-from xray_infer.images.preprocess import INPUT_SIDE
 
 ALIVE: Final[list[Any]] = []
 
@@ -19,9 +18,10 @@ def onnxruntime_loop(model_path: Path, files: list[Path], answers: AnswerFile) -
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(model_path), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    (given,) = session.get_inputs()
     for path in files:
-        answers.add(path, session.run(["probabilities"], {name: read_gray(path)[None]})[0])
+        image = read_gray(path, given.shape[1])
+        answers.add(path, session.run(["probabilities"], {given.name: image[None]})[0])
 
 
 def litert_loop(model_path: Path, files: list[Path], answers: AnswerFile) -> None:
@@ -31,9 +31,10 @@ def litert_loop(model_path: Path, files: list[Path], answers: AnswerFile) -> Non
     interpreter = Interpreter(model_path=str(model_path), num_threads=os.cpu_count())
     interpreter.allocate_tensors()
     runner = interpreter.get_signature_runner()
-    name = next(iter(runner.get_input_details()))
+    ((name, given),) = runner.get_input_details().items()
     for path in files:
-        answers.add(path, runner(**{name: read_gray(path)[None]})["probabilities"])
+        image = read_gray(path, given["shape"][1])
+        answers.add(path, runner(**{name: image[None]})["probabilities"])
 
 
 def openvino_best(model_path: Path, files: list[Path], answers: AnswerFile) -> None:
@@ -47,6 +48,7 @@ def openvino_best(model_path: Path, files: list[Path], answers: AnswerFile) -> N
     core = openvino.Core()
     compiled = core.compile_model(str(model_path), "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
     output = compiled.output("probabilities")
+    read = partial(read_gray, side=compiled.input(0).partial_shape[1].get_length())
     queue = openvino.AsyncInferQueue(compiled)
     # A thread of OpenVINO that lets go of the last reference would wait for itself, and abort the process.
     ALIVE.extend((core, compiled, queue))
@@ -58,14 +60,14 @@ def openvino_best(model_path: Path, files: list[Path], answers: AnswerFile) -> N
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         # A few decoded images ahead, not the whole folder.
-        waiting = [(path, pool.submit(read_gray, path)) for path in files[: 4 * workers]]
+        waiting = [(path, pool.submit(read, path)) for path in files[: 4 * workers]]
         rest = iter(files[4 * workers :])
         while waiting:
             path, decoded = waiting.pop(0)
             queue.start_async([decoded.result()[None]], path)
             following = next(rest, None)
             if following is not None:
-                waiting.append((following, pool.submit(read_gray, following)))
+                waiting.append((following, pool.submit(read, following)))
     queue.wait_all()
 
 
@@ -75,12 +77,11 @@ def keras_predict(model_path: Path, files: list[Path], answers: AnswerFile, *, b
     import numpy as np
 
     model: Any = keras.saving.load_model(model_path, compile=False)
+    size = model.input_shape[1:3]
     for start in range(0, len(files), batch):
         some = files[start : start + batch]
         pictures = [
-            keras.utils.load_img(
-                path, color_mode="grayscale", target_size=(INPUT_SIDE, INPUT_SIDE), interpolation="bilinear"
-            )
+            keras.utils.load_img(path, color_mode="grayscale", target_size=size, interpolation="bilinear")
             for path in some
         ]
         arrays = np.stack([keras.utils.img_to_array(one, dtype="uint8") for one in pictures])

@@ -34,16 +34,16 @@ BATCH = 8  # measured on 2 cores: 1, 4, 8, 16 and 32 are within a tenth from 8 o
 
 
 class Files(Dataset[tuple[int, torch.Tensor]]):
-    """Files as float32 [channels, 224, 224], normalised; one channel around 0 only."""
+    """Files as float32 [channels, side, side], normalised; one channel around 0 only."""
 
-    def __init__(self, files: list[Path], channels: int) -> None:
-        self.files, self.channels = files, channels
+    def __init__(self, files: list[Path], channels: int, side: int) -> None:
+        self.files, self.channels, self.side = files, channels, side
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, place: int) -> tuple[int, torch.Tensor]:
-        gray = read_gray(self.files[place])[..., 0].astype(np.float32) / 255
+        gray = read_gray(self.files[place], self.side)[..., 0].astype(np.float32) / 255
         return place, torch.from_numpy(normalised(gray[None], self.channels)[0])
 
 
@@ -88,12 +88,14 @@ NETWORKS: Final[dict[str, PeerNetwork]] = {
 def classify(kind: PeerNetwork, weights: Path, files: list[Path], answers: AnswerFile) -> None:
     """Load the weights and classify all files."""
     network = kind.build()
-    network.load_state_dict(torch.load(weights, weights_only=True))
+    stored = torch.load(weights, weights_only=True)
+    network.load_state_dict(stored["weights"])
     network = network.eval().to(memory_format=torch.channels_last)
-    loader = DataLoader(Files(files, kind.channels), batch_size=BATCH, num_workers=os.cpu_count() or 1)
+    images = Files(files, kind.channels, stored["side"])
+    loader = DataLoader(images, batch_size=BATCH, num_workers=os.cpu_count() or 1)
     with torch.inference_mode():
-        for places, images in loader:
-            logits = network(images.to(memory_format=torch.channels_last))
+        for places, batch in loader:
+            logits = network(batch.to(memory_format=torch.channels_last))
             for place, chances in zip(places, torch.softmax(logits, dim=1), strict=True):
                 answers.add(files[int(place)], chances.numpy())
 
@@ -112,16 +114,17 @@ class Converted:
 
 
 def convert(keras_model: Path, name: str, weights: Path, images: np.ndarray) -> Converted:
-    """Write a PyTorch state of the Keras model for a network of NETWORKS; compare its answers with Keras's.
+    """Write the Keras model's weights for a network of NETWORKS, and its side; compare their answers.
 
-    `images`: uint8 [N, 224, 224, 1].
+    `images`: uint8 [N, side, side, 1].
     """
     import keras
 
     model: Any = keras.saving.load_model(keras_model, compile=False)
     network, channels = NETWORKS[name].build(), NETWORKS[name].channels
     copy_weights(model, network, channels)
-    write_atomically(weights, lambda temporary: torch.save(network.state_dict(), temporary))
+    stored = {"weights": network.state_dict(), "side": images.shape[1]}
+    write_atomically(weights, lambda temporary: torch.save(stored, temporary))
     gray = torch.from_numpy(normalised(images[..., 0].astype(np.float32) / 255, channels))
     network.eval()
     with torch.inference_mode():

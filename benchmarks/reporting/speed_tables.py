@@ -9,6 +9,7 @@ from xray_infer.benchmarks.peers.registry import SHIPPED
 from xray_infer.benchmarks.reporting.bench_figures import BenchFigures, estimate, middle, ratio, title
 from xray_infer.benchmarks.results_schema import RowKey
 from xray_infer.benchmarks.speed.speed_figures import RowSpeed, limit_images_per_s
+from xray_infer.images.preprocess import STUDY
 from xray_infer.study.document import Block, Heading, Paragraph, Table
 from xray_infer.study.intervals import number, percent
 
@@ -131,10 +132,12 @@ def _limits(figures: BenchFigures) -> str:
         for name, recipe in (("float32", "fp32"), ("u8 by s8", "int8"))
         if (limit := limit_images_per_s(recipe, figures.results)) is not None
     ]
+    sides = {model.preprocessing.side for model in figures.results.models}
+    area = "" if sides <= {STUDY.side} else " The limit of an input of another side goes by its area."
     return (
         f"The limit: {' and '.join(parts)}, if {figures.results.gmac:.2f} 10^9 multiply-accumulates of the "
         "Keras model ran at the speed of a large matrix product, measured once a round. Exported graphs "
-        "average before they convolve between blocks and need fewer, so a share can pass 100 %."
+        f"average before they convolve between blocks and need fewer, so a share can pass 100 %.{area}"
     )
 
 

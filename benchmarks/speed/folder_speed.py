@@ -32,7 +32,6 @@ from xray_infer.benchmarks.results_schema import CommandRun, RowKey, StageRun
 from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import decode, full_size
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.images.preprocess import to_input
 from xray_infer.model.runtimes import Session, find_model
 from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
 from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
@@ -78,7 +77,8 @@ def measure_stages(request: StageRequest) -> StageRun:
     model = find_model(Path(request.path))
     session = model.open(threads=1, runtime=request.row.runtime)
     # Whatever its score, each image gets a row and a heat map: the stages are of the same images.
-    maker = RowMaker("", model.digest, session.runtime, Rules(ood_threshold=None))
+    rules = Rules(ood_threshold=None)
+    maker = RowMaker("", model.digest, session.runtime, rules, session.manifest.preprocessing_version)
     stages: dict[str, list[float]] = {name: [] for name in STAGES}
     scratch = tempfile.TemporaryDirectory(prefix="xray-bench-")
     with scratch, CsvWriter(Path(scratch.name, "rows.csv")) as writer:
@@ -95,20 +95,22 @@ def measure_stages(request: StageRequest) -> StageRun:
 
 def _one(item: FileItem, session: Session, maker: RowMaker, writer: Writer, scratch: Path) -> Sequence[float]:
     """Take one file all the way and return the seconds of its stages. Raises ImageError."""
-    data = item.read(DEFAULT_LIMITS)
+    data, preprocessing = item.read(DEFAULT_LIMITS), session.manifest.preprocessing
+    side = preprocessing.decode_side
     marks = [time.perf_counter()]
-    pixels = decode(data, limits=DEFAULT_LIMITS)
+    pixels = decode(data, side=side, limits=DEFAULT_LIMITS)
     marks.append(time.perf_counter())
-    image = to_input(pixels)
+    made = preprocessing(pixels)
     marks.append(time.perf_counter())
-    output = session.run(image[None])
+    output = session.run(made.pixels[None])
     marks.append(time.perf_counter())
-    row = maker.judged(item.name, output.probabilities[0].tolist(), None)
+    row = maker.judged(item.name, output.probabilities[0].tolist(), None, made.area)
     if row.status != OK:
         raise ImageError(row.reason)
-    full = full_size(pixels, data, limits=DEFAULT_LIMITS)
-    maps = maps_by(DEFAULT_METHOD, Classified(item, data, full, image, row, output.cam[0], session.run))
-    (heatmap,) = heatmaps_for("predicted", maps, METHODS[DEFAULT_METHOD], row.raw_label)
+    full = full_size(pixels, data, side=side, limits=DEFAULT_LIMITS)
+    classified = Classified(item, data, full, made.pixels, row, output.cam[0], session.run)
+    maps = maps_by(DEFAULT_METHOD, classified)
+    (heatmap,) = heatmaps_for("predicted", maps, METHODS[DEFAULT_METHOD], row)
     overlay = encode(draw_overlay(full, heatmap, row), "jpeg")
     marks.append(time.perf_counter())
     writer.write(row)

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from xray_infer.benchmarks.results_schema import LimitRun
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.host import default_workers
+from xray_infer.images.preprocess import STUDY
 
 SECONDS: Final = 1.0  # of one turn
 PRODUCT: Final = (384, 1024, 512)  # rows, inner, columns: the fastest of a few sizes in both precisions
@@ -28,19 +29,20 @@ PRODUCT_GMAC: Final = PRODUCT[0] * PRODUCT[1] * PRODUCT[2] / 1e9
 OPSET, IR_VERSION = 17, 8
 
 
-def densenet121_gmac() -> float:
-    """Count DenseNet121's 10**9 multiply-accumulates of a 224 x 224 x 3 image (Huang et al. 2017, table 1).
+def densenet121_gmac(side: int = STUDY.side) -> float:
+    """Count DenseNet121's 10**9 multiply-accumulates of three planes (Huang et al. 2017, table 1).
 
     Those of the Keras model: an exported graph averages before it convolves between blocks, and needs fewer.
     """
     growth, bottleneck, channels = 32, 128, 64
-    total = 112**2 * 7**2 * 3 * channels
-    for side, layers in ((56, 6), (28, 12), (14, 24), (7, 16)):
+    total = (side // 2) ** 2 * 7**2 * 3 * channels
+    for part, layers in ((4, 6), (8, 12), (16, 24), (32, 16)):
+        cells = (side // part) ** 2
         for _ in range(layers):
-            total += side**2 * (channels * bottleneck + 3**2 * bottleneck * growth)
+            total += cells * (channels * bottleneck + 3**2 * bottleneck * growth)
             channels += growth
-        if side > 7:  # the transition halves the channels, then the side
-            total += side**2 * channels * (channels // 2)
+        if part < 32:  # the transition halves the channels, then the side
+            total += cells * channels * (channels // 2)
             channels //= 2
     return (total + channels * len(CLASS_NAMES)) / 1e9
 

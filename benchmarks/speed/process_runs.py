@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from xray_infer.benchmarks.speed.machine_limits import measure_limit
 from xray_infer.benchmarks.speed.presets import OFFLINE, SCENARIOS, Effort
 from xray_infer.benchmarks.speed.worker import KERAS_BATCH, WorkerRequest
 from xray_infer.errors import DataError
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.manifest import METHODS
 from xray_infer.terminal import Report
 
@@ -81,21 +82,21 @@ class SpeedRequest:
 def measure_speed(
     request: SpeedRequest,
     rows: Sequence[ModelRow],
-    inputs: NDArray[np.uint8],
+    inputs: Callable[[Preprocessing], NDArray[np.uint8]],
     parts: PartStore,
     report: Report,
 ) -> tuple[list[ProcessRun], list[LimitRun]]:
-    """Run all processes on inputs uint8 [N, 224, 224, 1], and the machine's limits once a round.
+    """Run all processes, and the machine's limits once a round.
 
-    What `parts` holds already is not measured again. Raises DataError, which names the row, when a process
-    dies.
+    `inputs` returns what models of a preprocessing are given, uint8 [N, side, side, 1]. What `parts` holds
+    already is not measured again. Raises DataError, which names the row, when a process dies.
     """
-    path = parts.folder / "inputs.npy"
-    if not path.exists():
-        write_atomically(path, lambda temporary: np.save(temporary, inputs))
+    files = {made: _input_file(made, inputs, parts) for made in {row.model.preprocessing for row in rows}}
     by_key = {row.key: row for row in rows}
     batches = {
-        row.key: _best_batch(request, row, path, parts, report) if OFFLINE in request.scenarios else 1
+        row.key: _best_batch(request, row, files[row.model.preprocessing], parts, report)
+        if OFFLINE in request.scenarios
+        else 1
         for row in rows
     }
     processes: list[ProcessRun] = []
@@ -104,7 +105,8 @@ def measure_speed(
     for turn in turns:
         if len(limits) == turn.round:
             limits.append(_limit(turn.round, parts))
-        asked = _ask(request, turn, by_key[turn.row], path, batches[turn.row])
+        row = by_key[turn.row]
+        asked = _ask(request, turn, row, files[row.model.preprocessing], batches[turn.row])
         name = f"process/{turn.turn:04}"
         if not parts.has(name):
             report(
@@ -113,6 +115,15 @@ def measure_speed(
             )
         processes.append(parts.get(name, ProcessRun, partial(run_worker, asked)))
     return processes, limits
+
+
+def _input_file(
+    made: Preprocessing, inputs: Callable[[Preprocessing], NDArray[np.uint8]], parts: PartStore
+) -> Path:
+    path = parts.folder / f"inputs-{made.version}-{made.side}.npy"
+    if not path.exists():
+        write_atomically(path, lambda temporary: np.save(temporary, inputs(made)))
+    return path
 
 
 def _limit(number: int, parts: PartStore) -> LimitRun:

@@ -19,6 +19,7 @@ from scipy import stats
 
 from xray_infer.benchmarks.results_schema import CommandRun, ProcessRun, Results, RowKey
 from xray_infer.benchmarks.speed.stability import Doubt, doubts_of
+from xray_infer.images.preprocess import STUDY
 from xray_infer.study.intervals import Interval, percentile_interval
 
 RESAMPLES: Final = 2000
@@ -197,7 +198,7 @@ def geometric(logs: Sequence[float]) -> Estimate:
 
 
 def limit_images_per_s(recipe: str, results: Results) -> float | None:
-    """Return what the machine's matrix product would give in images/s at a recipe's precision."""
+    """Return images/s of 224 pixels, at a recipe's precision and the machine's rate of matrix products."""
     if not results.limits:
         return None
     rates = [one.int8 if recipe.startswith(INT8) else one.float32 for one in results.limits]
@@ -206,7 +207,10 @@ def limit_images_per_s(recipe: str, results: Results) -> float | None:
 
 def _share(key: RowKey, images_per_s: float, results: Results) -> float | None:
     limit = limit_images_per_s(key.recipe, results)
-    return None if limit is None else images_per_s / limit
+    if limit is None:
+        return None
+    side = next(one.preprocessing.side for one in results.models if one.row == key)
+    return images_per_s / limit * (side / STUDY.side) ** 2
 
 
 def stage_rows(results: Results) -> list[RowStages]:

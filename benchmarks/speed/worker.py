@@ -28,17 +28,16 @@ from xray_infer.benchmarks.processes import high_water_mb
 from xray_infer.benchmarks.results_schema import Burst, ProcessRun, RowKey
 from xray_infer.benchmarks.speed.presets import OFFLINE, SINGLE, Effort
 from xray_infer.host import default_workers
-from xray_infer.images.preprocess import INPUT_SHAPE
 
 KERAS_BATCH: Final = 32  # Keras's own default
 PRODUCT_SECONDS: Final = 0.15
 Inputs = NDArray[np.uint8]
-Classify = Callable[[Inputs], object]  # classifies uint8 [N, 224, 224, 1]
+Classify = Callable[[Inputs], object]  # classifies uint8 [N, side, side, 1]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRequest:
-    """What the process is to do. `inputs` is a .npy of uint8 [N, 224, 224, 1]; `started` the parent's
+    """What the process is to do. `inputs` is a .npy of uint8 [N, side, side, 1]; `started` the parent's
     `time.monotonic()` just before the process began, which is the same clock here."""
 
     row: RowKey
@@ -59,17 +58,18 @@ class InputFile:
     def __init__(self, path: str) -> None:
         array = np.load(path, mmap_mode="r")
         self._path, self._start, self.count = path, array.offset, len(array)
-        self._bytes = int(np.prod(INPUT_SHAPE))
+        self._shape = array.shape[1:]
+        self._bytes = int(np.prod(self._shape))
         self._next = 0
 
     def take(self, count: int) -> Inputs:
-        """Return the next inputs, uint8 [count, 224, 224, 1]."""
+        """Return the next inputs, uint8 [count, side, side, 1]."""
         return np.concatenate([self._one() for _ in range(count)])
 
     def _one(self) -> Inputs:
         place = self._start + self._bytes * (self._next % self.count)
         self._next += 1
-        return np.fromfile(self._path, np.uint8, self._bytes, offset=place).reshape(1, *INPUT_SHAPE)
+        return np.fromfile(self._path, np.uint8, self._bytes, offset=place).reshape(1, *self._shape)
 
 
 def open_row(path: Path, runtime: str, *, threads: int, count: int) -> Sequence[Classify]:

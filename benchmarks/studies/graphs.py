@@ -115,7 +115,7 @@ def variants(pixels: PixelScaling, network: DenseNet) -> dict[str, onnx.ModelPro
     """
     former = averaging_last(network)
     three = replace(former, stem=pixels.stem)
-    images = extreme_inputs()
+    images = extreme_inputs(network.side)
     prepared = for_int8(network, collect_statistics(network, images))
     ranges = collect_ranges(prepared.exact, images, "minmax")
     old = for_int8(former, collect_statistics(former, images))
@@ -131,7 +131,7 @@ def variants(pixels: PixelScaling, network: DenseNet) -> dict[str, onnx.ModelPro
                 replace(step, quantized=step.quantized and not one.depthwise)
                 for step, one in zip(steps, flat(net), strict=True)
             ]
-        return forward(net, ops(steps))
+        return forward(net, ops(net.side, steps))
 
     return {
         "float32: as in Keras": forward(three, _PlainOps(network.side, "Mul, Add", pixels)),
@@ -196,16 +196,17 @@ class Limits:
 
 
 def compare_graphs(
-    graphs: Mapping[str, onnx.ModelProto], *, rounds: int, report: Report
+    graphs: Mapping[str, onnx.ModelProto], side: int, *, rounds: int, report: Report
 ) -> tuple[list[Speed], Limits]:
-    """Time all graphs in all runtimes that read ONNX, and the products, in turn."""
+    """Time all graphs, of inputs of this side, in all runtimes that read ONNX, and the products, in turn."""
     workers = default_workers()
-    image = extreme_inputs()[2:3]
+    image = extreme_inputs(side)[2:3]
+    manifest = replace(MANIFEST, input_shape=image.shape[1:])
     turns: dict[tuple[str, str], list[Callable[[], object]]] = {}
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as folder:
         for number, (name, graph) in enumerate(graphs.items()):
             path = Path(folder, f"{number}.onnx")
-            path.write_bytes(embed_onnx_manifest(graph.SerializeToString(), MANIFEST))
+            path.write_bytes(embed_onnx_manifest(graph.SerializeToString(), manifest))
             model = find_model(path)
             for runtime in (one for one in model.runtimes() if one.installed()):
                 sessions = model.open_many(workers, runtime=runtime.name)
@@ -261,7 +262,7 @@ def main(model: Path, rounds: int) -> None:
     found = take_apart(load_classifier(model), path=model)
     graphs = variants(found.pixels, found.network)
     gmac = macs(graphs["float32: as in Keras"]) / 1e9
-    speeds, limits = compare_graphs(graphs, rounds=rounds, report=say)
+    speeds, limits = compare_graphs(graphs, found.network.side, rounds=rounds, report=say)
     click.echo(graphs_table(speeds, limits, gmac=gmac))
     click.echo(f"\n{rounds} interleaved rounds. {describe_machine()}")
 

@@ -14,6 +14,7 @@ from typing import Final
 import click
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.studies.folder_runs import WHOLE, Speeds, command_for, linked_images, note, parts_table
 from benchmarks.studies.rounds import spread
@@ -25,7 +26,7 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import full_size, prepare
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.images.preprocess import INPUT_SHAPE
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtime_table import RUNTIMES, SUFFIXES
 from xray_infer.model.runtimes import Session, find_model
@@ -67,7 +68,6 @@ def compare_passes(rounds: int, report: Report) -> list[Passes]:
     """Time the shipped model's files in every runtime, as they are and without their maps, call by call."""
     found: list[Passes] = []
     sessions: list[tuple[Session, Session]] = []
-    image = np.random.default_rng(0).integers(0, 256, (1, *INPUT_SHAPE)).astype(np.uint8)
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as folder:
         for suffix, format in SUFFIXES.items():
             model = shipped_model(format)
@@ -75,12 +75,14 @@ def compare_passes(rounds: int, report: Report) -> list[Passes]:
             without.write_bytes(POOLED[suffix](model.path))
             for name in (one.name for one in model.runtimes() if one.installed()):
                 pair = (model.open(runtime=name), find_model(without).open(runtime=name))
+                image = _noise(pair[0])
                 _check_same(*pair, image)
                 found.append(Passes(model.path.name, RUNTIMES[name].installed()))
                 sessions.append(pair)
     for number in range(rounds + 1):
         report(f"forward pass: round {number} of {rounds}" if number else "forward pass: warm-up")
         for passes, pair in zip(found, sessions, strict=True):
+            image = _noise(pair[0])
             times: tuple[list[float], list[float]] = ([], [])
             for _ in range(CALLS):
                 for session, taken in zip(pair, times, strict=True):
@@ -89,6 +91,11 @@ def compare_passes(rounds: int, report: Report) -> list[Passes]:
                 passes.with_ms.append(statistics.median(times[0]))
                 passes.without_ms.append(statistics.median(times[1]))
     return found
+
+
+def _noise(session: Session) -> NDArray[np.uint8]:
+    """Return an image of noise for a session."""
+    return np.random.default_rng(0).integers(0, 256, (1, *session.manifest.input_shape)).astype(np.uint8)
 
 
 def _check_same(first: Session, second: Session, image: np.ndarray) -> None:
@@ -159,16 +166,17 @@ def measure_stages(folder: Path, *, rounds: int, report: Report) -> Stages:
 
 def _classified(folder: Path, session: Session) -> Iterator[Classified]:
     """Yield the folder's images with their answers, as the engine does. Raises DataError for none."""
-    maker = RowMaker(session.manifest.name, "", session.runtime, Rules())
+    manifest = session.manifest
+    maker = RowMaker(manifest.name, "", session.runtime, Rules(), manifest.preprocessing_version)
     none = True
     for item in local_source(folder):
         try:
             data = item.read(DEFAULT_LIMITS)
-            prepared = prepare(data, limits=DEFAULT_LIMITS, keep_pixels=True)
+            prepared = prepare(data, manifest.preprocessing, limits=DEFAULT_LIMITS, keep_pixels=True)
         except ImageError:
             continue
         output = session.run(prepared.input[None])
-        row = maker.judged(item.name, output.probabilities[0], None)
+        row = maker.judged(item.name, output.probabilities[0], None, prepared.area)
         if row.status == OK and prepared.pixels is not None:
             none = False
             yield Classified(item, data, prepared.pixels, prepared.input, row, output.cam[0], session.run)
@@ -179,8 +187,9 @@ def _classified(folder: Path, session: Session) -> Iterator[Classified]:
 def _draw(classified: Classified, scratch: Path) -> tuple[dict[str, float], dict[str, int]]:
     """Return one image's milliseconds by stage, and the bytes of its files by format."""
     pixels, row, method = classified.pixels, classified.row, METHODS["gradcam"]
-    ms = {"decode a large JPEG at full size": _ms(lambda: full_size(pixels, classified.data))}
-    (heatmap,) = heatmaps_for("predicted", method.explain(classified), method, row.raw_label)
+    data, side = classified.data, Preprocessing(row.preprocessing_version, len(classified.input)).decode_side
+    ms = {"decode a large JPEG at full size": _ms(lambda: full_size(pixels, data, side=side))}
+    (heatmap,) = heatmaps_for("predicted", method.explain(classified), method, row)
     height, width = pixels.shape
     if heatmap.peak > 0:
         heat = upsample(heatmap.values, heatmap.scale, height)

@@ -23,7 +23,7 @@ from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import Prepare, Prepared, prepare
 from xray_infer.images.isolation import IsolatedPrepare
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.preprocess import INPUT_SHAPE
+from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.run.sources.folder import local_source
 from xray_infer.terminal import Report, say
 
@@ -53,7 +53,7 @@ def readable_files(folder: Path) -> list[bytes]:
     for item in local_source(folder):
         try:
             data = item.read(DEFAULT_LIMITS)
-            prepare(data, limits=DEFAULT_LIMITS)
+            prepare(data, STUDY, limits=DEFAULT_LIMITS)
         except ImageError:
             continue
         files.append(data)
@@ -69,10 +69,11 @@ def measure_isolation(files: Sequence[bytes], *, rounds: int, threads: int, repo
     with ExitStack() as children:
         ways: dict[str, list[Prepare]] = {}
         for keep_pixels, suffix in ((False, ""), (True, _WITH_PIXELS)):
-            direct = partial(prepare, limits=DEFAULT_LIMITS, keep_pixels=keep_pixels)
+            direct = partial(prepare, preprocessing=STUDY, limits=DEFAULT_LIMITS, keep_pixels=keep_pixels)
             ways[DIRECT + suffix] = [direct] * threads
             isolated = [
-                children.enter_context(IsolatedPrepare(keep_pixels=keep_pixels)) for _ in range(threads)
+                children.enter_context(IsolatedPrepare(STUDY, keep_pixels=keep_pixels))
+                for _ in range(threads)
             ]
             ways[ISOLATED + suffix] = list(isolated)
             start_seconds += [_seconds_of_first(one, files[0]) for one in isolated]
@@ -87,14 +88,16 @@ def measure_isolation(files: Sequence[bytes], *, rounds: int, threads: int, repo
     return IsolationCost(rates, start_seconds, _call_ms())
 
 
-def decode_nothing(data: bytes, *, limits: Limits, keep_pixels: bool) -> Prepared:
+def decode_nothing(
+    data: bytes, *, preprocessing: Preprocessing, limits: Limits, keep_pixels: bool
+) -> Prepared:
     """Stand in for `prepare` in a child, to time the call alone."""
-    return Prepared(np.zeros(INPUT_SHAPE, np.uint8))
+    return Prepared(np.zeros(preprocessing.shape, np.uint8))
 
 
 def _call_ms(calls: int = 50) -> dict[float, list[float]]:
     call_ms: dict[float, list[float]] = {}
-    with IsolatedPrepare(prepare=f"{MODULE}:{decode_nothing.__name__}") as isolated:
+    with IsolatedPrepare(STUDY, prepare=f"{MODULE}:{decode_nothing.__name__}") as isolated:
         for megabytes in CALL_SIZES_MB:
             data = bytes(int(megabytes * 1e6))
             isolated(data)  # the first starts the child, or makes its pages

@@ -23,6 +23,7 @@ from xray_infer.errors import DataError
 from xray_infer.export.calibration import draw
 from xray_infer.export.parity import answer, sessions
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
+from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model, find_model
 from xray_infer.outputs.heatmaps.methods import Maps, grad_cam
 from xray_infer.study.datasets import LabelledImage, read_dataset, read_input
@@ -36,7 +37,7 @@ LOW_CORRELATION: Final = 0.95
 def tape_maps(model: Path, inputs: NDArray[np.uint8]) -> Maps:
     """Return Grad-CAM of a .keras classifier's logits, float32 [N, h, w, 3] >= 0, by tf.GradientTape.
 
-    `inputs` are uint8 [N, 224, 224, 1]. Needs TensorFlow as Keras's backend.
+    `inputs` are uint8 [N, side, side, 1]. Needs TensorFlow as Keras's backend.
     """
     import keras
     import tensorflow as tf
@@ -178,7 +179,8 @@ def compare_files(
     it knows. Raises DataError when there are no such answers or none of the images is among them, ParityError
     for a file that does not run.
     """
-    inputs = np.stack([read_input(image) for image in images])
+    made = READERS[models[0].format](models[0].path).preprocessing  # of all: they are of one Keras model
+    inputs = np.stack([read_input(image, made) for image in images])
     names = [image.path.name for image in images]
     expected: Maps | None = None
     if keras_model is not None:

@@ -57,7 +57,8 @@ def compare_parts(folder: Path, *, rounds: int, report: Report) -> dict[str, Spe
     items = [item for item in local_source(folder) if isinstance(item, FileItem)]
     workers = default_workers()
     sessions = shipped_model("onnx").open_many(workers)
-    inputs = [prepare(item.read(DEFAULT_LIMITS), limits=DEFAULT_LIMITS).input for item in items]
+    made = partial(prepare, preprocessing=sessions[0].manifest.preprocessing, limits=DEFAULT_LIMITS)
+    inputs = [made(item.read(DEFAULT_LIMITS)).input for item in items]
     speeds = {name: Speeds() for name in (DECODE, INFER, *COMMANDS)}
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(workers) as pool:
         out = Path(scratch, "results.csv")
@@ -67,7 +68,7 @@ def compare_parts(folder: Path, *, rounds: int, report: Report) -> dict[str, Spe
 
         def decode(number: int) -> None:
             for index in share(number):
-                prepare(items[index].read(DEFAULT_LIMITS), limits=DEFAULT_LIMITS)
+                made(items[index].read(DEFAULT_LIMITS))
 
         def infer(number: int) -> None:
             _run_all(sessions[number], [inputs[index] for index in share(number)])

@@ -19,15 +19,15 @@ from xray_infer.errors import DataError, ImageError
 from xray_infer.images.decode import decode
 from xray_infer.images.formats import read_header
 from xray_infer.images.limits import DEFAULT_LIMITS
-from xray_infer.images.preprocess import INPUT_SIDE, to_input
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtimes import Session, find_model
 from xray_infer.run.sources import Item
 from xray_infer.run.sources.folder import local_source
 from xray_infer.terminal import Report, say
 
-# `decode` keeps twice the side that it is given: at least so many of the model's sides stay.
-KEPT: Final = {"2 sides (as it ships)": INPUT_SIDE, "1 side": INPUT_SIDE // 2}
+# `decode` keeps twice the side that it is given, and is given the preprocessing's: what of that stays.
+KEPT: Final = {"2 sides (as it ships)": 1, "1 side": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ def read_jpegs(items: Iterable[Item], *, report: Report) -> list[bytes]:
 
 def compare_reductions(jpegs: Sequence[bytes], session: Session, *, rounds: int) -> list[Reduction]:
     """Decode every JPEG both ways, in turn, `rounds` times, and let the model answer on both."""
-    return [_compare(kept, side, jpegs, session, rounds) for kept, side in KEPT.items()]
+    side = session.manifest.preprocessing.decode_side
+    return [_compare(kept, side // part, jpegs, session, rounds) for kept, part in KEPT.items()]
 
 
 def _compare(kept: str, side: int, jpegs: Sequence[bytes], session: Session, rounds: int) -> Reduction:
@@ -78,7 +79,8 @@ def _compare(kept: str, side: int, jpegs: Sequence[bytes], session: Session, rou
             continue
         full_answers.append(_answer(session, full))
         answers.append(_answer(session, reduced))
-        timings = [(_time(data, 0), _time(data, side)) for _ in range(rounds)]
+        made = session.manifest.preprocessing
+        timings = [(_time(data, 0, made), _time(data, side, made)) for _ in range(rounds)]
         full_ms.append(min(first for first, _ in timings))
         reduced_ms.append(min(second for _, second in timings))
     if not answers:
@@ -98,13 +100,14 @@ def _compare(kept: str, side: int, jpegs: Sequence[bytes], session: Session, rou
 
 
 def _answer(session: Session, gray: NDArray[np.uint8]) -> NDArray[np.float32]:
-    answer: NDArray[np.float32] = session.run(to_input(gray)[None]).probabilities[0]
+    image = session.manifest.preprocessing(gray).pixels
+    answer: NDArray[np.float32] = session.run(image[None]).probabilities[0]
     return answer
 
 
-def _time(data: bytes, side: int) -> float:
+def _time(data: bytes, side: int, preprocessing: Preprocessing) -> float:
     started = time.perf_counter()
-    to_input(decode(data, side=side))
+    preprocessing(decode(data, side=side))
     return 1000 * (time.perf_counter() - started)
 
 

@@ -24,12 +24,13 @@ from benchmarks.studies.study_command import FILE, study
 from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import DataError, ImageError, ModelError
-from xray_infer.export.calibration import check_same_data
+from xray_infer.export.calibration import ImageStream, check_same_data
 from xray_infer.export.familiarity import fit_familiarity, set_limit
 from xray_infer.export.rejection import collect_features, open_scorer
 from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
-from xray_infer.images.preprocess import to_input
+from xray_infer.images.preprocess import Preprocessing
+from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model, Session, find_model
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input, split_images
@@ -65,7 +66,7 @@ class Scorers:
         self.limit = limit
 
     def scores(self, loaders: Iterable[Callable[[], Input]]) -> NDArray[np.float32]:
-        """Return the scores of the images that `loaders` return, uint8 [224, 224, 1] each, in their order."""
+        """Return the scores of what `loaders` return, uint8 [side, side, 1] each, in their order."""
 
         def score(load: Callable[[], Input]) -> np.float32:
             image, session = load(), self._idle.get()
@@ -88,25 +89,26 @@ def measure(
     `count` pictures of each drawn kind; each test image altered in each way. Raises DataError.
     """
     of_split = {}
+    made = scorers.manifest.preprocessing
     for split in EVALUATED:
         images = split_images(dataset, split, use="which this study measures")
-        found = scorers.scores([partial(read_input, image) for image in images])
+        found = scorers.scores([partial(read_input, image, made) for image in images])
         of_split[split] = images, found
         yield Scored(f"{split} images", found, ood=False)
     columns = zip(*(_columns(*one) for one in of_split.values()), strict=True)
     yield from _parts(*map(np.concatenate, columns))
     for name, draw in DRAWN.items():
         rng = np.random.default_rng(seed)
-        pictures = [to_input(draw(rng)) for _ in range(count)]
+        pictures = [made(draw(rng)).pixels for _ in range(count)]
         yield Scored(name, scorers.scores(_loaded(pictures)), ood=True)
-    pictures = [decode(image.path.read_bytes()) for image in dataset.split("test")]
+    pictures = [decode(one.path.read_bytes(), side=made.decode_side) for one in dataset.split("test")]
     for name, alter in ALTERED.items():
         rng = np.random.default_rng(seed)
-        altered = [to_input(alter(pictures, index, rng)) for index in range(len(pictures))]
+        altered = [made(alter(pictures, index, rng)).pixels for index in range(len(pictures))]
         found = scorers.scores(_loaded(altered))
         yield Scored(f"X-rays {name}", found, ood=True)
     for name, folder in folders.items():
-        yield Scored(name, scorers.scores(_loaded(_read(folder))), ood=True)
+        yield Scored(name, scorers.scores(_loaded(_read(folder, made))), ood=True)
 
 
 def _loaded(pictures: Iterable[Input]) -> list[Callable[[], Input]]:
@@ -139,12 +141,13 @@ def named_folders(given: Iterable[str]) -> dict[str, Path]:
     return {name: Path(folder) for name, _, folder in parts}
 
 
-def _read(folder: Path) -> list[Input]:
+def _read(folder: Path, preprocessing: Preprocessing) -> list[Input]:
     """Decode a folder's images, those that can be; raises DataError for none."""
     inputs = []
     for item in local_source(folder):
         try:
-            inputs.append(to_input(decode(item.path.read_bytes())))
+            pixels = decode(item.path.read_bytes(), side=preprocessing.decode_side)
+            inputs.append(preprocessing(pixels).pixels)
         except (OSError, ImageError):
             continue
     if not inputs:
@@ -186,7 +189,8 @@ def leave_out(
     if unknown:
         raise DataError(f"no source {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     report(f"features of {len(dataset.images)} images, for sources left out")
-    features = collect_features(open_scorer(model.path.read_bytes(), model.format), dataset.images)
+    stream = ImageStream(dataset.images, READERS[model.format](model.path).preprocessing)
+    features = collect_features(open_scorer(model.path.read_bytes(), model.format), stream)
     split = np.array([image.split for image in dataset.images])
     lines = ["| sources left out | n | rejected (95 % interval) |", "|---" * 3 + "|"]
     for group in groups:

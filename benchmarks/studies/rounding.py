@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from xray_infer.export import load_toolchain
 from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, check_same_data, draw
 from xray_infer.export.densenet import DenseNet
 from xray_infer.export.edge_graph import load_classifier, take_apart
-from xray_infer.export.exporter import training_of
+from xray_infer.export.exporter import preprocessing_of, training_of
 from xray_infer.export.int8_network import Int8Network, correct, equalise, for_int8, round_stem
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.ranges import CALIBRATORS, collect_ranges, collect_statistics
@@ -45,7 +46,7 @@ class Closeness:
 def steps(network: DenseNet, calibration: Images) -> Iterator[tuple[str, Int8Network, tuple[int, ...]]]:
     """Yield each step's name, network and units in float; each has all the steps before it but the last.
 
-    `calibration`: uint8 [224, 224, 1] each, iterated over once.
+    `calibration`: uint8 [side, side, 1] each, iterated over once.
     """
     its = collect_statistics(network, calibration)
     exact = equalise(network, its)
@@ -109,9 +110,11 @@ def main(model: Path, data: Path, images: int, calibration_images: int, seed: in
     load_toolchain()
     training, dataset = training_of(model), read_dataset(data)
     check_same_data(dataset, training, data=data, model=model)
-    calibration = draw(dataset, CALIBRATION_SPLIT, count=calibration_images, seed=seed)
-    measured = draw(dataset, CHOICE_SPLIT, count=images, seed=seed)
     network = take_apart(load_classifier(model), path=model, temperature=training.temperature).network
+    made = preprocessing_of(training, network.side, model=model)
+    take = partial(draw, dataset, seed=seed, preprocessing=made)
+    calibration = take(CALIBRATION_SPLIT, count=calibration_images)
+    measured = take(CHOICE_SPLIT, count=images)
     click.echo(steps_table(compare_steps(network, calibration, measured, report=say)))
     click.echo(
         f"\n{len(measured)} validation images; ranges by {len(calibration)} training images. "

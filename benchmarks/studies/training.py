@@ -79,13 +79,16 @@ def plain_fit(manifest: str, weights: str, seed: str, out: str, jit: str = "auto
     import keras
     import numpy as np
 
+    from xray_infer.images.preprocess import STUDY
     from xray_infer.study.datasets import read_input
     from xray_infer.train.network import build_classifier, freeze
     from xray_infer.train.schedule import SCHEDULES
 
     schedule = SCHEDULES["study"]
     dataset = read_dataset(Path(manifest))
-    inputs = {split: np.stack([read_input(image) for image in dataset.split(split)]) for split in SPLITS}
+    inputs = {
+        split: np.stack([read_input(image, STUDY) for image in dataset.split(split)]) for split in SPLITS
+    }
     labels = {split: np.array([image.label for image in dataset.split(split)]) for split in SPLITS}
     keras.utils.set_random_seed(int(seed))
     model = build_classifier(weights, seed=int(seed))

@@ -93,7 +93,8 @@ def find_lungs(gray: NDArray[np.uint8]) -> Box | None:
 def thumbnail(gray: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
     """Return what the network sees of a picture: `float32 [side, side]`, mean 0, deviation 0.5 or less."""
     small = cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return (small - small.mean()) / (2 * max(float(small.std()), LEAST_DEVIATION))
+    normalised: NDArray[np.float32] = (small - small.mean()) / (2 * max(float(small.std()), LEAST_DEVIATION))
+    return normalised
 
 
 def shipped_network() -> LungNetwork:

@@ -44,6 +44,7 @@ from xray_infer.benchmarks.explain.simple_maps import (
     share_inside,
 )
 from xray_infer.errors import DataError
+from xray_infer.images.preprocess import Area
 from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtimes import find_model
 
@@ -100,7 +101,7 @@ def test_imputed_pixels_carry_seeded_noise_and_the_others_stay():
 def test_squares_go_in_the_order_of_the_heat():
     heat = np.zeros((28, 28), np.float32)
     heat[3, 4], heat[20, 5] = 2, 1
-    order = rank(heat, np.random.default_rng(0))
+    order = rank(heat, np.random.default_rng(0), side=224)
     assert order[:2].tolist() == [3 * 28 + 4, 20 * 28 + 5]
     assert sorted(order) == list(range(784))
     removed = removed_pixels(order, 2 / 784)
@@ -112,7 +113,7 @@ def test_squares_go_in_the_order_of_the_heat():
 
 def test_equal_heat_is_ordered_by_smooth_noise():
     flat = np.zeros((7, 7), np.float32)
-    first, again, other = (rank(flat, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    first, again, other = (rank(flat, np.random.default_rng(seed), side=224) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     removed = removed_pixels(first, 0.2)
@@ -182,22 +183,25 @@ def test_similarities_of_known_maps():
 
 
 def test_where_the_heat_is(tmp_path):
-    ring = border_ring()
+    ring = border_ring(224)
     assert share_inside(np.ones((7, 7), np.float32), ring) == pytest.approx(1 - (160 / 224) ** 2)
     assert share_inside(centre_blob(), ring) < 0.25
     assert share_inside(np.zeros((7, 7), np.float32), ring) is None
     half = np.zeros((100, 80), np.uint8)
     half[:, :40] = 255
     (tmp_path / "a.png").write_bytes(png(half))
-    mask = lung_mask(tmp_path, "a.jpg")
+    mask = lung_mask(tmp_path, "a.jpg", 224)
     assert mask.mean() == pytest.approx(0.5)
+    part = lung_mask(tmp_path, "a.jpg", 96, Area(left=0.25, top=0.5, right=0.75))
+    assert (part.shape, part.mean()) == ((96, 96), 0.5)
+    assert lung_mask(tmp_path, "a.jpg", 96, Area(right=0.5)).all()
     left = np.zeros((14, 14), np.float32)
     left[:, 2] = 1
     assert share_inside(left, mask) == pytest.approx(1)
     (tmp_path / "b.png").write_bytes(png(np.zeros((9, 9), np.uint8)))
     for name, message in (("b.jpg", "the lung mask is empty"), ("c.jpg", "no lung mask that can be read")):
         with pytest.raises(DataError, match=message):
-            lung_mask(tmp_path, name)
+            lung_mask(tmp_path, name, 224)
 
 
 def test_means_resample_groups_and_leave_out_what_is_not_known():

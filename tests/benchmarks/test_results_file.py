@@ -1,10 +1,13 @@
 """results.json and the pieces of a run: what is written is read, what is not ours is refused."""
 
 import json
+import zipfile
+from dataclasses import replace
 
 import pytest
 from approved import approved
 from click.testing import CliRunner
+from specimens import example_manifest
 from training_records import DAMAGES, example_record
 
 from xray_infer.benchmarks.cli import main
@@ -12,6 +15,7 @@ from xray_infer.benchmarks.model_rows import baseline_of, find_rows, reference_o
 from xray_infer.benchmarks.results_file import RESULTS_FILE, PartStore, read_results, write_results
 from xray_infer.benchmarks.results_schema import SCHEMA, LimitRun, Machine, ModelFile, Results, RowKey
 from xray_infer.errors import DataError, ModelError
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.training_record import write_training_record
 
@@ -112,13 +116,46 @@ def test_a_keras_file_is_named_by_its_method(tmp_path):
         find_rows([path])
 
 
+def keras_file(path, side=96):
+    """A file whose description says no more than its input."""
+    layers = [{"class_name": "InputLayer", "config": {"batch_shape": [None, side, side, 1]}}]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "config.json", json.dumps({"class_name": "Functional", "config": {"layers": layers}})
+        )
+    return path
+
+
 def test_a_keras_file_is_a_row_and_the_reference_of_its_method(tmp_path):
-    path = tmp_path / "fine_tuning.keras"
-    path.write_bytes(b"weights")
-    write_training_record(path.with_suffix(".json"), example_record(temperature=0.5, data_sha256="ab"))
+    path = keras_file(tmp_path / "fine_tuning.keras")
+    record = example_record(temperature=0.5, data_sha256="ab")
+    record = replace(record, facts=replace(record.facts, preprocessing_version=2))
+    write_training_record(path.with_suffix(".json"), record)
     (row,) = find_rows([tmp_path])
-    assert (row.model.temperature, row.model.data_digest, row.model.size_bytes) == (0.5, "ab", 7)
+    size = path.stat().st_size
+    assert (row.model.temperature, row.model.data_digest, row.model.size_bytes) == (0.5, "ab", size)
+    assert row.model.preprocessing == Preprocessing(2, 96)
     assert reference_of(KEY, [row.key, KEY]) == row.key
+
+
+def test_without_a_record_a_keras_file_is_given_whole_pictures(tmp_path):
+    (row,) = find_rows([keras_file(tmp_path / "fine_tuning.keras", side=64)])
+    assert row.model.preprocessing == Preprocessing(1, 64)
+
+
+@pytest.mark.parametrize("content", [b"weights", b""])
+def test_a_file_that_does_not_describe_its_input_is_refused(tmp_path, content):
+    path = tmp_path / "fine_tuning.keras"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=SAYS["is-no-trained-model"]):
+        find_rows([path])
+    with pytest.raises(ModelError, match=SAYS["its-input-is-pixels"]):
+        find_rows([keras_file(path, side=100)])
+
+
+def test_what_an_exported_file_is_given_is_in_its_manifest(make_tiny_onnx, tmp_path):
+    path = make_tiny_onnx(example_manifest(preprocessing_version=2, input_shape=(64, 64, 1)))
+    assert {row.model.preprocessing for row in find_rows([path])} == {Preprocessing(2, 64)}
 
 
 @pytest.mark.parametrize(("reason", "damage"), DAMAGES.items(), ids=DAMAGES)

@@ -7,6 +7,7 @@ from approved import approved
 from xray_infer.benchmarks.accuracy.answering import read_test_images, stored_answers
 from xray_infer.benchmarks.model_rows import find_rows
 from xray_infer.export.reference import SUFFIX, Reference, extreme_inputs
+from xray_infer.images.preprocess import STUDY
 
 SAYS = approved("xray-bench")
 
@@ -20,18 +21,20 @@ def beside(tiny_onnx, tmp_path):
 
 
 def keep(model, inputs, labels):
-    count = len(inputs) + len(extreme_inputs())
+    made_up = extreme_inputs(STUDY.side)
+    count = len(inputs) + len(made_up)
     chances = np.random.default_rng(0).dirichlet((1, 1, 1), count).astype(np.float32)
     cam = np.zeros((count, 7, 7, 3), np.float32)
-    both = np.concatenate([inputs, extreme_inputs()])
+    both = np.concatenate([inputs, made_up])
     Reference(both, chances, cam, np.array(labels)).save(model.with_name(f"fine_tuning{SUFFIX}"))
     return chances
 
 
 def test_answers_are_found_by_the_pixels_whatever_their_order(beside, split_tree):
     images = read_test_images(split_tree)
-    order = np.arange(len(images.inputs))[::-1]
-    chances = keep(beside, images.inputs[order], np.array(images.set.labels)[order])
+    inputs = images.inputs(STUDY)
+    order = np.arange(len(inputs))[::-1]
+    chances = keep(beside, inputs[order], np.array(images.set.labels)[order])
     ((model, answers),) = stored_answers(find_rows([beside]), images, print)
     assert (model.row.format, model.size_bytes, model.file) == ("keras", 0, f"fine_tuning{SUFFIX}")
     assert answers.probabilities == pytest.approx(chances[: len(order)][order])
@@ -40,7 +43,7 @@ def test_answers_are_found_by_the_pixels_whatever_their_order(beside, split_tree
 
 def test_answers_to_other_images_do_not_count_and_that_is_said(beside, split_tree):
     images = read_test_images(split_tree)
-    keep(beside, images.inputs[1:], images.set.labels[1:])
+    keep(beside, images.inputs(STUDY)[1:], images.set.labels[1:])
     lines: list[str] = []
     assert list(stored_answers(find_rows([beside]), images, lines.append)) == []
     assert SAYS["holds-no-answers-to"] in lines[0]

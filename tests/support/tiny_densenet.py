@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from training_records import example_record
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.export.calibration import draw
-from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, INPUT_SHAPE
+from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, STUDY, Preprocessing
 from xray_infer.study.datasets import read_dataset, read_images
 from xray_infer.study.training_record import write_training_record
 from xray_infer.train.data.splits import random_split, write_manifest
@@ -37,8 +38,8 @@ def _transition(values: Any) -> Any:
     return keras.layers.AveragePooling2D(2)(values)
 
 
-def network(outputs: int = 3) -> Any:
-    image = keras.Input(INPUT_SHAPE, dtype="uint8", name="image")
+def network(outputs: int = 3, side: int = STUDY.side) -> Any:
+    image = keras.Input((side, side, 1), dtype="uint8", name="image")
     values = keras.layers.Rescaling(1 / 255)(image)
     values = keras.layers.RandomFlip("horizontal", seed=0)(values)
     values = keras.layers.RandomRotation(0.03, seed=1)(values)
@@ -87,17 +88,18 @@ def fit(model: Any, images: np.ndarray, labels: Any) -> None:
     model.layers[-1].set_weights([solution[:-1], solution[-1]])
 
 
-def make_model(folder: Path) -> Path:
+def make_model(folder: Path, preprocessing: Preprocessing = STUDY) -> Path:
     """Make a fitted network with its training record; the data are in the folder `data` beside it."""
     write_images(folder / "data")
     write_manifest(random_split(read_images(folder / "data"), seed=0), folder / "data" / "manifest.csv")
     dataset = read_dataset(folder / "data")
-    train = draw(dataset, "train", count=48, seed=0)
+    train = draw(dataset, "train", count=48, seed=0, preprocessing=preprocessing)
     keras.utils.set_random_seed(0)
-    model = network()
+    model = network(side=preprocessing.side)
     fit(model, np.stack(list(train)), train.labels)
     path = folder / f"{METHOD}.keras"
     model.save(path)
     record = example_record(method=METHOD, data_sha256=dataset.digest, temperature=TEMPERATURE)
-    write_training_record(path.with_suffix(".json"), record)
+    facts = replace(record.facts, preprocessing_version=preprocessing.version)
+    write_training_record(path.with_suffix(".json"), replace(record, facts=facts))
     return path

@@ -11,7 +11,6 @@ from benchmarks.studies import heatmap
 from benchmarks.studies.heatmap import main
 from benchmarks.studies.without_maps import POOLED, pooled_onnx
 from xray_infer.errors import DataError
-from xray_infer.images.preprocess import INPUT_SHAPE
 from xray_infer.model.choice import shipped_model
 from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.model.runtimes import find_model
@@ -21,7 +20,7 @@ SAYS = approved("xray-bench")
 
 @pytest.fixture
 def image() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (1, *INPUT_SHAPE)).astype(np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (1, 224, 224, 1)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("suffix", list(SUFFIXES))

@@ -16,6 +16,7 @@ from benchmarks.studies.map_parity import compare_maps, file_maps, low_table, ma
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.export.calibration import balanced_sample
 from xray_infer.export.recipes import RECIPES
+from xray_infer.images.preprocess import STUDY
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import read_dataset, read_input
 
@@ -34,7 +35,9 @@ OF_CLIPPED = 0.9
 def inputs(shared_data):
     """Thirty-six real X-rays, twelve of each class."""
     dataset = read_dataset(shared_data / "cxr3")
-    return np.stack([read_input(one) for one in balanced_sample(dataset.split("test"), count=36, seed=0)])
+    return np.stack(
+        [read_input(one, STUDY) for one in balanced_sample(dataset.split("test"), count=36, seed=0)]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def test_every_figure_is_of_the_files_that_become_smaller(films, tiny_onnx):
     large, small = (films / "large.jpg").read_bytes(), (films / "small.jpg").read_bytes()
     twice, once = compare_reductions([large, small], session, rounds=1)
     assert (twice.jpegs, twice.reduced, once.reduced) == (2, 1, 2)
-    inputs = np.stack([to_input(decode(large, side=0)), to_input(decode(large))])
+    inputs = np.stack([to_input(decode(large, side=kept), side=224) for kept in (0, 224)])
     full, reduced = session.run(inputs).probabilities
     assert twice.max_dp == pytest.approx(np.abs(full - reduced).max(), abs=1e-6)
     assert twice.mean_dp == pytest.approx(np.abs(full - reduced).mean(), abs=1e-6)

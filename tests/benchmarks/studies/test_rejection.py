@@ -10,7 +10,7 @@ from benchmarks.studies.ood_images.altered import ALTERED
 from benchmarks.studies.ood_images.drawn import DRAWN
 from benchmarks.studies.rejection import main
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.images.preprocess import to_input
+from xray_infer.images.preprocess import STUDY
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.manifest_parts import Rejection
 from xray_infer.study.datasets import read_dataset, read_input
@@ -74,7 +74,8 @@ def test_rejection_tells_each_set_apart(scoring_onnx, split_tree, tmp_path):
     assert {*DRAWN, *(f"X-rays {name}" for name in ALTERED)} < rows.keys()
     assert rows["X-rays negatives"][0] == "3"
     assert [rows[f"of both, {name}"][0] for name in CLASS_NAMES] == ["2"] * 3
-    levels = [abs(float(read_input(one).mean()) - 128) for one in read_dataset(split_tree).split("test")]
+    test = read_dataset(split_tree).split("test")
+    levels = [abs(float(read_input(one, STUDY).mean()) - 128) for one in test]
     assert rows["test images"][3] == f"{np.median(levels):.2f}"
     # A mean gray level does not change when a picture is turned.
     assert rows["X-rays upside down"][3] == rows["test images"][3]
@@ -110,7 +111,7 @@ def test_what_is_drawn_is_a_gray_picture_that_varies(kind):
     pictures = [DRAWN[kind](rng) for _ in range(4)]
     for picture in pictures:
         assert (picture.dtype, picture.ndim) == (np.uint8, 2)
-        assert to_input(picture).shape == (224, 224, 1)
+        assert STUDY(picture).pixels.shape == (224, 224, 1)
     assert len({picture.tobytes() for picture in pictures}) == 4
 
 
@@ -124,5 +125,5 @@ def test_what_is_altered_is_another_picture_of_the_same(way, shape):
     assert np.array_equal(first, again)
     assert (first.dtype, first.ndim) == (np.uint8, 2)
     assert not np.array_equal(first, pictures[1])
-    assert to_input(np.ascontiguousarray(first)).shape == (224, 224, 1)
+    assert STUDY(np.ascontiguousarray(first)).pixels.shape == (224, 224, 1)
     assert all(np.array_equal(one, other) for one, other in zip(pictures, before, strict=True))
