@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.decode import decode
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
+from xray_infer.images.preprocess import Area
 from xray_infer.model.choice import ModelRequest, select_model
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.run.engine import Engine, Task
-from xray_infer.run.results import Row, Rules
+from xray_infer.run.results import NO_LUNGS, Row, Rules
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources import Item
 from xray_infer.run.sources.folder import FileItem
@@ -76,6 +77,11 @@ class Prediction:
     def reason(self) -> str:
         """The reason why there is no label, or why it is uncertain; otherwise empty."""
         return self.row.reason
+
+    @property
+    def lungs(self) -> Area | None:
+        """Where the lungs are that the model was given; None where it was given all of the image, or nothing."""
+        return self.row.area if self.row.lungs not in ("", NO_LUNGS) else None
 
     def heatmap(self, image: Image, of: str = "predicted") -> NDArray[np.uint8]:
         """Draw Grad-CAM over the image that was classified, as the command does: BGR uint8, for cv2.imwrite.

@@ -42,7 +42,8 @@ COLUMNS: Final[Mapping[str, type]] = {
     "row_schema": int,
 }
 DECIMALS: Final = 6
-NO_LUNGS: Final = "none"  # found: the whole picture was judged
+NO_LUNGS: Final = "none"  # in place of the lungs' box
+NO_LUNGS_NOTICE: Final = "No lungs were found, so the whole picture was judged."
 MOST_REASON: Final = 300  # characters: a damaged file may bring its own text
 
 

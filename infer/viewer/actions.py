@@ -72,6 +72,7 @@ def picture_actions(canvas: Canvas) -> list[Action]:
         Action("&Picture", "Darker", ("Alt+Down",), partial(canvas.brighten, -1)),
         Action("&Picture", "&Reset window and level", ("R",), canvas.reset_window),
         Action("&Picture", "&Inverted", ("I",), canvas.invert, checkable=True),
+        Action("&Picture", "Box around the judged &lungs", ("L",), canvas.toggle_lungs, checkable=True),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Shows the picture with pan, zoom, window and level, inversion and heat map; or a message in its place."""
+"""Shows the picture with pan, zoom, window and level, inversion, heat map and box; or a message instead."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPainter,
     QPaintEvent,
+    QPen,
     QResizeEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from xray_infer.images.preprocess import Area
 from xray_infer.viewer.render import STEP, ArrayImage, ImagePyramid, Placement, WindowLevel, render
+from xray_infer.viewer.style import OUTLINE
 
 # A drag over so many pixels makes the window e times as wide, or lowers the level by the window's width.
 PIXELS_PER_FACTOR: Final = 300.0
@@ -60,6 +63,8 @@ class Canvas(QWidget):
         self._placement: Placement | None = None  # None: fitted to whatever size there is
         self._heat: NDArray[np.uint16] | None = None
         self._strength = 0.0
+        self._lungs: Area | None = None
+        self._shows_lungs = False
         self._drag = Drag.NOTHING
         self._last = QPointF()
 
@@ -91,6 +96,16 @@ class Canvas(QWidget):
     def show_heat(self, heat: NDArray[np.uint16] | None, strength: float) -> None:
         """Lay a heat map over the picture, as `stretch` returns it; `strength` 0 to 1."""
         self._heat, self._strength = heat, strength
+        self.update()
+
+    def show_lungs(self, lungs: Area | None) -> None:
+        """Know where the lungs are that the model was given; None where it was given all of the picture."""
+        self._lungs = lungs
+        self.update()
+
+    def toggle_lungs(self) -> None:
+        """Draw a box around the lungs that the model was given, or draw it no more."""
+        self._shows_lungs = not self._shows_lungs
         self.update()
 
     def zoom(self, factor: float, at: QPointF | None = None) -> None:
@@ -190,6 +205,18 @@ class Canvas(QWidget):
             height, width = shown.pixels.shape[:2]
             target = QRectF(shown.x / ratio, shown.y / ratio, width / ratio, height / ratio)
             painter.drawImage(target, ArrayImage(shown.pixels))
+        if self._lungs is not None and self._shows_lungs:
+            painter.setPen(QPen(OUTLINE, 1))
+            painter.drawRect(self._on_screen(self._lungs, self._pyramid.shape, placed))
+
+    def _on_screen(self, area: Area, shape: tuple[int, int], placed: Placement) -> QRectF:
+        """Return where an area of a picture of this height and width stands in the widget."""
+        (height, width), scale = shape, placed.scale / self.devicePixelRatioF()
+        corners = [
+            QPointF((x * width - placed.x) * scale, (y * height - placed.y) * scale)
+            for x, y in ((area.left, area.top), (area.right, area.bottom))
+        ]
+        return QRectF(*corners).translated(self.width() / 2, self.height() / 2)
 
     def _paint_message(self, painter: QPainter) -> None:
         font = painter.font()

@@ -21,6 +21,7 @@ CLASS_COLOURS: Final[Mapping[str, QColor]] = {
 }
 QUIET: Final = QColor("#9AA0A6")
 WARNING: Final = QColor("#FF8A80")
+OUTLINE: Final = QColor("#80DEEA")  # of what is drawn over a film: no class's colour, and no colour of heat
 _INK: Final = QColor("#E8EAED")
 _PANEL: Final = QColor("#202124")
 _DEEP: Final = QColor("#17181A")

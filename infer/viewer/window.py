@@ -134,6 +134,7 @@ class Window(QMainWindow):
         self.status.reset()
         self.status.classifying = self.classifier.isRunning()
         self.canvas.show_message("")
+        self.canvas.show_lungs(None)
         self.answer.show_answer("", None)
         self._heatmaps = ()
         self.setWindowTitle(f"{Path(paths[0]).name or paths[0]} - xray-view")
@@ -271,6 +272,7 @@ class Window(QMainWindow):
         if film is None:
             return
         self.answer.show_answer(film.name, film.prediction)
+        self.canvas.show_lungs(film.prediction.lungs if film.prediction else None)
         answered = film.prediction is not None and film.prediction.cam is not None
         self._heatmaps = film.prediction.heatmaps() if film.prediction and answered else ()
         self._draw_heat()

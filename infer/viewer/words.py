@@ -9,7 +9,7 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Interval, SplitResult
-from xray_infer.run.results import OK, REJECTED, UNCERTAIN, Rules
+from xray_infer.run.results import NO_LUNGS, NO_LUNGS_NOTICE, OK, REJECTED, UNCERTAIN, Rules
 
 WELCOME: Final = (
     "Drop chest X-rays or a folder here.\n"
@@ -67,12 +67,15 @@ def _calibration(manifest: ModelManifest) -> str:
 
 
 def verdict_of(prediction: Prediction, rules: Rules) -> str:
-    """Return whether the image is like the training images, and whether the answer is uncertain."""
-    if prediction.status != OK:
-        return refusal_of(prediction.status, prediction.reason)
+    """Return whether the image is like the training images, whether the answer is uncertain, and of what.
+
+    Of the whole picture, where the model asks for lungs and none were found.
+    """
     score, limit = prediction.ood_score, rules.ood_threshold
     parts = []
-    if score is None:
+    if prediction.status != OK:
+        parts.append(refusal_of(prediction.status, prediction.reason))
+    elif score is None:
         parts.append("This model cannot tell whether an image is like its training images.")
     elif limit is None or limit == float("inf"):
         parts.append(
@@ -82,6 +85,8 @@ def verdict_of(prediction: Prediction, rules: Rules) -> str:
         parts.append(f"Like the training images: out-of-distribution score {score:.2f}, limit {limit:.2f}.")
     if prediction.label == UNCERTAIN:
         parts.append(f"Uncertain: {prediction.reason}.")
+    if prediction.row.lungs == NO_LUNGS:
+        parts.append(NO_LUNGS_NOTICE)
     return " ".join(parts)
 
 

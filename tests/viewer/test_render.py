@@ -1,10 +1,13 @@
 """What the viewer shows of a picture: where it stands, how gray, with how much heat. Without Qt."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from xray_infer.images.gray import Picture
+from xray_infer.images.preprocess import Area
 from xray_infer.outputs.heatmaps.blend import blend
 from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for
 from xray_infer.outputs.heatmaps.overlay import lay_heat
@@ -37,6 +40,27 @@ def heatmaps():
     maps = np.random.default_rng(1).random((7, 7, 3)).astype(np.float32)
     maps[..., 2] = 0
     return heatmaps_for("all", maps, METHODS["gradcam"], ROW)
+
+
+def test_heat_covers_the_area_that_was_judged_and_nothing_else():
+    maps = np.full((2, 2, 3), 1.0, np.float32)
+    row = replace(ROW, area=Area(0.25, 0.125, 0.75, 0.5), preprocessing_version=2)
+    (heatmap,) = heatmaps_for("predicted", maps, METHODS["gradcam"], row)
+    heat = stretch(heatmap)
+    inside = np.zeros((448, 448), bool)
+    inside[56:224, 112:336] = True
+    assert (heat[inside] == heat.max()).all()
+    assert (heat[~inside] == 0).all()
+    values = smooth(300, 260)
+    placed = Placement.fitting(values.shape, values.shape)
+    shown = render(pyramid_of(values), WindowLevel(0, 255), placed, values.shape, heat, 1.0).pixels
+    drawn = np.empty_like(shown)
+    lay_heat(values, heatmap, drawn)
+    coloured, expected = (np.ptp(one.astype(int), axis=2) > 0 for one in (shown, drawn))
+    assert (coloured == expected).mean() > 0.98  # all but the box's edge, which is between pixels
+    rows, columns = heatmap.area.of(*values.shape)
+    assert not expected[: rows.start].any()
+    assert not expected[:, columns.stop :].any()
 
 
 def test_at_its_own_size_a_picture_is_shown_as_it_is():
