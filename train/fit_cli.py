@@ -14,6 +14,7 @@ from xray_infer.terminal import debug_option, one_line_errors, say
 from xray_infer.train.data_cli import pattern_option
 
 if TYPE_CHECKING:
+    from xray_infer.images.preprocess import Preprocessing
     from xray_infer.train.schedule import Schedule
 
 
@@ -58,6 +59,39 @@ weights_option = click.option(
 )
 
 
+def _multiple_of_32(context: click.Context, parameter: click.Parameter, side: int) -> int:
+    """Refuse a side that DenseNet121 cannot halve five times. Click's callback."""
+    if side % 32:
+        raise click.BadParameter(f"{side} is no multiple of 32")
+    return side
+
+
+INPUT_OPTIONS = (
+    click.option(
+        "--crop",
+        type=click.Choice(["none", "lungs"]),
+        default="none",
+        show_default=True,
+        help="What is cut out of a film before it is resized. Where no lungs are found it stays whole.",
+    ),
+    click.option(
+        "--side",
+        type=click.IntRange(32, 1024),
+        default=224,
+        show_default=True,
+        callback=_multiple_of_32,
+        help="Pixels of the network's square input along each side: a multiple of 32.",
+    ),
+)
+
+
+def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what the network is given of a film."""
+    for option in reversed(INPUT_OPTIONS):
+        command = option(command)
+    return command
+
+
 def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that name a schedule and change it."""
     for option in reversed(SCHEDULE_OPTIONS):
@@ -77,6 +111,7 @@ def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="What to report. Fine-tuning begins with feature extraction.",
 )
 @weights_option
+@input_options
 @schedule_options
 @click.option("--plain", is_flag=True, help="Run each image through the whole network in every epoch: slow.")
 @click.option(
@@ -120,6 +155,7 @@ def fit_command(
         config = TrainConfig(
             schedule=_schedule(options),
             methods=METHOD_CHOICES[options["method"]],
+            preprocessing=_preprocessing(options),
             **{name: options[name] for name in ("weights", "seed", "plain", "region", "validation_only")},
         )
         click.echo(train(data, out, config, patient_pattern=patient_pattern, cache=cache, report=say))
@@ -171,6 +207,7 @@ def _evidence_parts(context: click.Context, parameter: click.Parameter, text: st
     help="Folder that keeps decoded images and features for other runs.  [default: OUT/cache]",
 )
 @weights_option
+@input_options
 @schedule_options
 @debug_option
 def evidence_command(data: Path, out: Path, cache: Path | None, debug: bool, **options: Any) -> None:
@@ -189,6 +226,7 @@ def evidence_command(data: Path, out: Path, cache: Path | None, debug: bool, **o
             weights=options["weights"],
             schedule=_schedule(options),
             methods=METHOD_CHOICES[options["methods"]],
+            preprocessing=_preprocessing(options),
             seed=options["seed"],
             view_seed=0,
         )
@@ -210,6 +248,12 @@ def compare_command(runs: tuple[Path, ...], debug: bool) -> None:
 def _check_weights(weights: str) -> None:
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise ModelError(f"--weights {weights}: no such file; give imagenet, none or a backbone file")
+
+
+def _preprocessing(options: dict[str, Any]) -> Preprocessing:
+    from xray_infer.images.preprocess import LUNGS, WHOLE_PICTURE, Preprocessing
+
+    return Preprocessing(LUNGS if options["crop"] == "lungs" else WHOLE_PICTURE, options["side"])
 
 
 def _schedule(options: dict[str, Any]) -> Schedule:

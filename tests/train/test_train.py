@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from approved import approved
+from places import SAMPLES
 from specimens import quick_config
 
 from xray_infer.errors import DataError
@@ -115,6 +116,35 @@ def test_the_written_logits_are_those_of_the_saved_model(run_folder):
         assert [path.name for path in test.files] == [image.path.name for image in images]
         model = keras.saving.load_model(out / f"{method}.keras", compile=False)
         assert softmax(test.logits) == pytest.approx(model.predict(inputs, verbose=0), abs=1e-4)
+
+
+def test_a_run_is_given_the_lungs_at_the_side_that_is_asked_for(tmp_path, module_tree):
+    from xray_infer.images.preprocess import Preprocessing
+    from xray_infer.study.datasets import read_dataset, read_input
+    from xray_infer.study.metrics import softmax
+    from xray_infer.train.fit import train
+    from xray_infer.train.predictions import read_predictions
+
+    made, out = Preprocessing(2, 64), tmp_path / "run"
+    films = sorted(SAMPLES.glob("phantom_*.png"))  # lungs are found in these, and not in the tree's pictures
+    for folder, film in zip(sorted(module_tree.iterdir()), films, strict=False):
+        shutil.copytree(folder, tmp_path / "tree" / folder.name)
+        shutil.copy(film, tmp_path / "tree" / folder.name)
+    config = quick_config(preprocessing=made, methods=METHODS[:1])
+    train(tmp_path / "tree", out, config, report=lambda line: None)
+    record = json.loads((out / "feature_extraction.json").read_text())
+    assert record["preprocessing_version"] == 2
+    model = keras.saving.load_model(out / "feature_extraction.keras", compile=False)
+    assert model.input_shape == (None, 64, 64, 1)
+    images = read_dataset(out / "split.csv").images
+    assert {image.path.name for image in images} >= {film.name for film in films[:3]}
+    held_out = [image for image in images if image.split != "train"]
+    written = read_predictions(out / "feature_extraction.predictions.csv", splits=("val", "test"))
+    for split, found in written.items():
+        given = np.stack([read_input(image, made) for image in held_out if image.split == split])
+        assert softmax(found.logits) == pytest.approx(model.predict(given, verbose=0), abs=1e-4)
+    with pytest.raises(DataError, match=r"differs in preprocessing\.side"):
+        train(tmp_path / "tree", out, quick_config(preprocessing=Preprocessing(2, 96)), report=print)
 
 
 def test_the_fast_path_learns_what_the_plain_path_learns(tmp_path, module_tree, run_folder, monkeypatch):

@@ -5,6 +5,7 @@ from approved import approved
 from click.testing import CliRunner
 from training_records import DAMAGES, example_record
 
+from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.training_record import write_training_record
 
@@ -83,5 +84,36 @@ def test_options_change_the_schedule_that_is_named(tmp_path, monkeypatch):
     assert (changed.fine_tuning.unfrozen, changed.fine_tuning.mixup) == (7, 0)
     assert (changed.views, changed.batch_size) == (2, 4)
     assert changed.augmentation == SCHEDULES["best"].augmentation
+    assert config_of().preprocessing == STUDY
+    assert config_of("--crop", "lungs", "--side", "96").preprocessing == Preprocessing(2, 96)
     one = config_of("--method", "feature-extraction", "--region", "border", "--seed", "3", "--plain")
     assert (one.methods, one.region, one.seed, one.plain) == (METHODS[:1], "border", 3, True)
+
+
+def test_evidence_is_gathered_with_the_inputs_that_are_asked_for(tmp_path, monkeypatch):
+    from xray_infer.train import evidence
+    from xray_infer.train.cli import main
+
+    seen = []
+    monkeypatch.setattr(
+        evidence, "gather", lambda data, out, config, *rest, **more: seen.append(config) or ""
+    )
+    options = ["--out", str(tmp_path), "--weights", "none", "--crop", "lungs", "--side", "128"]
+    result = CliRunner().invoke(main, ["evidence", "data", *options])
+    assert result.exit_code == 0, result.stderr
+    assert seen[0].preprocessing == Preprocessing(2, 128)
+
+
+def test_a_side_that_cannot_be_halved_five_times_is_refused(tmp_path):
+    from xray_infer.train.cli import main
+
+    result = CliRunner().invoke(main, ["fit", "data", "--out", str(tmp_path), "--side", "100"])
+    assert result.exit_code == 2
+    assert SAYS["is-no-multiple-of"] in result.stderr
+
+
+def test_runs_are_told_apart_by_what_the_network_is_given():
+    from xray_infer.train.schedule import TrainConfig
+
+    facts = TrainConfig(preprocessing=Preprocessing(2, 160)).identity()
+    assert (facts["preprocessing.version"], facts["preprocessing.side"]) == (2, 160)

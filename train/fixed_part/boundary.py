@@ -17,7 +17,7 @@ from xray_infer.train.network import NORMALISED
 class Parts:
     """A classifier in three models that share its layers, so that training `top` trains the classifier.
 
-    `views`: image `uint8 [N, 224, 224, 1]` -> augmented, normalised `float [N, 224, 224, 3]`;
+    `views`: image `uint8 [N, side, side, 1]` -> augmented, normalised `float [N, side, side, 3]`;
     `trunk`: that -> features at the boundary, `float [N, ...]`;
     `top`: features -> probabilities `[N, 3]`. `features` is the tensor at the cut, in the classifier's graph.
     """

@@ -209,7 +209,7 @@ STORED: Final = np.float16  # the largest activation seen was 14; bfloat16's own
 class FixedPart:
     """Computes and keeps the features of one set of images.
 
-    `inputs` are `uint8 [N, 224, 224, 1]` and `inputs_digest` names them; `train` and `held_out` are rows.
+    `inputs` are `uint8 [N, side, side, 1]` and `inputs_digest` names them; `train` and `held_out` are rows.
     `views` is how many augmented views of the training rows are made, seeded by `seed`; with `originals`
     these rows are also trained on as they are.
     """
