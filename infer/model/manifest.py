@@ -94,15 +94,15 @@ def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
         fields = json_object(parse_json(stored))
     except JsonError as error:
         raise _refused(path, f"the manifest inside is damaged: {error}") from error
-    for key, supported in (
-        ("schema_version", [SCHEMA_VERSION]),
-        ("preprocessing_version", list(VERSIONS)),
-        ("class_names", [list(CLASS_NAMES)]),
-        ("input_shape", [[side, side, 1] for side in SIDES]),
+    sides = f"[side, side, 1] with a side from {SIDES[0]} to {SIDES[-1]}, a multiple of {SIDES.step}"
+    for key, supported, able in (
+        ("schema_version", [SCHEMA_VERSION], str(SCHEMA_VERSION)),
+        ("preprocessing_version", list(VERSIONS), " and ".join(map(str, VERSIONS))),
+        ("class_names", [list(CLASS_NAMES)], str(list(CLASS_NAMES))),
+        ("input_shape", [[side, side, 1] for side in SIDES], sides),
     ):
         if fields.get(key) not in supported:
             found = _short(reprlib.repr(fields.get(key)))
-            able = " or ".join(repr(one) for one in supported[:2])
             raise _refused(path, f"{key} is {found}, this version of xray-infer runs {able}")
     known = {field.name for field in dataclasses.fields(ModelManifest)}
     if not known - LATER_FIELDS <= fields.keys() <= known:

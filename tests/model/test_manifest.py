@@ -9,6 +9,7 @@ from approved import approved
 from specimens import example_manifest
 
 from xray_infer.errors import ModelError
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.choice import MODELS_FOLDER
 from xray_infer.model.embedding import MANIFEST_FILE, MANIFEST_KEY, READERS, read_onnx_manifest
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, parse_manifest
@@ -219,6 +220,48 @@ def test_a_damaged_field_is_one_line_that_names_it(name, value, reason):
     assert message.endswith("; export the model again")
     assert message.isprintable()
     assert len(message) < 350
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("side", [32, 64, 160, 224, 1024])
+def test_a_file_says_what_it_is_given(version, side):
+    stored = example_manifest(preprocessing_version=version, input_shape=(side, side, 1)).to_json()
+    manifest = parse_manifest(stored, path=Path("m"))
+    assert manifest.preprocessing == Preprocessing(version, side)
+    assert manifest.preprocessing.shape == manifest.input_shape
+    assert manifest.to_json() == stored
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("preprocessing_version", value) for value in (0, 3, -1, None, "2", [2], True, 1.5, 2.0, {})),
+        *(
+            ("input_shape", value)
+            for value in (
+                *([0, 0, 1], [-32, -32, 1], [16, 16, 1], [100, 100, 1], [1056, 1056, 1], [2**70, 2**70, 1]),
+                *([224, 192, 1], [224, 224, 3], [224, 224], [224], [], 224, None, "224", [True, True, 1]),
+                *([224.0, 224.0, 1], ["224", "224", 1], [[224, 224, 1]], [float("nan"), 224, 1]),
+            )
+        ),
+    ],
+)
+def test_what_it_cannot_be_given_is_refused_in_one_line(name, value):
+    with pytest.raises(ModelError) as caught:
+        parse_manifest(json.dumps(_shipped_fields() | {name: value}), path=Path("m.onnx"))
+    message = str(caught.value)
+    assert message.startswith((f"m.onnx: {name} is ", f"m.onnx: {name}[0] is "))
+    assert message.endswith("; export the model again")
+    assert message.isprintable()
+    assert len(message) < 350
+
+
+def test_the_refusal_says_which_sides_there_are():
+    fields = _shipped_fields() | {"input_shape": [100, 100, 1]}
+    with pytest.raises(ModelError, match=SAYS["input-shape-is-this"]):
+        parse_manifest(json.dumps(fields), path=Path("m"))
+    with pytest.raises(ModelError, match=SAYS["preprocessing-version-is-this"]):
+        parse_manifest(json.dumps(fields | {"preprocessing_version": 3}), path=Path("m"))
 
 
 @pytest.mark.parametrize(
