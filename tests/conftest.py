@@ -149,7 +149,10 @@ def module_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Make an ONNX file of the contract: 32 x 32 block means, one 1x1 convolution, softmax of its mean."""
+    """Make an ONNX file of the contract: 32 x 32 block means, one 1x1 convolution, softmax of its mean.
+
+    Its input has the side that the manifest says.
+    """
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 
@@ -164,14 +167,15 @@ def make_tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
             helper.make_node("ReduceMean", ["cam", "axes"], ["logits"], keepdims=0),
             helper.make_node("Softmax", ["logits"], ["probabilities"]),
         ]
-        side = [7, 7, len(CLASS_NAMES)]
+        shape = manifest.input_shape if isinstance(manifest, ModelManifest) else (224, 224, 1)
+        cells = [shape[0] // 32, shape[1] // 32, len(CLASS_NAMES)]
         graph = helper.make_graph(
             nodes,
             "tiny",
-            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 224, 224, 1])],
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *shape])],
             [
                 helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 3]),
-                helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["batch", *side]),
+                helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["batch", *cells]),
             ],
             [
                 numpy_helper.from_array(weights, "weights"),

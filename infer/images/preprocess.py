@@ -86,19 +86,24 @@ class Preprocessing:
 STUDY: Final = Preprocessing()  # what the study's networks see
 
 
+# Less than a pixel short of the whole: lungs that fill the picture with their margin. WHOLE says none found.
+FILLED: Final = Area(right=1 - 2.0**-20)
+
+
 def lungs_area(gray: NDArray[np.uint8]) -> Area:
-    """Return the lungs' box with its margin in a picture, `uint8 [H, W]`; WHOLE where none is found."""
+    """Return the lungs' box with its margin in a picture, `uint8 [H, W]`; WHOLE only where none is found."""
     box = find_lungs(gray)
     if box is None:
         return WHOLE
     height, width = gray.shape
     aside, above = MARGIN * (box.right - box.left), MARGIN * (box.bottom - box.top)
-    return Area(
+    area = Area(
         left=max(0.0, (box.left - aside) / width),
         top=max(0.0, (box.top - above) / height),
         right=min(1.0, (box.right + aside) / width),
         bottom=min(1.0, (box.bottom + above) / height),
     )
+    return FILLED if area == WHOLE else area
 
 
 def to_input(gray: NDArray[np.uint8], *, side: int) -> NDArray[np.uint8]:
