@@ -33,7 +33,7 @@ from xray_infer import __version__
 from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.outputs.dicom.instance import EQUIPMENT, PROGRAM, Program, finish, uid_of
 from xray_infer.outputs.dicom.original import Original
-from xray_infer.run.results import DECIMALS, UNCERTAIN, Row
+from xray_infer.run.results import DECIMALS, NO_LUNGS, NO_LUNGS_NOTICE, UNCERTAIN, Row
 
 SERIES_NUMBER: Final = 9002
 SCHEME: Final = "99XRAYINFER"
@@ -119,6 +119,7 @@ def _group(
             parameters=[
                 f"model_sha256={row.model_sha256}",
                 f"preprocessing_version={row.preprocessing_version}",
+                *([f"lungs={row.lungs}"] if row.lungs else []),
                 f"runtime={row.runtime}",
                 *program.options,
             ],
@@ -144,7 +145,8 @@ def _group(
             relationship_type=CONTAINS,
         )
     )
-    for comment in (row.reason, f"Heat map: {HEATMAP_NOTICE}"):
+    whole = NO_LUNGS_NOTICE if row.lungs == NO_LUNGS else ""
+    for comment in (row.reason, whole, f"Heat map: {HEATMAP_NOTICE}"):
         if comment:
             items.append(sr.TextContentItem(codes.DCM.Comment, comment, CONTAINS))
     return group

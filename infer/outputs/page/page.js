@@ -18,7 +18,10 @@
     ["reason", "Reason", reasonCell, 1],
   ];
   const collator = new Intl.Collator("en", { numeric: true });
-  const haystacks = rows.map((row) => (row[at.path] + "\n" + row[at.reason]).toLowerCase());
+  // Why there is no label or an uncertain one, and that no lungs were found.
+  const [noLungs, noLungsNotice] = facts.without_lungs;
+  const remarks = (row) => [row[at.reason], row[at.lungs] === noLungs ? noLungsNotice : ""].filter(Boolean);
+  const haystacks = rows.map((row) => [row[at.path], ...remarks(row)].join("\n").toLowerCase());
 
   let shown = rows.map((_, index) => index); // the rows that pass the filters, as they are sorted
   let sortKey = null, direction = 1, page = 0;
@@ -48,7 +51,7 @@
     return cell;
   }
   function textCell(row, key) { return makeCell("", row[at[key]]); }
-  function reasonCell(row, key) { return makeCell("reason", row[at[key]]); }
+  function reasonCell(row) { return makeCell("reason", remarks(row).join(". ")); }
   function percentCell(row, key, title) { return figureCell(row[at[key]], percent, title); }
   function scoreCell(row, key, title) { return figureCell(row[at[key]], score, title); }
   function statusCell(row) {
@@ -210,6 +213,7 @@
     parts.push("Probabilities: " + probabilities.map(([key, name]) => name + " " + percent(row[at[key]]) + " %").join(", "));
     if (row[at.ood_score] !== null) parts.push("Unlikeness: " + score(row[at.ood_score]));
     if (row[at.reason]) parts.push("Reason: " + row[at.reason]);
+    if (row[at.lungs] === noLungs) parts.push(noLungsNotice);
     return parts.join(". ");
   }
 

@@ -28,6 +28,7 @@ SHOWN: Final = (
     "raw_label",
     "ood_score",
     "reason",
+    "lungs",
 )
 # Some 5 MB: a browser sorts and filters so many in less than it takes to notice.
 MOST_ROWS: Final = 20_000

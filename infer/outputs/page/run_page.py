@@ -31,7 +31,7 @@ from xray_infer.outputs.page.report_pictures import ReportPictures
 from xray_infer.outputs.page.sections import Record
 from xray_infer.outputs.page.shell import BESIDE, page_part, shell
 from xray_infer.run.artifact import ReportPage
-from xray_infer.run.results import OK, Row
+from xray_infer.run.results import NO_LUNGS, NO_LUNGS_NOTICE, OK, Row
 from xray_infer.run.writers import PARTIAL
 
 SUFFIXES: Final = (".html", ".htm")
@@ -124,6 +124,7 @@ class Page(ReportPage):
             "pictures": relative_url(self.pictures.folder, self.path),
             "suffixes": dict(self.pictures.suffixes),
             "heatmap_notice": HEATMAP_NOTICE,
+            "without_lungs": [NO_LUNGS, NO_LUNGS_NOTICE],
         }
         name = os.path.basename(sections.source_of(record)) or "images"
         results = (
