@@ -24,7 +24,7 @@ from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
 
 hd = pytest.importorskip("highdicom")
 
-from dicom_results import STUDY, TYPE_2, classified, film, made, making  # noqa: E402
+from dicom_results import STUDY, TYPE_2, classified, film, made, making, said_in  # noqa: E402
 
 from xray_infer.outputs.dicom.structured_report import LABEL, OOD_SCORE, PROBABILITIES  # noqa: E402
 from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for  # noqa: E402
@@ -32,17 +32,6 @@ from xray_infer.outputs.heatmaps.overlay import draw_overlay  # noqa: E402
 from xray_infer.run.results import RowMaker, Rules  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-def said_in(report: pydicom.Dataset) -> tuple[set[str], set[tuple[str, str]]]:
-    """All texts and all codes of a report, whatever it is made of."""
-    texts, named = set(), set()
-    for element in report.iterall():
-        if element.keyword == "TextValue":
-            texts.add(str(element.value))
-        elif element.keyword in ("ConceptNameCodeSequence", "ConceptCodeSequence"):
-            named |= {(item.CodingSchemeDesignator, item.CodeValue) for item in element.value}
-    return texts, named
 
 
 def errors_in(path: Path) -> list[str]:

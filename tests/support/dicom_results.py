@@ -83,3 +83,14 @@ def made(folder: Path, data: bytes, pixels: np.ndarray) -> tuple[pydicom.Dataset
     """The two objects of one image."""
     making(folder).make(classified(data, pixels))
     return pydicom.dcmread(folder / "a.dcm.heatmap.dcm"), pydicom.dcmread(folder / "a.dcm.report.dcm")
+
+
+def said_in(report: pydicom.Dataset) -> tuple[set[str], set[tuple[str, str]]]:
+    """All texts and all codes of a report, whatever it is made of."""
+    texts, named = set(), set()
+    for element in report.iterall():
+        if element.keyword == "TextValue":
+            texts.add(str(element.value))
+        elif element.keyword in ("ConceptNameCodeSequence", "ConceptCodeSequence"):
+            named |= {(item.CodingSchemeDesignator, item.CodeValue) for item in element.value}
+    return texts, named

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import cv2
 import keras
 import numpy as np
+from places import SAMPLES
 from training_records import example_record
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.export.calibration import draw
-from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, STUDY, Preprocessing
+from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, LUNGS, STUDY, Preprocessing
 from xray_infer.study.datasets import read_dataset, read_images
 from xray_infer.study.training_record import write_training_record
 from xray_infer.train.data.splits import random_split, write_manifest
@@ -73,6 +75,13 @@ def write_images(folder: Path) -> None:
             cv2.imwrite(str(folder / name / f"{index}.png"), pixels)
 
 
+def add_films(folder: Path) -> None:
+    """Put the samples among them, in which lungs are found, two for each class."""
+    for name, findings in zip(CLASS_NAMES, ("bilateral", "focal", "normal"), strict=True):
+        for film in sorted(SAMPLES.glob(f"phantom_{findings}_*")):
+            shutil.copy(film, folder / name)
+
+
 def fit(model: Any, images: np.ndarray, labels: Any) -> None:
     """Give BatchNorm statistics of its own inputs and the head a least-squares solution."""
     generator = np.random.default_rng(0)
@@ -91,6 +100,8 @@ def fit(model: Any, images: np.ndarray, labels: Any) -> None:
 def make_model(folder: Path, preprocessing: Preprocessing = STUDY) -> Path:
     """Make a fitted network with its training record; the data are in the folder `data` beside it."""
     write_images(folder / "data")
+    if preprocessing.version == LUNGS:
+        add_films(folder / "data")
     write_manifest(random_split(read_images(folder / "data"), seed=0), folder / "data" / "manifest.csv")
     dataset = read_dataset(folder / "data")
     train = draw(dataset, "train", count=48, seed=0, preprocessing=preprocessing)
