@@ -80,7 +80,7 @@ class Prediction:
 
     @property
     def lungs(self) -> Area | None:
-        """Where the lungs are that the model was given; None where it was given all of the image, or nothing."""
+        """Where the lungs are that the model was given; None where it was given the whole image, or none."""
         return self.row.area if self.row.lungs not in ("", NO_LUNGS) else None
 
     def heatmap(self, image: Image, of: str = "predicted") -> NDArray[np.uint8]:
