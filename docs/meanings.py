@@ -26,14 +26,15 @@ COLUMNS: Final[Mapping[str, str]] = {
     ),
     "reason": "Why there is no label, or why it is `uncertain`. At most 300 characters.",
     "lungs": (
-        "What the model was given: left, top, right and bottom of the lungs' box with its margin, in shares of "
-        "the picture's width and height, from its top left corner. `none`: no lungs were found, so the whole "
-        "picture was judged. Empty for a model of whole pictures, and where nothing was judged."
+        "What the model was given: left, top, right and bottom of the lungs' box with its margin, in shares "
+        "of the picture's width and height, from its top left corner. `none`: no lungs were found, so the "
+        "whole picture was judged. Empty for a model of whole pictures, and where nothing was judged."
     ),
     "model": "Name of the model.",
     "model_sha256": "SHA-256 of the model file.",
     "preprocessing_version": (
-        "Version of the steps from decoded pixels to the model's input: 1 takes the whole picture, 2 the lungs."
+        "Version of the steps from decoded pixels to the model's input: 1 takes the whole picture, 2 the "
+        "lungs."
     ),
     "runtime": "Package that ran the model, with its version.",
     "row_schema": "Version of these columns.",
@@ -65,8 +66,8 @@ MANIFEST: Final[Mapping[str, str]] = {
         "32, and one channel. A file of another shape is refused."
     ),
     "output_names": (
-        "`probabilities` [N, 3], `cam` [N, side / 32, side / 32, 3] (class activation maps) and, in files that "
-        "have it, `ood_score` [N]."
+        "`probabilities` [N, 3], `cam` [N, side / 32, side / 32, 3] (class activation maps) and, in files "
+        "that have it, `ood_score` [N]."
     ),
     "preprocessing_version": "As in the row. A file of another version is refused.",
     "schema_version": "Version of this manifest. A file of another version is refused.",

@@ -7,17 +7,19 @@ from typing import Any
 import keras
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.images.preprocess import INPUT_SHAPE
+from xray_infer.images.preprocess import STUDY
 from xray_infer.model.manifest import INPUT_NAME
 from xray_infer.train.network import HEAD, NORMALISED, POOLED
 
 UNFROZEN = 2  # so many layers are the top: the second convolution and its activation
 
 
-def build_tiny_classifier(weights: str, *, seed: int, augmentation: str = "study") -> keras.Model:
+def build_tiny_classifier(
+    weights: str, *, seed: int, augmentation: str = "study", side: int = STUDY.side
+) -> keras.Model:
     """As `build_classifier`, whatever the weights and the augmentation."""
     layers: Any = keras.layers
-    image = keras.Input(INPUT_SHAPE, dtype="uint8", name=INPUT_NAME)
+    image = keras.Input((side, side, 1), dtype="uint8", name=INPUT_NAME)
     values = layers.Rescaling(1 / 255)(image)
     values = layers.RandomFlip("horizontal", seed=seed, name="random_flip")(values)
     values = layers.Concatenate()([values, values, values])
