@@ -136,16 +136,17 @@ def test_batches_depend_on_seed_and_epoch_alone():
     assert np.array_equal(mixed, batches(0, mixup=0.4)[0][0])
 
 
-def test_border_and_centre_are_the_whole_between_them():
+@pytest.mark.parametrize(("side", "margin"), [(224, 28), (64, 8)])
+def test_border_and_centre_are_the_whole_between_them(side, margin):
     pytest.importorskip("keras")
-    from xray_infer.train.inputs import MARGIN, keep_region
+    from xray_infer.train.inputs import keep_region
 
-    inputs = np.random.default_rng(0).integers(1, 256, (2, 224, 224, 1)).astype(np.uint8)
+    inputs = np.random.default_rng(0).integers(1, 256, (2, side, side, 1)).astype(np.uint8)
     border, centre = keep_region(inputs, "border"), keep_region(inputs, "centre")
     assert np.array_equal(border + centre, inputs)
     assert not np.any((border > 0) & (centre > 0))
-    assert np.all(border[:, :MARGIN] == inputs[:, :MARGIN])
-    assert np.all(border[:, MARGIN:-MARGIN, MARGIN:-MARGIN] == 0)
+    assert np.all(border[:, :margin] == inputs[:, :margin])
+    assert np.all(border[:, margin:-margin, margin:-margin] == 0)
     assert keep_region(inputs, "all") is inputs
     with pytest.raises(DataError, match="unknown region 'middle'"):
         keep_region(inputs, "middle")
