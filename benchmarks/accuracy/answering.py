@@ -156,7 +156,9 @@ class _Asked:
 
     def answer(self, images: InputSet, region: str) -> RowAnswers:
         """Classify a set of which a region is kept."""
-        inputs = keep_region(self._inputs(images), region)
+        inputs = self._inputs(images)
+        if region != WHOLE:
+            inputs = keep_region(inputs, region)
         probabilities = self._open().predict_many(inputs).astype(float)
         return RowAnswers(self._row.key, images.set.name, region, probabilities.tolist())
 

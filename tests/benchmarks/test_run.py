@@ -9,6 +9,7 @@ import pytest
 from approved import approved
 from bench_results import left_out_domains, made_up
 from click.testing import CliRunner
+from specimens import example_manifest
 
 from xray_infer.benchmarks.accuracy import answering
 from xray_infer.benchmarks.accuracy.answering import answer_rows, read_external_images, read_test_images
@@ -24,7 +25,9 @@ from xray_infer.benchmarks.speed.process_runs import SpeedRequest, measure_speed
 from xray_infer.benchmarks.speed.worker import InputFile, single_stream
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
+from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.model.json_records import to_json
+from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import LabelledImage
 
 SAYS = approved("xray-bench")
@@ -113,6 +116,26 @@ def test_a_killed_run_repeats_only_what_is_missing(
     assert ran[2:] == list(range(1, len(processes)))
     assert [one.turn for one in processes] == list(range(len(processes)))
     assert len(limits) == 1
+
+
+def test_every_row_gets_what_its_own_model_is_given(
+    tiny_onnx, make_tiny_onnx, split_tree, tmp_path, quick_limits
+):
+    of_lungs = Preprocessing(2, 64)
+    manifest = example_manifest(recipe="fp16", preprocessing_version=2, input_shape=of_lungs.shape)
+    rows = find_rows([tiny_onnx, make_tiny_onnx(manifest)])
+    assert {row.model.preprocessing for row in rows} == {STUDY, of_lungs}
+    images, parts = read_test_images(split_tree), PartStore(tmp_path, {})
+    answers = answer_rows(rows, [images], parts, quiet, controls=False)
+    for row, answered in zip(rows, answers, strict=True):
+        session = find_model(row.path).open(runtime=row.key.runtime)
+        given = images.inputs(row.model.preprocessing)
+        expected = np.concatenate([session.run(one[None]).probabilities for one in given])
+        assert np.array(answered.probabilities) == pytest.approx(expected, abs=1e-6)
+    measure_speed(SpeedRequest(EFFORT, ("single",)), rows, images.inputs, parts, quiet)
+    stored = {path.name: np.load(path).shape for path in parts.folder.glob("inputs*.npy")}
+    count = len(images.files)
+    assert stored == {"inputs-1-224.npy": (count, 224, 224, 1), "inputs-2-64.npy": (count, 64, 64, 1)}
 
 
 def test_answers_that_are_there_are_not_asked_for_again(tiny_onnx, split_tree, tmp_path, monkeypatch):
@@ -297,7 +320,7 @@ def test_evidence_of_left_out_domains_is_read_and_kept(tmp_path):
 
 def test_the_worker_is_a_process_of_its_own_and_speaks_json(tiny_onnx, split_tree, tmp_path):
     row, images = find_rows([tiny_onnx])[0], read_test_images(split_tree)
-    np.save(tmp_path / "inputs.npy", images.inputs)
+    np.save(tmp_path / "inputs.npy", images.inputs(STUDY))
     asked = worker.WorkerRequest(
         row.key, str(row.path), str(tmp_path / "inputs.npy"), ("offline",), EFFORT, 3, 2, 7, True, 0.0
     )
