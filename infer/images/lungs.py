@@ -29,6 +29,9 @@ SMALLEST_SHARE: Final = 0.25
 # Gray levels. A thumbnail with less contrast is not stretched any further: it would be noise.
 LEAST_DEVIATION: Final = 4.0
 
+# Least samples along an edge of a thumbnail's pixel, where a picture has so many.
+SAMPLES: Final = 4
+
 _loading: Final = threading.Lock()
 
 
@@ -92,9 +95,25 @@ def find_lungs(gray: NDArray[np.uint8]) -> Box | None:
 
 def thumbnail(gray: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
     """Return what the network sees of a picture: `float32 [side, side]`, mean 0, deviation 0.5 or less."""
-    small = cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-    normalised: NDArray[np.float32] = (small - small.mean()) / (2 * max(float(small.std()), LEAST_DEVIATION))
-    return normalised
+    return normalised(shrunk(gray, side))
+
+
+def shrunk(gray: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return the whole picture as a square, its aspect not kept.
+
+    A pixel is the mean of its area; of a large picture, of 4 x 4 samples or more of it, in a fraction of the
+    time.
+    """
+    down, across = (max(1, edge // (SAMPLES * side)) for edge in gray.shape)
+    sampled = np.ascontiguousarray(gray[down // 2 :: down, across // 2 :: across])
+    return np.asarray(cv2.resize(sampled, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def normalised(small: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Take mean and contrast out of a thumbnail: one film badly exposed gives nearly the same."""
+    values = small.astype(np.float32)
+    values -= values.mean()
+    return values / np.float32(2 * max(float(values.std()), LEAST_DEVIATION))
 
 
 def shipped_network() -> LungNetwork:
