@@ -44,17 +44,18 @@ class Recorder(click.HelpFormatter):
 def command_page(program: str) -> str:
     """Return the page of a program with all its sub-commands."""
     main = importlib.import_module(PROGRAMS[program]).main
-    parts = [f"{HEAD}# {program}\n", *_command(main, program, None, level=1)]
+    parts = [f"{HEAD}# {program}\n", *_command(main, program, None)]
     prefix = (main.context_settings or {}).get("auto_envvar_prefix", "")
     if prefix:
         parts.append(f"Every option can be given as an environment variable: `{prefix}_NAME` for `--name`.\n")
     return "\n".join([*parts, f"{RESEARCH_NOTICE}\n"])
 
 
-def _command(command: click.Command, name: str, parent: click.Context | None, level: int) -> Iterator[str]:
+def _command(command: click.Command, path: str, parent: click.Context | None) -> Iterator[str]:
+    """Yield the parts of the page of one command; `path` is click's, without the parents' arguments."""
+    *parents, name = path.split()
+    level = len(parents) + 1
     with click.Context(command, info_name=name, parent=parent, **command.context_settings) as context:
-        # Not click's path: it has the arguments of the parent in it.
-        path = name if parent is None else f"{parent.info_name} {name}"
         if level > 1:
             yield f"{'#' * level} {path}\n"
         yield f"    {path} {' '.join(command.collect_usage_pieces(context))}\n"
@@ -68,4 +69,4 @@ def _command(command: click.Command, name: str, parent: click.Context | None, le
         # A group has sub-commands, and so has a command that can be called by itself as well.
         for sub, found in sorted(getattr(command, "commands", {}).items()):
             if not found.hidden:
-                yield from _command(found, sub, context, level + 1)
+                yield from _command(found, f"{path} {sub}", context)

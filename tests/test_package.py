@@ -55,6 +55,7 @@ def test_import_and_help_load_no_tensorflow_and_no_runtime(code):
         ("openvino", ["SAMPLES", "--out", "r.csv", "--runtime", "openvino"], "[openvino]"),
         ("keras", ["train", "DATA", "--out", "run", "--weights", "none"], "[train]"),
         ("torch", ["train", "pretrain", "x.zip", "--out", "run"], "[pretrain]"),
+        ("torch", ["train", "lungs", "fit", "x.csv", "--boxes", "b.csv", "--out", "o.npz"], "[lungs]"),
         ("onnx", ["export", "x.keras", "--data", "DATA", "--out", "run"], "[export]"),
         ("PySide6", ["viewer", "SAMPLES"], "[viewer]"),
     ],

@@ -11,6 +11,7 @@ from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import DefaultGroup
 from xray_infer.train.data_cli import inspect_command, split_command, yardsticks_command
 from xray_infer.train.fit_cli import compare_command, evidence_command, fit_command, pretrain_command
+from xray_infer.train.lungs_cli import lungs_command
 
 
 @click.group(
@@ -34,6 +35,7 @@ COMMANDS = (
     evidence_command,
     compare_command,
     pretrain_command,
+    lungs_command,
 )
 for command in COMMANDS:
     main.add_command(command)

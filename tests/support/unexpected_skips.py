@@ -14,7 +14,7 @@ import pytest
 EXPECTED: Final = (
     r"no \.\./shared/data beside the repository",  # real X-rays, which are not published with the code
     # [dev] leaves PyTorch and JAX out: 1 GB for a few tests of what pre-trains and of Keras's other backends.
-    r"the extra \[(pretrain|peers)\] is not installed(: no \w+)?",
+    r"the extra \[(pretrain|lungs|peers)\] is not installed(: no \w+)?",
     r"(torch|jax) is not installed",
     # Other systems: Windows and macOS.
     r"POSIX (permissions|signals)",
