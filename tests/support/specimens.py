@@ -48,11 +48,13 @@ def example_manifest(**changes: object) -> ModelManifest:
 
 
 def quick_config(**changes: Any) -> TrainConfig:
-    """The study's schedule with two epochs and one, on random weights."""
+    """The study's schedule with two epochs and one, on random weights and a small input."""
+    from xray_infer.images.preprocess import Preprocessing
     from xray_infer.train.schedule import SCHEDULES, TrainConfig
 
     schedule = replace(SCHEDULES["study"].with_stages(epochs=(2, 1)), batch_size=8, views=2)
-    return replace(TrainConfig(weights="none", schedule=schedule), **changes)
+    small = TrainConfig(weights="none", schedule=schedule, preprocessing=Preprocessing(side=64))
+    return replace(small, **changes)
 
 
 class HtmlPage(HTMLParser):

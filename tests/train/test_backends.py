@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from places import SUPPORT
+from specimens import quick_config
 
 from xray_infer.model.manifest import METHODS
 
@@ -28,7 +29,6 @@ train(Path(sys.argv[1]), Path(sys.argv[2]), quick_config(), report=lambda line: 
 def test_other_backends_train_and_their_files_are_interchangeable(backend, tmp_path, module_tree):
     """The tool's own run on each backend that is installed; TensorFlow then computes what it wrote."""
     pytest.importorskip(backend, reason=f"{backend} is not installed")
-    from xray_infer.images.preprocess import STUDY
     from xray_infer.study.datasets import read_dataset, read_input
     from xray_infer.study.metrics import softmax
     from xray_infer.train.predictions import read_predictions
@@ -40,7 +40,7 @@ def test_other_backends_train_and_their_files_are_interchangeable(backend, tmp_p
         check=True,
     )
     images = read_dataset(tmp_path / "run" / "split.csv").split("test")
-    inputs = np.stack([read_input(image, STUDY) for image in images])
+    inputs = np.stack([read_input(image, quick_config().preprocessing) for image in images])
     for method in METHODS:
         assert json.loads((tmp_path / "run" / f"{method}.json").read_text())["versions"]["backend"] == backend
         model = keras.saving.load_model(tmp_path / "run" / f"{method}.keras", compile=False)

@@ -11,12 +11,14 @@ from xray_infer.model.runtime_table import RUNTIMES
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.tensorflow
 
+SIDE = 64  # where the boundary lies is a matter of layers, not of pixels
+
 
 @pytest.fixture(scope="module")
 def classifier():
     from xray_infer.train.network import build_classifier
 
-    model = build_classifier("none", seed=0, augmentation="strong")
+    model = build_classifier("none", seed=0, augmentation="strong", side=SIDE)
     rng = np.random.default_rng(0)
     for layer in model.layers:  # as after training: no statistic at its initial value
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -26,7 +28,7 @@ def classifier():
 
 @pytest.fixture(scope="module")
 def images():
-    return np.random.default_rng(1).integers(0, 256, (3, 224, 224, 1)).astype(np.uint8)
+    return np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 1)).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_openvino_computes_what_keras_computes(classifier, images):
     from xray_infer.train.fixed_part.runners import KerasRunner, OpenVinoRunner
     from xray_infer.train.network import freeze
 
-    normalised = np.random.default_rng(2).normal(size=(19, 224, 224, 3)).astype(np.float32)
+    normalised = np.random.default_rng(2).normal(size=(19, SIDE, SIDE, 3)).astype(np.float32)
     for unfrozen in (0, 100):
         freeze(classifier, unfrozen=unfrozen)
         trunk = divide(classifier).trunk

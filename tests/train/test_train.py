@@ -103,14 +103,13 @@ def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_fol
 
 
 def test_the_written_logits_are_those_of_the_saved_model(run_folder):
-    from xray_infer.images.preprocess import STUDY
     from xray_infer.study.datasets import read_dataset, read_input
     from xray_infer.study.metrics import softmax
     from xray_infer.train.predictions import read_predictions
 
-    out, *_ = run_folder
+    out, config, *_ = run_folder
     images = read_dataset(out / "split.csv").split("test")
-    inputs = np.stack([read_input(image, STUDY) for image in images])
+    inputs = np.stack([read_input(image, config.preprocessing) for image in images])
     for method in METHODS:
         test = read_predictions(out / f"{method}.predictions.csv")["test"]
         assert [path.name for path in test.files] == [image.path.name for image in images]
@@ -170,11 +169,12 @@ def test_the_fast_path_learns_what_the_plain_path_learns(tmp_path, module_tree, 
 def test_the_classifier_is_flat_and_normalises_as_documented(run_folder):
     from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
-    out, *_ = run_folder
+    out, config, *_ = run_folder
     model = keras.saving.load_model(out / "fine_tuning.keras", compile=False)
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     inner = keras.Model(model.input, model.get_layer("imagenet").output)
-    image = np.arange(224 * 224, dtype=np.uint32).reshape(1, 224, 224, 1).astype(np.uint8)
+    side = config.preprocessing.side
+    image = np.arange(side * side, dtype=np.uint32).reshape(1, side, side, 1).astype(np.uint8)
     normalised = np.asarray(inner(image, training=False))
     expected = (image / 255 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
     assert np.abs(normalised - expected).max() < 1e-5
