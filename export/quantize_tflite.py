@@ -72,7 +72,8 @@ class TfliteQuantizer:
                 known[written.writes] = _statistics(extent)
                 if number not in in_float and not convolution.depthwise:
                     chosen.add_static_config(written.pattern, NAMES.CONV_2D, activation_bits, 8)
-        return _quantized(chosen, known)
+        # The quantiser refuses a file of which it is to quantise nothing.
+        return flatbuffer if len({*in_float}) == len(self) else _quantized(chosen, known)
 
     @cache  # noqa: B019  calibrations share a file, and a quantiser lives as long as its export
     def _float_files(self, in_float: tuple[int, ...]) -> bytes:

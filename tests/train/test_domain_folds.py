@@ -194,8 +194,8 @@ def test_some_domains_and_one_method_by_the_command(evidence, three_domains):
         "--weights",
         "none",
     ]
-    options += ["--epochs", "2", "1", "--batch-size", "8", "--views", "2", "--unfreeze", str(unfrozen)]
     options += ["--side", str(config.preprocessing.side)]
+    options += ["--epochs", "2", "1", "--batch-size", "8", "--views", "2", "--unfreeze", str(unfrozen)]
     arguments = ["evidence", str(three_domains), "--out", str(out), *options]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
