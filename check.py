@@ -1,6 +1,7 @@
 """The gate: lint, format, types, tests. `python check.py`, in an environment with [dev].
 
-`--fast` leaves out the slow tests, pyright and the figures of coverage; all other arguments go to pytest.
+`--fast` leaves out the slow tests and pyright, `--coverage` measures which lines and branches the tests run;
+all other arguments go to pytest.
 Types are checked on an editable copy in `build/`: the package is mapped from several folders, which type
 checkers can follow only once it is installed with setuptools' `editable_mode=strict`.
 """
@@ -44,8 +45,12 @@ FAST = (
     "tests/run/test_writers.py",
     "tests/test_infer.py",
 )
-# A file's tests stay together on one of several processes; see tests/support/parallel.py.
-PARALLEL = ("-n", "auto", "--maxprocesses", "8", "--dist", "loadgroup", "--no-loadscope-reorder")
+# A file's tests stay together on one of several processes; see tests/support/parallel.py. When one of them
+# dies, the run ends: a process in its place would wait for groups that are given to nobody.
+PARALLEL = (
+    *("-n", "auto", "--maxprocesses", "8", "--max-worker-restart", "0"),
+    *("--dist", "loadgroup", "--no-loadscope-reorder"),
+)
 COVERAGE = ("slipcover", "-m")  # pyproject.toml says of what
 
 
@@ -105,14 +110,14 @@ def list_own_imports(out: Path) -> None:
 def main(arguments: list[str]) -> None:
     """Run all steps."""
     os.chdir(REPOSITORY)
-    fast = "--fast" in arguments
-    to_pytest = [one for one in arguments if one != "--fast"]
+    fast, coverage = "--fast" in arguments, "--coverage" in arguments
+    to_pytest = [one for one in arguments if one not in ("--fast", "--coverage")]
     run("ruff", "check")
     run("ruff", "format", "--check")
     # Beside the tests, which leave a processor idle while they wait for windows, clusters and hung decoders.
     with ThreadPoolExecutor(1) as beside:
         types = beside.submit(check_types, fast=fast)
-        run(*(() if fast else COVERAGE), "pytest", *PARALLEL, *(FAST if fast else ()), *to_pytest)
+        run(*(COVERAGE if coverage else ()), "pytest", *PARALLEL, *(FAST if fast else ()), *to_pytest)
         types.result()
 
 

@@ -149,8 +149,13 @@ def convert_command(
 @click.option(
     "--reference", type=click.Path(path_type=Path), help="Default: METHOD.reference.npz beside FILE."
 )
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    help="Run so many of the images, evenly picked, on a slow computer.  [default: all]",
+)
 @debug_option
-def verify_command(file: Path, data: Path, reference: Path | None, debug: bool) -> None:
+def verify_command(file: Path, data: Path, reference: Path | None, images: int | None, debug: bool) -> None:
     """Hold FILE, an exported model, against its Keras model's answers again: here, in the runtimes you have.
 
     Needs no TensorFlow. Exit status 2 when the file does not pass.
@@ -158,7 +163,7 @@ def verify_command(file: Path, data: Path, reference: Path | None, debug: bool) 
     with one_line_errors("xray-export", debug=debug):
         from xray_infer.export.verify import verify
 
-        click.echo(str(verify(file, data, reference=reference)))
+        click.echo(str(verify(file, data, reference=reference, images=images)))
 
 
 @main.command("reject")

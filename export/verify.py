@@ -51,8 +51,10 @@ class Verification:
         )
 
 
-def verify(path: Path, data: Path, *, reference: Path | None = None) -> Verification:
-    """Repeat the parity gate of an exported file on the images that judged it.
+def verify(
+    path: Path, data: Path, *, reference: Path | None = None, images: int | None = None
+) -> Verification:
+    """Repeat the parity gate of an exported file on the images that judged it, or on so many of them.
 
     `data` is a folder or a manifest that holds them, among others or not; they are found by their pixels.
     `reference` is by default the file that xray-export wrote beside the model. Raises ParityError when the
@@ -66,6 +68,8 @@ def verify(path: Path, data: Path, *, reference: Path | None = None) -> Verifica
             f"{path}: the reference answers are not those of its certificate; give the file that was "
             "written with it: --reference FILE"
         )
+    if images is not None:
+        stored = stored.thinned(images)
     inputs = _with_inputs(stored, data, manifest.preprocessing)
     found = check_parity(path, inputs, recipe=manifest.recipe, name=path.name)
     return Verification(manifest.parity, found)

@@ -4,6 +4,7 @@ import base64
 import re
 from functools import cache
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from bench_results import accuracy_only, made_up, single_row, speed_only
@@ -50,12 +51,22 @@ class Page(HTMLParser):
         return [attributes for tag, attributes in self.tags if tag == "img"]
 
 
-@pytest.fixture(scope="module", params=CHANGES)
-def made(request, tmp_path_factory):
-    figures = figures_of(request.param)
-    out = tmp_path_factory.mktemp("report")
-    write_report(figures, out)
-    return figures, out / "results.html"
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A function from a change's name to figures and page, each made once: tests come in any order."""
+
+    @cache
+    def page_of(name: str) -> tuple[BenchFigures, Path]:
+        out = tmp_path_factory.mktemp("report")
+        write_report(figures_of(name), out)
+        return figures_of(name), out / "results.html"
+
+    return page_of
+
+
+@pytest.fixture(params=CHANGES)
+def made(request, pages):
+    return pages(request.param)
 
 
 def test_the_page_holds_every_row(made):

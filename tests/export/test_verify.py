@@ -40,6 +40,15 @@ def test_verify_repeats_the_certificate(tiny_exports, tiny_keras, name):
     assert float(rows["mean_dp"][1]) == pytest.approx(float(rows["mean_dp"][0]), abs=1e-6)
 
 
+def test_so_many_of_the_images_can_be_run(tiny_exports, tiny_keras):
+    file = tiny_exports[0] / f"{METHOD}-fp32.onnx"
+    data = str(tiny_keras.parent / "data")
+    for asked, run in (("4", "4"), ("400", "9")):
+        result = CliRunner().invoke(main, ["verify", str(file), "--data", data, "--images", asked])
+        assert result.exit_code == 0, result.output
+        assert re.search(rf"^images +9 +{run}$", result.stdout, re.MULTILINE)
+
+
 def test_verify_refuses_other_images_and_other_answers(tiny_exports, tiny_keras, tmp_path):
     file, answers = f"{METHOD}-fp32.onnx", f"{METHOD}.reference.npz"
     data = tiny_keras.parent / "data"

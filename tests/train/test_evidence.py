@@ -109,12 +109,16 @@ def test_parts_and_one_method_alone(split_tree, tmp_path, monkeypatch):
     assert "| fine tuning | 1.000 (1.000 to 1.000) |" in page
 
 
-def test_runs_on_other_splits_of_the_same_images_share_the_views(split_tree, tmp_path):
+def test_runs_on_other_splits_of_the_same_images_share_the_views(split_tree, tmp_path, monkeypatch):
     """The images in one order, dealt anew: the second run finds every feature there."""
+    from tiny_classifier import build_tiny_classifier
+
     from xray_infer.study.datasets import read_dataset
+    from xray_infer.train import trainer
     from xray_infer.train.data.splits import random_split
     from xray_infer.train.fit import train_dataset
 
+    monkeypatch.setattr(trainer, "build_classifier", build_tiny_classifier)
     lines: list[str] = []
     config = quick_config(view_seed=0, methods=METHODS[:1])
     for seed in (1, 2):
