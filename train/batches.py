@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.train.film_quality import vary_qualities
 
 
 class Views(Protocol):
@@ -49,9 +50,10 @@ def one_hot(labels: NDArray[np.integer]) -> NDArray[np.float32]:
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Shuffled batches of views and labels, prefetched in the background.
+    """Shuffled batches of views, labels and, if there are any, weights, prefetched in the background.
 
-    What an epoch holds depends on (seed, epoch) alone, so a resumed run sees what an undisturbed one does.
+    `weights` are float32 [N], as many as labels. What an epoch holds depends on (seed, epoch) alone, so a
+    resumed run sees what an undisturbed one does.
     """
 
     def __init__(
@@ -62,10 +64,11 @@ class TrainingBatches(keras.utils.PyDataset):
         options: BatchOptions,
         *,
         first_epoch: int = 0,
+        weights: NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__(workers=1, max_queue_size=8)
         self._views, self._labels, self._rows, self._options = views, labels, rows, options
-        self._epoch = first_epoch
+        self._weights, self._epoch = weights, first_epoch
         self._shuffle()
 
     def _shuffle(self) -> None:
@@ -80,60 +83,72 @@ class TrainingBatches(keras.utils.PyDataset):
         """Return the number of batches; the last one may be smaller."""
         return -(-len(self._rows) // self._options.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return one batch."""
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        """Return one batch: inputs, targets and, where there are any, weights."""
         size, options = self._options.batch_size, self._options
         chosen = self._order[index * size : (index + 1) * size]
         inputs, labels = self._views.view(chosen, self._epoch), self._labels[chosen]
-        if options.targets_are_indices:
-            return inputs, labels
-        targets = one_hot(labels)
+        targets = labels if options.targets_are_indices else one_hot(labels)
+        batch = (inputs, targets) if self._weights is None else (inputs, targets, self._weights[chosen])
         if options.mixup == 0:
-            return inputs, targets
+            return batch
         rng = np.random.default_rng((options.seed, self._epoch, index))
-        return _mix(inputs, targets, share=rng.beta(options.mixup, options.mixup), rng=rng)
+        share = rng.beta(options.mixup, options.mixup)
+        other = rng.permutation(len(inputs))
+        return tuple(_blend(values, other, share) for values in batch)
 
 
-def _mix(
-    inputs: NDArray[Any], targets: NDArray[np.float32], *, share: float, rng: np.random.Generator
-) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """Blend each input and its target with another one of the batch; integer inputs are rounded."""
-    other = rng.permutation(len(inputs))
-    mixed = share * inputs.astype(np.float32) + (1 - share) * inputs[other].astype(np.float32)
-    if np.issubdtype(inputs.dtype, np.integer):
+def _blend(values: NDArray[Any], other: NDArray[np.integer], share: float) -> NDArray[Any]:
+    """Blend each row with another one of the batch; integers are rounded."""
+    mixed = share * values.astype(np.float32) + (1 - share) * values[other].astype(np.float32)
+    if np.issubdtype(values.dtype, np.integer):
         mixed = np.rint(mixed)
-    blended = np.float32(share) * targets + np.float32(1 - share) * targets[other]
-    return mixed.astype(inputs.dtype), blended
+    return np.asarray(mixed, values.dtype)
 
 
 class PlainBatches(keras.utils.PyDataset):
-    """Batches of `(inputs, labels)` in the data's order, without augmentation."""
+    """Batches of inputs, labels and, if there are any, weights, in the data's order, not augmented."""
 
     def __init__(
-        self, views: Views, labels: NDArray[Any], rows: NDArray[np.integer], *, batch_size: int
+        self,
+        views: Views,
+        labels: NDArray[Any],
+        rows: NDArray[np.integer],
+        *,
+        batch_size: int,
+        weights: NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__(workers=1, max_queue_size=8)
         self._views, self._labels, self._rows, self._batch_size = views, labels, rows, batch_size
+        self._weights = weights
 
     def __len__(self) -> int:
         """Return the number of batches; the last one may be smaller."""
         return -(-len(self._rows) // self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
         """Return one batch."""
         chosen = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._views.plain(chosen), self._labels[chosen]
+        batch = self._views.plain(chosen), self._labels[chosen]
+        return batch if self._weights is None else (*batch, self._weights[chosen])
 
 
 @dataclass(frozen=True, slots=True)
 class ImageViews:
-    """The plain path: the network gets the images themselves and augments them in its graph."""
+    """The plain path: the network gets the images themselves and augments them in its graph.
+
+    With `quality_seed` their quality is varied before.
+    """
 
     inputs: NDArray[np.uint8]
+    quality_seed: int | None = None
 
     def view(self, rows: NDArray[np.integer], epoch: int) -> NDArray[np.uint8]:
         """Return the images; the graph's random layers make the view."""
-        return np.asarray(self.inputs[rows])
+        images = np.asarray(self.inputs[rows])
+        if self.quality_seed is None:
+            return images
+        return vary_qualities(images, rows, (self.quality_seed, epoch))
 
     def plain(self, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Return the images."""

@@ -51,6 +51,15 @@ SCHEDULE_OPTIONS = (
         type=click.Choice(["flips", "study", "strong"]),
         help="Layers that change training images.",
     ),
+    click.option(
+        "--varied-quality",
+        is_flag=True,
+        default=None,
+        help="Vary sharpness, noise, JPEG and exposure of training images.",
+    ),
+    click.option(
+        "--domains-alike", is_flag=True, default=None, help="Let each domain of a class count the same."
+    ),
     click.option("--batch-size", type=click.IntRange(1), help="Images a step."),
     click.option("--views", type=click.IntRange(1), help="Augmented views of each image that are kept."),
 )
@@ -268,9 +277,8 @@ def _schedule(options: dict[str, Any]) -> Schedule:
         schedule = schedule.with_stages(cosine_decay=(True, True))
     tuning = {"unfrozen": "unfreeze", "mixup": "mixup", "label_smoothing": "label_smoothing"}
     given = {field: options[option] for field, option in tuning.items() if options[option] is not None}
-    shared = {
-        name: options[name] for name in ("augmentation", "batch_size", "views") if options[name] is not None
-    }
+    names = ("augmentation", "varied_quality", "domains_alike", "batch_size", "views")
+    shared = {name: options[name] for name in names if options[name] is not None}
     return replace(schedule, fine_tuning=replace(schedule.fine_tuning, **given), **shared)
 
 

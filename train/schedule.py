@@ -52,7 +52,9 @@ class Schedule:
     `views` is how many augmented views of each image the fast path computes; the plain path augments
     anew in each epoch. A third view did not lower the validation loss of the study's schedule (three
     seeds). `augmentation` names a table of layers in `network`. With `originals` the fast path also
-    trains on the images as they are: a rotation blurs, and no image to be judged is blurred.
+    trains on the images as they are: a rotation blurs, and no image to be judged is blurred. With
+    `varied_quality` augmented views differ in sharpness, noise and exposure too (see `film_quality`), and
+    with `domains_alike` every domain of a class counts as much as the others (see `weighting`).
     """
 
     feature_extraction: Stage
@@ -61,6 +63,8 @@ class Schedule:
     views: int = 2
     augmentation: str = "study"
     originals: bool = False
+    varied_quality: bool = False
+    domains_alike: bool = False
 
     def stage(self, method: str) -> Stage:
         """Return the stage of one of METHODS."""
@@ -79,6 +83,8 @@ class Schedule:
             views=self.views,
             augmentation=self.augmentation,
             originals=self.originals,
+            varied_quality=self.varied_quality,
+            domains_alike=self.domains_alike,
         )
 
     def with_stages(self, **changes: tuple[Any, Any]) -> Schedule:

@@ -39,12 +39,16 @@ SECONDS_BETWEEN_LINES: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class StageData:
-    """What a method is trained on: views of all images, their labels `[N]`, the rows of the two splits."""
+    """What a method is trained on: views of all images, their labels `[N]`, the rows of the two splits.
+
+    `weights` float32 [N] say how much each image counts; None where all count alike.
+    """
 
     views: Views
     labels: NDArray[np.int64]
     train: NDArray[np.integer]
     val: NDArray[np.integer]
+    weights: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,12 @@ def train_stage(model: keras.Model, top: keras.Model, method: str, data: StageDa
     last, progress = run.out / f"{method}.last.keras", run.out / f"{method}.progress.json"
     history: History = _read_history(progress) if last.exists() else []
     options = BatchOptions(run.schedule.batch_size, run.seed, stage.mixup, one_hot=stage.label_smoothing > 0)
-    batches = TrainingBatches(data.views, data.labels, data.train, options, first_epoch=len(history))
+    batches = TrainingBatches(
+        data.views, data.labels, data.train, options, first_epoch=len(history), weights=data.weights
+    )
     targets = data.labels if options.targets_are_indices else one_hot(data.labels)
-    validation = PlainBatches(data.views, targets, data.val, batch_size=run.schedule.batch_size)
+    size = run.schedule.batch_size
+    validation = PlainBatches(data.views, targets, data.val, batch_size=size, weights=data.weights)
     if history:
         trained = keras.saving.load_model(last)
         run.report(f"{method}: going on after epoch {len(history)} of {stage.epochs}")

@@ -29,6 +29,7 @@ from xray_infer.train.network import HEAD, POOLED, build_classifier, freeze
 from xray_infer.train.predictions import Predictions, write_predictions
 from xray_infer.train.schedule import TrainConfig
 from xray_infer.train.stages import Run, StageData, standardised_head, train_stage
+from xray_infer.train.weighting import domain_weights
 
 CHUNK: Final = 256  # images whose features are in memory at once
 
@@ -68,6 +69,7 @@ class Trainer:
             held_out=np.concatenate([self._rows[split] for split in evaluated]),
             views=config.schedule.views,
             originals=config.schedule.originals,
+            varied_quality=config.schedule.varied_quality,
             seed=config.seed if config.view_seed is None else config.view_seed,
             report=report,
         )
@@ -80,7 +82,9 @@ class Trainer:
             keras.utils.set_random_seed(self._config.seed)
             model = self._start(method)
             views, parts = self._views(model, method)
-            data = StageData(views, self._labels, self._rows["train"], self._rows["val"])
+            data = StageData(
+                views, self._labels, self._rows["train"], self._rows["val"], self._image_weights()
+            )
             run = Run(self._out, self._config.schedule, self._config.seed, self._report)
             top = model if parts is None else parts.top
             stage = self._config.schedule.stage(method)
@@ -100,6 +104,21 @@ class Trainer:
         views, parts = self._views(model, method)
         self._finish(method, views, parts, record.history, record.wall_seconds_since_start_or_resume)
 
+    def _image_weights(self) -> NDArray[np.float32] | None:
+        """Return how much each image of the training and validation splits counts, by its split."""
+        if not self._config.schedule.domains_alike:
+            return None
+        weights = np.ones(len(self._labels), np.float32)
+        for split in ("train", "val"):
+            rows = self._rows[split]
+            domains = [self._dataset.images[row].domain for row in rows]
+            weights[rows] = domain_weights(self._labels[rows], domains)
+        return weights
+
+    def _image_views(self) -> ImageViews:
+        seed = self._config.seed if self._config.schedule.varied_quality else None
+        return ImageViews(self._inputs, seed)
+
     def _start(self, method: str) -> keras.Model:
         if method == METHODS[0]:
             model = build_classifier(
@@ -116,12 +135,12 @@ class Trainer:
     def _views(self, model: keras.Model, method: str) -> tuple[Views, Parts | None]:
         """Return what the method trains on, and the network's parts unless the path is plain."""
         if self._config.plain:
-            return ImageViews(self._inputs), None
+            return self._image_views(), None
         parts = divide(model)
         below: Parts | None = None
         if self._too_large(parts):
             self._report(f"{method}: the layers below {parts.boundary} are too few to keep their output")
-            return ImageViews(self._inputs), None
+            return self._image_views(), None
         if method == METHODS[0] and METHODS[1] in self._config.methods:
             freeze(model, unfrozen=self._config.schedule.fine_tuning.unfrozen)
             below = divide(model)

@@ -60,6 +60,8 @@ class MethodSchedule:
     views: int
     augmentation: str
     originals: bool
+    varied_quality: bool = False
+    domains_alike: bool = False
 
 
 @dataclass(frozen=True, slots=True)

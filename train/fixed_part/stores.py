@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from xray_infer.atomic import make_folder, write_atomically
 from xray_infer.terminal import Report
+from xray_infer.train.film_quality import vary_qualities
 from xray_infer.train.fixed_part.boundary import Parts
 from xray_infer.train.fixed_part.runners import KerasRunner, Runner, make_runner
 
@@ -159,7 +160,12 @@ def fill_stores(
 
 
 def image_features(
-    inputs: NDArray[np.uint8], views: keras.Model, trunks: tuple[Runner, Runner], *, seed: int
+    inputs: NDArray[np.uint8],
+    views: keras.Model,
+    trunks: tuple[Runner, Runner],
+    *,
+    seed: int,
+    varied_quality: bool = False,
 ) -> Callable[[int], Compute]:
     """Compute features from images. `trunks`: exact for view 0, fast for the augmented ones."""
     exact, fast = trunks
@@ -174,7 +180,10 @@ def image_features(
             for number, generator in enumerate(generators):
                 state = np.random.SeedSequence((seed, view, chunk, number)).generate_state(2)
                 generator.state.assign(state)
-            return fast(augmented(inputs[rows]))
+            images = inputs[rows]
+            if varied_quality:
+                images = vary_qualities(images, np.arange(rows.start, rows.stop), (seed, view))
+            return fast(augmented(images))
 
         return chunk_features
 
@@ -211,7 +220,7 @@ class FixedPart:
 
     `inputs` are `uint8 [N, side, side, 1]` and `inputs_digest` names them; `train` and `held_out` are rows.
     `views` is how many augmented views of the training rows are made, seeded by `seed`; with `originals`
-    these rows are also trained on as they are.
+    these rows are also trained on as they are, and with `varied_quality` the views differ in quality too.
     """
 
     cache: Path
@@ -221,6 +230,7 @@ class FixedPart:
     held_out: NDArray[np.integer]
     views: int
     originals: bool
+    varied_quality: bool
     seed: int
     report: Report
 
@@ -235,7 +245,13 @@ class FixedPart:
             lower = self.features(below, augmented=augmented).stores
         if lower is None or below is None:
             exact, fast = (make_runner(parts.trunk, fast=fast) for fast in (False, True))
-            compute = image_features(self.inputs, parts.views, (exact, fast), seed=self.seed)
+            compute = image_features(
+                self.inputs,
+                parts.views,
+                (exact, fast),
+                seed=self.seed,
+                varied_quality=self.varied_quality,
+            )
         else:
             middle = keras.Model(below.features, parts.features)
             exact = fast = make_runner(middle, fast=False)
@@ -248,6 +264,7 @@ class FixedPart:
             from_features=lower is not None,
             augmentation=_settings(parts.views),
             seed=self.seed,
+            **({"varied_quality": True} if self.varied_quality else {}),
         )
         shape = (len(self.inputs), *parts.trunk.output.shape[1:])
         stores = open_stores(self.cache / key, views=self.views, shape=shape, dtype=STORED)
