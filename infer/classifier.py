@@ -19,7 +19,7 @@ from xray_infer.model.choice import ModelRequest, select_model
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.run.engine import Engine, Task
-from xray_infer.run.results import NO_LUNGS, Row, Rules
+from xray_infer.run.results import Row, Rules
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources import Item
 from xray_infer.run.sources.folder import FileItem
@@ -81,7 +81,7 @@ class Prediction:
     @property
     def lungs(self) -> Area | None:
         """Where the lungs are that the model was given; None where it was given the whole image, or none."""
-        return self.row.area if self.row.lungs not in ("", NO_LUNGS) else None
+        return self.row.area
 
     def heatmap(self, image: Image, of: str = "predicted") -> NDArray[np.uint8]:
         """Draw Grad-CAM over the image that was classified, as the command does: BGR uint8, for cv2.imwrite.

@@ -21,7 +21,7 @@ from xray_infer.errors import ImageError, MissingExtraError, extra_for
 from xray_infer.images.formats import Header, read_header
 from xray_infer.images.gray import Picture, full_scale, to_gray, upright
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
-from xray_infer.images.preprocess import WHOLE, Area, Preprocessing
+from xray_infer.images.preprocess import Area, Preprocessing
 
 # Factor by which libjpeg can shrink while decoding (a smaller inverse DCT), with OpenCV's flag.
 _REDUCED: Final = (
@@ -35,10 +35,10 @@ _importing: Final = threading.Lock()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """`input` is uint8 [side, side, 1], of `area`; `pixels`, for drawing, the picture at full size."""
+    """`input` is uint8 [side, side, 1], of an `area` or of all; `pixels`, to draw on, all at full size."""
 
     input: NDArray[np.uint8]
-    area: Area = WHOLE
+    area: Area | None = None
     pixels: NDArray[np.uint8] | None = None
 
 

@@ -50,10 +50,10 @@ WHOLE: Final = Area()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelInput:
-    """What a model sees of a picture: `pixels` uint8 [side, side, 1], made of its `area`."""
+    """What a model sees of a picture: `pixels` uint8 [side, side, 1], of an `area`, None for all of it."""
 
     pixels: NDArray[np.uint8]
-    area: Area
+    area: Area | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,31 +79,27 @@ class Preprocessing:
         Raises ValueError for anything but a non-empty two-dimensional uint8 array.
         """
         _check(gray)
-        area = WHOLE if self.version == WHOLE_PICTURE else lungs_area(gray)
-        return ModelInput(to_input(gray[area.of(*gray.shape)], side=self.side), area)
+        area = None if self.version == WHOLE_PICTURE else lungs_area(gray)
+        part = gray if area is None else gray[area.of(*gray.shape)]
+        return ModelInput(to_input(part, side=self.side), area)
 
 
 STUDY: Final = Preprocessing()  # what the study's networks see
 
 
-# Less than a pixel short of the whole: lungs that fill the picture with their margin. WHOLE says none found.
-FILLED: Final = Area(right=1 - 2.0**-20)
-
-
-def lungs_area(gray: NDArray[np.uint8]) -> Area:
-    """Return the lungs' box with its margin in a picture, `uint8 [H, W]`; WHOLE only where none is found."""
+def lungs_area(gray: NDArray[np.uint8]) -> Area | None:
+    """Return the lungs' box with its margin in a picture, `uint8 [H, W]`; None where none is found."""
     box = find_lungs(gray)
     if box is None:
-        return WHOLE
+        return None
     height, width = gray.shape
     aside, above = MARGIN * (box.right - box.left), MARGIN * (box.bottom - box.top)
-    area = Area(
+    return Area(
         left=max(0.0, (box.left - aside) / width),
         top=max(0.0, (box.top - above) / height),
         right=min(1.0, (box.right + aside) / width),
         bottom=min(1.0, (box.bottom + above) / height),
     )
-    return FILLED if area == WHOLE else area
 
 
 def to_input(gray: NDArray[np.uint8], *, side: int) -> NDArray[np.uint8]:

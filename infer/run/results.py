@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import one_line
-from xray_infer.images.preprocess import WHOLE, WHOLE_PICTURE, Area
+from xray_infer.images.preprocess import WHOLE_PICTURE, Area
 from xray_infer.model.runtimes import ModelOutput
 from xray_infer.run.sources import Item
 
@@ -76,8 +76,8 @@ class Row:
     `probabilities` (0..1, in the order of CLASS_NAMES) is empty unless ok. `label` is what is shown: the most
     probable class, or `uncertain`. `ood_score` is the distance from the training images, None where the model
     file does not compute it or nothing was computed. `area` is the part of the picture that was judged, None
-    where none was. `runtime` is the package that ran the model, with its version: float answers differ in the
-    sixth digit, int8 answers in the second.
+    for all of it and where nothing was judged. `runtime` is the package that ran the model, with its version:
+    float answers differ in the sixth digit, int8 answers in the second.
     """
 
     path: str
@@ -98,9 +98,9 @@ class Row:
 
         Empty where nothing was judged, and of a model that is given whole pictures.
         """
-        if self.area is None or self.preprocessing_version == WHOLE_PICTURE:
+        if self.status not in (OK, REJECTED) or self.preprocessing_version == WHOLE_PICTURE:
             return ""
-        if self.area == WHOLE:
+        if self.area is None:
             return NO_LUNGS
         return " ".join(f"{share:.4f}" for share in astuple(self.area))
 
@@ -189,9 +189,9 @@ class RowMaker:
         return self._row(name, status, reason=one_line(reason, longest=MOST_REASON))
 
     def judged(
-        self, name: str, probabilities: Sequence[float], ood_score: float | None, area: Area = WHOLE
+        self, name: str, probabilities: Sequence[float], ood_score: float | None, area: Area | None = None
     ) -> Row:
-        """Return the row of an answer to an area of the picture: ok, or rejected by the rules."""
+        """Return the row of an answer to an area of the picture, or to all: ok, or rejected by the rules."""
         score = None if ood_score is None else float(ood_score)
         chances = tuple(map(float, probabilities))
         if not all(map(math.isfinite, chances)):

@@ -19,7 +19,7 @@ from xray_infer.errors import ImageError, XrayError
 from xray_infer.images.decode import Prepared
 from xray_infer.images.gray import Picture
 from xray_infer.images.isolation.parent import Answer, Child, Read
-from xray_infer.images.isolation.protocol import AREA, PICTURE, PREPARED, SCALE, read_exactly
+from xray_infer.images.isolation.protocol import AREA, NO_AREA, PICTURE, PREPARED, SCALE, read_exactly
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
 from xray_infer.images.preprocess import Area, Preprocessing
 
@@ -147,14 +147,16 @@ class IsolatedPrepare(_Isolated):
         size, kept = height * width, self._most_pixels > 0
         if kind != PREPARED or size > self._most_pixels or (size > 0) != kept:
             return None
-        left, top, right, bottom = AREA.unpack(read_exactly(stream, AREA.size))
-        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        edges = AREA.unpack(read_exactly(stream, AREA.size))
+        left, top, right, bottom = edges
+        if edges != NO_AREA and not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             return None
         model_input = np.frombuffer(read_exactly(stream, int(np.prod(self._shape))), np.uint8)
         pixels = None
         if kept:
             pixels = np.frombuffer(read_exactly(stream, size), np.uint8).reshape(height, width)
-        return Prepared(model_input.reshape(self._shape), Area(left, top, right, bottom), pixels)
+        area = None if edges == NO_AREA else Area(*edges)
+        return Prepared(model_input.reshape(self._shape), area, pixels)
 
 
 class IsolatedPicture(_Isolated):

@@ -37,6 +37,7 @@ from xray_infer.images.isolation.protocol import (
     ANSWER,
     AREA,
     BUG,
+    NO_AREA,
     PICTURE,
     PREPARED,
     READY,
@@ -104,7 +105,8 @@ def _answer(prepare: Callable[[], Prepared | Picture]) -> list[bytes | memoryvie
             return [head, _bytes(done.values)]
         shape = (0, 0) if done.pixels is None else done.pixels.shape
         kept = [] if done.pixels is None else [_bytes(done.pixels)]
-        head = ANSWER.pack(PREPARED, *shape) + AREA.pack(*astuple(done.area))
+        area = NO_AREA if done.area is None else astuple(done.area)
+        head = ANSWER.pack(PREPARED, *shape) + AREA.pack(*area)
         return [head, _bytes(done.input), *kept]
     except ImageError as error:
         return [failure(error)]
