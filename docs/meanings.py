@@ -14,7 +14,7 @@ COLUMNS: Final[Mapping[str, str]] = {
         "`ok` (classified), `rejected` (readable, but not a picture that the model may judge) or `error` "
         "(not readable)."
     ),
-    "label": "The most probable class, or `uncertain` below `--min-confidence`. Empty unless `ok`.",
+    "label": "The most probable class, or `uncertain` below the limit of confidence. Empty unless `ok`.",
     "prob_covid": "Probability of covid, 0 to 1; the three add up to 1. Empty unless `ok`.",
     "prob_pneumonia": "Probability of pneumonia.",
     "prob_normal": "Probability of normal.",
@@ -57,6 +57,7 @@ MANIFEST: Final[Mapping[str, str]] = {
     "tool_versions": "Packages that made the file, with their versions.",
     "intended_use": "One sentence that every output repeats.",
     "quantization": "What calibrated an int8 file, and what was tried.",
+    "confidence": "Temperature and limit of confidence, from domains that were left out.",
     "rejection": "How the rejection score was fitted, and what it rejects.",
     "thresholds": "Named limits. `ood_score` is the limit above which an image is rejected.",
     "class_names": "Classes in the order of the output.",

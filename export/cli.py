@@ -119,6 +119,12 @@ def _list_recipes(context: click.Context, option: click.Parameter, wanted: bool)
     help="Test images that judge every file, at most.",
 )
 @false_rejection_option
+@click.option(
+    "--evidence",
+    type=click.Path(path_type=Path),
+    help="evidence.json of xray-train evidence: temperature and limit of confidence are then those of the "
+    "domains left out.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
 @debug_option
 def convert_command(

@@ -38,9 +38,10 @@ from xray_infer.export.rejection import FALSE_REJECTION, add_rejection, draw_spl
 from xray_infer.export.trained_model import TrainedModel
 from xray_infer.images.preprocess import VERSIONS, Preprocessing
 from xray_infer.model.json_records import from_json
-from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.manifest import CONFIDENCE_NAME, ModelManifest
 from xray_infer.model.manifest_parts import Certificate, Quantization, Training
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.confidence import read_confidence
 from xray_infer.study.datasets import Dataset, read_dataset, split_images
 from xray_infer.study.training_record import read_training_record
 from xray_infer.terminal import Report
@@ -56,7 +57,7 @@ USES: Final = {CHOICE_SPLIT: "on which int8's choices are made", GATE_SPLIT: "wh
 
 @dataclass(frozen=True, slots=True)
 class ExportConfig:
-    """What to export and what to judge it by."""
+    """What to export and what to judge it by. `evidence` is the evidence.json that knows its confidence."""
 
     model: Path
     data: Path
@@ -69,6 +70,7 @@ class ExportConfig:
     calibrations: tuple[str, ...] = CALIBRATIONS
     mixed: bool = True
     false_rejection: float = FALSE_REJECTION
+    evidence: Path | None = None
     seed: int = 0
 
 
@@ -92,7 +94,13 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     dataset = read_dataset(config.data)
     check_same_data(dataset, training, data=config.data, model=config.model)
     classifier = load_classifier(config.model)
-    graph = take_apart(classifier, path=config.model, temperature=training.temperature)
+    confidence = None
+    if config.evidence is not None:
+        confidence = read_confidence(
+            config.evidence, method=config.model.stem, data_sha256=training.data_sha256
+        )
+    temperature = training.temperature if confidence is None else confidence.temperature
+    graph = take_apart(classifier, path=config.model, temperature=temperature)
     preprocessing = preprocessing_of(training, graph.network.side, model=config.model)
     calibration, choice, gate = _draw_images(dataset, config, preprocessing)
     make_folder(config.out)
@@ -110,6 +118,8 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         parity=None,
         tool_versions=tool_versions,
         intended_use=INTENDED_USE,
+        confidence=confidence,
+        thresholds={} if confidence is None else {CONFIDENCE_NAME: confidence.limit},
         input_shape=preprocessing.shape,
         preprocessing_version=preprocessing.version,
     )

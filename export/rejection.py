@@ -88,7 +88,8 @@ def add_rejection(
     report(f"  learning what is familiar from {len(images.train)} training images")
     familiarity = fit_familiarity(collect_features(scorer, images.train))
     scored = scorer.with_score(familiarity)
-    draft = replace(manifest, output_names=(*OUTPUT_NAMES, SCORE_NAME), thresholds={SCORE_NAME: 0.0})
+    limits = {**manifest.thresholds, SCORE_NAME: 0.0}
+    draft = replace(manifest, output_names=(*OUTPUT_NAMES, SCORE_NAME), thresholds=limits)
     rates: dict[str, dict[str, RejectedCount]] = {}
     with tempfile.TemporaryDirectory(prefix="xray-export-") as folder:
         path = Path(folder, f"scored.{manifest.format}")
@@ -118,7 +119,7 @@ def add_rejection(
         expected=limit.expected,
         rejected=rates,
     )
-    return scored, replace(draft, thresholds={SCORE_NAME: limit.value}, rejection=record)
+    return scored, replace(draft, thresholds={**limits, SCORE_NAME: limit.value}, rejection=record)
 
 
 def reject(path: Path, data: Path, *, out: Path, false_rejection: float, report: Report) -> ModelManifest:

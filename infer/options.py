@@ -61,7 +61,7 @@ class Options:
     shard_format: str
     isolate: bool
     time_limit: float
-    min_confidence: float
+    min_confidence: float | None
     ood_threshold: float | None
     max_megapixels: float
     max_file_mb: float
@@ -165,9 +165,7 @@ MODEL: Final = _model(
 MIN_CONFIDENCE: Final = _refusing(
     "--min-confidence",
     type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Lowest probability for a label; below it the label is 'uncertain'.",
+    help="Lowest probability for a label; below it the label is 'uncertain'. Default: the model's own, or 0.",
 )
 OOD_THRESHOLD: Final = _refusing(
     "--ood-threshold",

@@ -24,6 +24,8 @@ from typing import Final
 from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
+from xray_infer.model.manifest_parts import Confidence
+from xray_infer.study.confidence import fit_confidence
 from xray_infer.study.datasets import DOMAIN_COLUMNS, Dataset, LabelledImage
 from xray_infer.study.domains import DomainAnswers, LeaveOneDomainOut, judge_left_out
 from xray_infer.study.metrics import softmax
@@ -51,10 +53,11 @@ PREDICTION_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class DomainFolds:
-    """The figures of all folds, and the records of their methods by domain."""
+    """The figures of all folds, the records of their methods by domain, and each method's confidence."""
 
     figures: LeaveOneDomainOut
     records: Mapping[str, Mapping[str, TrainingRecord]]
+    confidence: Mapping[str, Confidence]
 
 
 def why_no_folds(dataset: Dataset) -> str | None:
@@ -107,18 +110,19 @@ def run_folds(
         records[domain] = {record.method: record for record in trained}
         results[domain] = [read_result(folder, record) for record in trained]
     _write_predictions(out / FOLDER / PREDICTIONS_FILE, dataset, results)
-    methods = {
-        method: judge_left_out(
-            [
-                _answers(domain, one)
-                for domain, several in results.items()
-                for one in several
-                if one.method == method
-            ]
-        )
+    answers = {
+        method: [
+            _answers(domain, one)
+            for domain, several in results.items()
+            for one in several
+            if one.method == method
+        ]
         for method in config.methods
     }
-    return DomainFolds(LeaveOneDomainOut(dataset.domains_from, methods, skipped, unnamed), records)
+    judged = {method: judge_left_out(several) for method, several in answers.items()}
+    figures = LeaveOneDomainOut(dataset.domains_from, judged, skipped, unnamed)
+    confidence = {method: fit_confidence(several) for method, several in answers.items() if several}
+    return DomainFolds(figures, records, confidence)
 
 
 def without_domain(dataset: Dataset, domain: str) -> Dataset:

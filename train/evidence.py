@@ -13,10 +13,12 @@ the test split: of each run's own, so those of random splits are of other images
 split. evidence.json and evidence.md hold what the last command asked for, however much is there.
 
 evidence.json:
-    runs.NAME.METHOD                   training record of each run of `seeds` and `controls`
-    yardsticks                         as in report.json
-    leave_one_domain_out               the fields of study.domains.LeaveOneDomainOut, or absent
-    folds.DOMAIN.METHOD                training record of each fold; its `test` is of the domain left out
+    data_sha256                        digest of the images with a split, as in a training record
+    runs.NAME.METHOD                   training record of each run of `seeds` and `controls` yardsticks
+    as in report.json leave_one_domain_out               the fields of study.domains.LeaveOneDomainOut, or
+    absent folds.DOMAIN.METHOD                training record of each fold; its `test` is of the domain left
+    out confidence.METHOD                  fitted to all folds at once, see study.confidence; `xray-export`
+    takes it
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from xray_infer.model.json_records import to_json
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.datasets import SPLITS, Dataset, read_dataset
 from xray_infer.study.document import Block, Heading, Paragraph, to_markdown
-from xray_infer.study.domain_tables import WITHIN, left_out_blocks, within_blocks
+from xray_infer.study.domain_tables import WITHIN, confidence_blocks, left_out_blocks, within_blocks
 from xray_infer.study.training_record import TrainingRecord, read_training_record
 from xray_infer.terminal import Report
 from xray_infer.train.data.splits import random_split
@@ -136,11 +138,13 @@ def gather(
         lines += _controls(Runs(runs), measured, config.methods)
     page = "\n".join([*lines, ""])
     evidence: dict[str, Any] = {
+        "data_sha256": dataset.digest,
         "runs": _to_json(runs),
         "yardsticks": [one.to_dict() for one in measured],
     }
     if folds is not None:
         evidence |= {"leave_one_domain_out": to_json(folds.figures), "folds": _to_json(folds.records)}
+        evidence["confidence"] = {method: to_json(one) for method, one in folds.confidence.items()}
     write_json(out / "evidence.json", evidence)
     write_text(out / "evidence.md", page)
     return page
@@ -170,7 +174,11 @@ def _plan(
 
 def _left_out(folds: DomainFolds | None, reason: str | None) -> list[Block]:
     if folds is not None:
-        return [Heading(2, "Each domain left out"), *left_out_blocks(folds.figures)]
+        return [
+            Heading(2, "Each domain left out"),
+            *left_out_blocks(folds.figures),
+            *confidence_blocks(folds.confidence),
+        ]
     if reason is not None:
         return [Heading(2, "Each domain left out"), Paragraph(f"This cannot be done: {reason}.")]
     return []

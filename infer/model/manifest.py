@@ -18,17 +18,18 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError, one_line
 from xray_infer.images.preprocess import SIDES, STUDY, VERSIONS, Preprocessing
 from xray_infer.model.json_records import JsonError, from_json, json_object, parse_json, to_json
-from xray_infer.model.manifest_parts import Certificate, Quantization, Rejection, Training
+from xray_infer.model.manifest_parts import Certificate, Confidence, Quantization, Rejection, Training
 
 SCHEMA_VERSION: Final = 1
-LATER_FIELDS: Final = frozenset({"quantization", "rejection"})  # records that files of this schema may lack
-PARTS: Final = ("parity", "quantization", "rejection")  # records that are {} where the file does not say
+LATER_FIELDS: Final = frozenset({"quantization", "rejection", "confidence"})  # which a file may lack
+PARTS: Final = ("parity", "quantization", "rejection", "confidence")  # {} where the file does not say
 
 # The study's two ways of transfer learning, in the order in which they are trained.
 METHODS: Final = ("feature_extraction", "fine_tuning")
 INPUT_NAME: Final = "image"
 OUTPUT_NAMES: Final = ("probabilities", "cam")
 SCORE_NAME: Final = "ood_score"  # one more output, of files that know what is like their training images
+CONFIDENCE_NAME: Final = "confidence"  # of a limit in `thresholds`
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,11 @@ class ModelManifest:
     """The contract of one model file.
 
     `method` is one of METHODS, `recipe` the quantisation recipe's name (fp32, int8-static, ...). The graph
-    divides its logits by `temperature` before the softmax. `thresholds` holds named limits of the
-    out-of-distribution score; of these `ood_threshold` counts. `training` says what the network was trained
-    on and its test metrics, `quantization` what calibrated an int8 file and what was tried, `rejection` how
-    the score was fitted and whom it rejects, `parity` is the exporter's certificate; None where the file does
+    divides its logits by `temperature` before the softmax. `thresholds` holds named limits: that of the
+    `ood_score`, and of the `confidence` below which a label is uncertain; others do not count. `training`
+    says what the network was trained on and its test metrics, `quantization` what calibrated an int8 file and
+    what was tried, `rejection` how the score was fitted and whom it rejects, `confidence` how often labels
+    are right in domains that were left out, `parity` is the exporter's certificate; None where the file does
     not say. These are records for people and reports; nothing in them changes an answer.
     """
 
@@ -55,6 +57,7 @@ class ModelManifest:
     intended_use: str
     quantization: Quantization | None = None
     rejection: Rejection | None = None
+    confidence: Confidence | None = None
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     class_names: tuple[str, ...] = CLASS_NAMES
     input_name: str = INPUT_NAME
@@ -73,10 +76,17 @@ class ModelManifest:
         """An image with a higher `ood_score` is to be rejected; None where the file has no such output."""
         return self.thresholds[SCORE_NAME] if SCORE_NAME in self.output_names else None
 
+    @property
+    def min_confidence(self) -> float:
+        """Below this probability a label is `uncertain`; 0 where the file has no limit."""
+        return self.thresholds.get(CONFIDENCE_NAME, 0.0)
+
     def to_dict(self) -> dict[str, object]:
         """Return everything in JSON's types."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         parts = {name: to_json(fields[name]) if fields[name] else {} for name in ("training", *PARTS)}
+        if self.confidence is None:
+            del fields["confidence"], parts["confidence"]  # as files of before have it
         in_order: dict[str, object] = json.loads(json.dumps(parts, sort_keys=True))
         return {**fields, **in_order}
 
@@ -124,6 +134,8 @@ def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
         raise _refused(path, f"output_names is {named}, not {', '.join(OUTPUT_NAMES)} [, {SCORE_NAME}]")
     if SCORE_NAME in outputs and SCORE_NAME not in manifest.thresholds:
         raise _refused(path, f"thresholds.{SCORE_NAME} is missing")
+    if not 0 <= manifest.min_confidence <= 1:
+        raise _refused(path, f"thresholds.{CONFIDENCE_NAME} is {manifest.min_confidence}, not within 0..1")
     return manifest
 
 

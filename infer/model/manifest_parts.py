@@ -1,10 +1,11 @@
-"""What a model file says of how it was made: four of the records in its manifest.
+"""What a model file says of how it was made: five of the records in its manifest.
 
 `Training` is xray-train's record, `Quantization` what calibrated an int8 file, `Rejection` how its score was
-fitted, `Certificate` what the parity gate found (`xray-export verify` finds it anew). They are for people and
-reports; nothing in them changes an answer. In a manifest each is a JSON object with the names of the fields
-as keys; a field that is None is left out, and an empty object says nothing. `json_records` reads them and
-gives back what was read, to the byte. A `Count` is a whole number from 0.
+fitted, `Confidence` how often its labels are right in hospitals that were left out, `Certificate` what the
+parity gate found (`xray-export verify` finds it anew). They are for people and reports; nothing in them
+changes an answer. In a manifest each is a JSON object with the names of the fields as keys; a field that is
+None is left out, and an empty object says nothing. `json_records` reads them and gives back what was read, to
+the byte. A `Count` is a whole number from 0.
 """
 
 from __future__ import annotations
@@ -112,6 +113,25 @@ class Rejection:
     training_images: Count | None = None
     training_sha256: str | None = None
     rejected: Mapping[str, Mapping[str, RejectedCount]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """Temperature and limit of a method, from its answers to domains that it was not trained on.
+
+    `limit`: a label with a lower probability is `uncertain`; 0 where there is none. `coverage` is the share
+    of images whose label is said, `accuracy` how many of these are right, and `accuracy_of_all` how many of
+    all images; `calibration_error` is at the temperature. All weigh each domain alike.
+    """
+
+    temperature: float
+    limit: float
+    coverage: float
+    accuracy: float
+    accuracy_of_all: float
+    calibration_error: float
+    images: Count
+    domains: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

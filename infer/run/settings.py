@@ -34,7 +34,7 @@ class AnswerSettings:
     """What a caller may set that changes a row; the metadata of each field say how. See `EngineOptions`."""
 
     ood_threshold: float | None = field(default=None, metadata={"why": "images above it are rejected"})
-    min_confidence: float = field(default=0.0, metadata={"why": "labels below it are 'uncertain'"})
+    min_confidence: float | None = field(default=None, metadata={"why": "labels below it are 'uncertain'"})
     isolate_s: float | None = field(
         default=None, metadata={"why": "a file that crashes or takes longer is an error row"}
     )
@@ -44,14 +44,16 @@ class AnswerSettings:
     device: str = field(default=CPU, metadata={"why": "it rounds differently, as another runtime does"})
 
     def rules(self, manifest: ModelManifest) -> Rules:
-        """Return what turns an answer of this model into a verdict: its own limit unless another is set."""
-        chosen = manifest.ood_threshold if self.ood_threshold is None else self.ood_threshold
-        return Rules(chosen, self.min_confidence)
+        """Return what turns an answer of this model into a verdict: its own limits unless others are set."""
+        score = manifest.ood_threshold if self.ood_threshold is None else self.ood_threshold
+        confidence = manifest.min_confidence if self.min_confidence is None else self.min_confidence
+        return Rules(score, confidence)
 
     def facts(self, rules: Rules) -> dict[str, Any]:
         """Return the settings by name, for JSON, with the rules that hold; the limits one by one."""
         named = {one.name: getattr(self, one.name) for one in fields(AnswerSettings)}
         del named["limits"], named["device"]  # the device is a part of the runtime's name
+        named["min_confidence"] = rules.min_confidence
         # JSON has no infinity.
         named["ood_threshold"] = "never" if rules.ood_threshold == math.inf else rules.ood_threshold
         return {**named, **asdict(self.limits)}
@@ -64,9 +66,9 @@ class EngineOptions(AnswerSettings):
     `workers` (default: one per processor) work side by side, each with a session of its own. One forward pass
     takes `batch_size` images and `threads` threads, on `device`, one of DEVICES. An image whose
     out-of-distribution score is above `ood_threshold` is rejected; by default that is the model file's own,
-    and infinity accepts everything. Below a probability of `min_confidence` the label is `uncertain`. With
-    `isolate_s`, each worker decodes in a process of its own, for at most so many seconds per file. `limits`
-    bound what one file may ask for.
+    and infinity accepts everything. Below a probability of `min_confidence` the label is `uncertain`; by
+    default that is the file's own limit, and 0 says every label. With `isolate_s`, each worker decodes in a
+    process of its own, for at most so many seconds per file. `limits` bound what one file may ask for.
     """
 
     workers: int | None = None

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.model.manifest_parts import Confidence
+from xray_infer.study.confidence import RIGHT
 from xray_infer.study.document import Block, Paragraph, Table
 from xray_infer.study.domains import (
     LEAST,
@@ -28,6 +30,11 @@ LEFT_OUT: Final = (
     "images, none of which they have seen. Balanced accuracy and AUROC take in the classes with at least "
     f"{LEAST} images. Intervals of 95 % are of a bootstrap over groups: they hold for these domains, and do "
     "not say how much another hospital may differ."
+)
+CONFIDENCE: Final = (
+    "A label whose probability is below the limit is called uncertain. The limit is the lowest at which "
+    f"{RIGHT:.0%} of the labels that are said are right; there is none where that would silence too many. "
+    "Temperature and limit are fitted to the same answers that they are judged on here."
 )
 
 
@@ -105,6 +112,36 @@ def left_out_blocks(found: LeaveOneDomainOut) -> list[Block]:
         reasons = "; ".join(f"{domain}: {reason}" for domain, reason in found.skipped.items())
         blocks.append(Paragraph(f"Not left out: {reasons}."))
     return blocks
+
+
+def confidence_blocks(found: Mapping[str, Confidence]) -> list[Block]:
+    """Return a table of what each method's confidence is worth in the domains left out, none for none."""
+    if not found:
+        return []
+    rows = [
+        (
+            _title(method),
+            number(one.temperature, 3),
+            number(one.limit, 2) if one.limit else "none",
+            percent(one.coverage),
+            percent(one.accuracy),
+            percent(one.accuracy_of_all),
+            number(one.calibration_error, 3),
+        )
+        for method, one in found.items()
+    ]
+    titles = (
+        "method",
+        "temperature",
+        "limit of confidence",
+        "labels said",
+        "right of these",
+        "right of all",
+        "calibration error",
+    )
+    domains = ", ".join(next(iter(found.values())).domains)
+    caption = f"One temperature and one limit for all domains left out, each domain alike: {domains}"
+    return [Paragraph(CONFIDENCE), Table(caption, titles, rows)]
 
 
 def _means(found: LeaveOneDomainOut) -> list[Block]:

@@ -21,15 +21,21 @@ def at_temperature(probabilities: NDArray[np.float32], temperature: float) -> ND
     return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True), dtype=np.float32)
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+def fit_temperature(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    weights: NDArray[np.floating] | None = None,
+) -> float:
     """Return T > 0 that minimises the negative log-likelihood of softmax(logits / T).
 
-    `logits [N, 3]`, `labels [N]`. The likelihood has one maximum in log T; it is found by golden section.
+    `logits [N, 3]`, `labels [N]`, `weights [N]` of the images, all alike by default. The likelihood has one
+    maximum in log T; it is found by golden section.
     """
 
     def loss(log_temperature: float) -> float:
         probabilities = softmax(logits, np.exp(log_temperature))
-        return -float(np.log(probabilities[np.arange(len(labels)), labels] + 1e-30).mean())
+        likelihoods = np.log(probabilities[np.arange(len(labels)), labels] + 1e-30)
+        return -float(np.average(likelihoods, weights=weights))
 
     ratio = (np.sqrt(5) - 1) / 2
     low, high = np.log(TEMPERATURES)

@@ -60,8 +60,8 @@ class MethodSchedule:
     views: int
     augmentation: str
     originals: bool
-    varied_quality: bool = False
-    domains_alike: bool = False
+    varied_quality: bool | None = None  # None in records of 0.2 and before
+    domains_alike: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

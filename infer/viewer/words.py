@@ -59,8 +59,10 @@ def confidence_of(prediction: Prediction, manifest: ModelManifest) -> str:
 
 
 def _calibration(manifest: ModelManifest) -> str:
-    validation = manifest.training.validation
+    left_out, validation = manifest.confidence, manifest.training.validation
     temperature = f"temperature {manifest.temperature:.2f}"
+    if left_out is not None:
+        return f"calibrated on {left_out.images:,} images of hospitals left out ({temperature})"
     if validation is None or validation.images is None:  # the file does not say on what it was fitted
         return temperature
     return f"calibrated on {validation.images:,} validation images ({temperature})"

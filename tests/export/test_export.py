@@ -1,6 +1,7 @@
 """xray-export on a small network of the real one's structure: contract, gate, refusals."""
 
 import dataclasses
+import json
 import zipfile
 
 import numpy as np
@@ -31,10 +32,12 @@ from xray_infer.export.parity import TOLERANCES, check_parity
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.recipes import RECIPES
 from xray_infer.images.preprocess import STUDY
+from xray_infer.model.json_records import to_json
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
+from xray_infer.model.manifest_parts import Confidence
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import read_dataset
-from xray_infer.study.training_record import write_training_record
+from xray_infer.study.training_record import read_training_record, write_training_record
 
 SAYS = approved("xray-export")
 
@@ -250,6 +253,24 @@ def _flattened():
 def test_other_structures_are_refused(tmp_path, build, reason):
     with pytest.raises(ModelError, match=reason):
         take_apart(build(), path=tmp_path / "other.keras")
+
+
+def test_confidence_is_that_of_the_domains_left_out(tiny_keras, tmp_path):
+    """The labels are those of the files without it; temperature and limit are of the evidence."""
+    record = read_training_record(tiny_keras.with_suffix(".json"))
+    confidence = Confidence(3.0, 0.55, 0.8, 0.85, 0.75, 0.05, 60, ("a", "b"))
+    stored = {"data_sha256": record.facts.data_sha256, "confidence": {METHOD: to_json(confidence)}}
+    evidence = tmp_path / "evidence.json"
+    evidence.write_text(json.dumps(stored))
+    (file,) = _export(_config(tiny_keras, tmp_path / "out", evidence=evidence))
+    manifest = find_model(file.path).open().manifest
+    assert (manifest.temperature, manifest.confidence) == (3.0, confidence)
+    assert (manifest.min_confidence, manifest.ood_threshold) == (0.55, manifest.thresholds[SCORE_NAME])
+    assert manifest.training.temperature == record.temperature  # what was fitted on validation images
+    evidence.write_text(json.dumps({**stored, "data_sha256": "0" * 64}))
+    with pytest.raises(DataError, match="other data"):
+        _export(_config(tiny_keras, tmp_path / "other", evidence=evidence))
+    assert not (tmp_path / "other").exists()
 
 
 def test_missing_files_and_other_data_are_refused(tiny_keras, tmp_path):

@@ -13,7 +13,9 @@ from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.choice import MODELS_FOLDER
 from xray_infer.model.embedding import MANIFEST_FILE, MANIFEST_KEY, READERS, read_onnx_manifest
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, parse_manifest
+from xray_infer.model.manifest_parts import Confidence
 from xray_infer.model.runtime_table import SUFFIXES
+from xray_infer.run.settings import AnswerSettings
 
 SAYS = approved("xray-infer")
 
@@ -79,6 +81,16 @@ SCORED = {"output_names": (*OUTPUT_NAMES, SCORE_NAME)}
 def test_a_files_threshold_is_that_of_its_score():
     manifest = example_manifest(**SCORED, thresholds={SCORE_NAME: 2.5})
     assert parse_manifest(manifest.to_json(), path=Path("m")).ood_threshold == 2.5
+
+
+def test_a_files_limit_of_confidence_holds_unless_another_is_given():
+    confidence = Confidence(1.7, 0.6, 0.8, 0.85, 0.75, 0.05, 900, ("a", "b"))
+    manifest = example_manifest(thresholds={"confidence": 0.6}, confidence=confidence)
+    read = parse_manifest(manifest.to_json(), path=Path("m"))
+    assert read == manifest
+    assert AnswerSettings().rules(read).min_confidence == 0.6
+    assert AnswerSettings(min_confidence=0.0).rules(read).min_confidence == 0
+    assert AnswerSettings().rules(example_manifest()).min_confidence == 0
 
 
 def test_an_older_file_has_no_threshold():
@@ -274,6 +286,7 @@ def test_the_refusal_says_which_sides_there_are():
         ),
         ({**SCORED, "thresholds": {SCORE_NAME: True}}, "thresholds.ood_score is true where a finite number"),
         ({**SCORED, "thresholds": [2.5]}, "thresholds is a list where an object"),
+        ({"thresholds": {"confidence": 1.5}}, "thresholds.confidence is 1.5, not within 0..1"),
         ({"output_names": ("cam", "probabilities")}, "output_names is"),
         ({"output_names": (*OUTPUT_NAMES, "other")}, "output_names is"),
         ({"output_names": 3}, "output_names is 3"),

@@ -16,6 +16,7 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
 from xray_infer.model.json_records import from_json
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.confidence import read_confidence
 from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset
 from xray_infer.study.domains import LeaveOneDomainOut
 from xray_infer.study.temperature import at_temperature
@@ -147,7 +148,11 @@ def test_the_figures_are_those_of_the_kept_predictions(evidence, three_domains):
     stored = json.loads((out / "evidence.json").read_text())
     found = from_json(LeaveOneDomainOut, stored["leave_one_domain_out"])
     assert (found.domains_from, found.images_without_domain, found.skipped) == ("domain", 1, {})
+    whole = read_dataset(three_domains)
+    used = replace(whole, images=tuple(image for image in whole.images if image.split))
     for method, judged in found.methods.items():
+        confidence = read_confidence(out / "evidence.json", method=method, data_sha256=used.digest)
+        assert (confidence.images, confidence.domains) == (60, tuple(DOMAINS))
         assert [one.domain for one in judged.domains] == list(DOMAINS)
         assert judged.mean.domains == tuple(DOMAINS)
         for one in judged.domains:
@@ -175,6 +180,7 @@ def test_the_page_has_the_domains_first(evidence):
     assert SAYS["mean-over-the-domains"] in page
     for domain in DOMAINS:
         assert f"| {domain} | fine tuning | 20 |" in page
+    assert page.index("calibration error |") < page.index("| labels said | right of these | right of all |")
 
 
 def test_some_domains_and_one_method_by_the_command(evidence, three_domains):

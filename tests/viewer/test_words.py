@@ -5,7 +5,7 @@ from approved import approved
 from specimens import example_manifest
 
 from xray_infer.classifier import Prediction
-from xray_infer.images.preprocess import WHOLE, Area
+from xray_infer.images.preprocess import Area
 from xray_infer.model.choice import shipped_model
 from xray_infer.model.embedding import read_onnx_manifest
 from xray_infer.run.results import Row, RowMaker, Rules
@@ -36,9 +36,9 @@ def failed(status, reason) -> Prediction:
 
 def test_what_was_judged_whole_for_want_of_lungs_says_so():
     box = Area(0.1, 0.1, 0.9, 0.9)
-    assert verdict_of(of_lungs(WHOLE, ood_threshold=2.0), Rules(2.0)).endswith(SAYS["limit-2-00-no-lungs"])
-    assert verdict_of(of_lungs(WHOLE, ood_threshold=0.5), Rules(0.5)).endswith(SAYS["limit-0-500-no-lungs"])
-    for other in (of_lungs(box), of_lungs(WHOLE, version=1), failed("error", "the file is empty")):
+    assert verdict_of(of_lungs(None, ood_threshold=2.0), Rules(2.0)).endswith(SAYS["limit-2-00-no-lungs"])
+    assert verdict_of(of_lungs(None, ood_threshold=0.5), Rules(0.5)).endswith(SAYS["limit-0-500-no-lungs"])
+    for other in (of_lungs(box), of_lungs(None, version=1), failed("error", "the file is empty")):
         assert "lungs" not in verdict_of(other, Rules(2.0))
 
 
@@ -46,7 +46,7 @@ def test_the_box_is_of_lungs_that_were_found():
     box = Area(0.1, 0.1, 0.9, 0.9)
     assert of_lungs(box).lungs == box
     assert of_lungs(box, ood_threshold=0.5).lungs == box  # also of what is rejected for its score
-    for other in (of_lungs(WHOLE), of_lungs(WHOLE, version=1), failed("error", "the file is empty")):
+    for other in (of_lungs(None), of_lungs(None, version=1), failed("error", "the file is empty")):
         assert other.lungs is None
 
 

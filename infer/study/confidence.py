@@ -1,0 +1,90 @@
+"""What a confidence is worth in a hospital that a network has not seen, and from where on to say a label.
+
+A network is surest where it has been trained. A temperature that is fitted on images of its own hospitals
+says nothing of another one, so here it is fitted on the answers to left-out domains, each by a network that
+was trained without it, all domains alike. So is the limit below which a label is better not said: selective
+classification (El-Yaniv and Wiener 2010).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from xray_infer.errors import DataError
+from xray_infer.model.json_records import JsonError, from_json, json_object, load_object
+from xray_infer.model.manifest_parts import Confidence
+from xray_infer.study.bootstrap import Floats, calibration_error
+from xray_infer.study.domains import DomainAnswers
+from xray_infer.study.metrics import softmax
+from xray_infer.study.temperature import fit_temperature
+
+RIGHT: Final = 0.8  # of the labels that are said, in the mean of the domains
+LEAST_SAID: Final = 0.3  # of the images; a limit that silences more is of no use
+
+
+def fit_confidence(answers: Sequence[DomainAnswers]) -> Confidence:
+    """Fit temperature and limit to the answers to one domain or more.
+
+    Of the limits the lowest is taken with which the labels that are said are right in RIGHT of the images.
+    Raises ValueError without any answer.
+    """
+    if not answers:
+        raise ValueError("no domain was left out")
+    logits = np.concatenate([one.logits for one in answers])
+    labels = np.concatenate([one.labels for one in answers])
+    weights = np.concatenate([np.full(len(one.labels), 1 / len(one.labels)) for one in answers])
+    weights /= weights.sum()
+    temperature = fit_temperature(logits, labels, weights)
+    probabilities = softmax(logits, temperature)
+    confidences = probabilities.max(axis=1)
+    hits = probabilities.argmax(axis=1) == labels
+    limit = _lowest_limit(confidences, hits, weights)
+    said = confidences >= limit
+    return Confidence(
+        temperature=temperature,
+        limit=limit,
+        coverage=float(weights[said].sum()),
+        accuracy=float(weights[said & hits].sum() / weights[said].sum()),
+        accuracy_of_all=float(weights[hits].sum()),
+        calibration_error=float(calibration_error(weights[None], labels, probabilities)[0]),
+        images=len(labels),
+        domains=tuple(one.domain for one in answers),
+    )
+
+
+def _lowest_limit(confidences: Floats, hits: np.ndarray, weights: Floats) -> float:
+    """Return the lowest limit, of hundredths, from which labels are right often enough; 0 for none."""
+    for limit in np.arange(100) / 100:
+        said = confidences >= limit
+        coverage = weights[said].sum()
+        if coverage < LEAST_SAID:
+            return 0.0
+        if weights[said & hits].sum() >= RIGHT * coverage:
+            return float(limit)
+    return 0.0
+
+
+def read_confidence(path: Path, *, method: str, data_sha256: str | None) -> Confidence:
+    """Read a method's confidence from the evidence.json of `xray-train evidence`.
+
+    Raises DataError when there is none, or when the evidence is of other data than `data_sha256`.
+    """
+    try:
+        stored = load_object(path)
+        methods = json_object(stored.get("confidence", {}))
+        if method not in methods:
+            raise DataError(
+                f"{path}: no domain was left out for {method}; run xray-train evidence with --parts domains"
+            )
+        found = from_json(Confidence, methods[method], where=f"confidence.{method}")
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the evidence: {error.strerror}") from error
+    except JsonError as error:
+        raise DataError(f"{path}: the evidence is damaged: {error}") from error
+    if stored.get("data_sha256") != data_sha256:
+        raise DataError(f"{path}: the evidence is of other data than the model was trained on")
+    return found
