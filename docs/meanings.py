@@ -28,7 +28,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "lungs": (
         "What the model was given: left, top, right and bottom of the lungs' box with its margin, in shares "
         "of the picture's width and height, from its top left corner. `none`: no lungs were found, so the "
-        "whole picture was judged. Empty for a model of whole pictures, and where nothing was judged."
+        "image is rejected, or with `--ood-threshold inf` judged as a whole. Empty for a model of whole "
+        "pictures, and where nothing was judged."
     ),
     "model": "Name of the model.",
     "model_sha256": "SHA-256 of the model file.",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import one_line
-from xray_infer.images.preprocess import WHOLE_PICTURE, Area
+from xray_infer.images.preprocess import LUNGS, WHOLE_PICTURE, Area
 from xray_infer.model.runtimes import ModelOutput
 from xray_infer.run.sources import Item
 
@@ -43,6 +43,7 @@ COLUMNS: Final[Mapping[str, type]] = {
 }
 DECIMALS: Final = 6
 NO_LUNGS: Final = "none"  # in place of the lungs' box
+NO_FRONTAL_CHEST: Final = "no lungs were found: not a frontal view of a chest, or not recognisable as one"
 NO_LUNGS_NOTICE: Final = "No lungs were found, so the whole picture was judged."
 MOST_REASON: Final = 300  # characters: a damaged file may bring its own text
 
@@ -166,7 +167,8 @@ class Classified:
 class Rules:
     """What turns an answer into a verdict.
 
-    An image whose out-of-distribution score is above `ood_threshold` is rejected (None: never); one whose
+    An image whose out-of-distribution score is above `ood_threshold` is rejected, and one in which a model of
+    lungs finds none (None and infinity: never); one whose
     largest probability is below `min_confidence` (0..1) is labelled `uncertain`.
     """
 
@@ -196,12 +198,9 @@ class RowMaker:
         chances = tuple(map(float, probabilities))
         if not all(map(math.isfinite, chances)):
             return self.failed(name, ERROR, "the model gave no finite probabilities")
-        limit = self.rules.ood_threshold
-        label, status, reason = "", OK, ""
-        # Not `score > limit`: a score that is no number is above every limit.
-        if score is not None and limit is not None and not score <= limit:
+        label, status, reason = "", OK, self._why_rejected(score, area)
+        if reason:
             chances, status = (), REJECTED
-            reason = f"unlike the training images: out-of-distribution score {score:.3f}, limit {limit:.3f}"
         elif max(chances) < self.rules.min_confidence:
             label = UNCERTAIN
             reason = f"confidence {max(chances):.3f} is below {self.rules.min_confidence:.3f}"
@@ -216,6 +215,18 @@ class RowMaker:
             reason=reason,
             area=area,
         )
+
+    def _why_rejected(self, score: float | None, area: Area | None) -> str:
+        """Return why an answer must not be given, empty where it may."""
+        limit = self.rules.ood_threshold
+        if limit is None or limit == math.inf:
+            return ""
+        if self.preprocessing_version == LUNGS and area is None:
+            return NO_FRONTAL_CHEST
+        # Not `score > limit`: a score that is no number is above every limit.
+        if score is not None and not score <= limit:
+            return f"unlike the training images: out-of-distribution score {score:.3f}, limit {limit:.3f}"
+        return ""
 
     def _row(self, name: str, status: str, **answer: Any) -> Row:
         return Row(

@@ -87,7 +87,7 @@ def verdict_of(prediction: Prediction, rules: Rules) -> str:
         parts.append(f"Like the training images: out-of-distribution score {score:.2f}, limit {limit:.2f}.")
     if prediction.label == UNCERTAIN:
         parts.append(f"Uncertain: {prediction.reason}.")
-    if prediction.row.lungs == NO_LUNGS:
+    if prediction.status == OK and prediction.row.lungs == NO_LUNGS:
         parts.append(NO_LUNGS_NOTICE)
     return " ".join(parts)
 

@@ -20,6 +20,7 @@ from xray_infer.run.results import Row, RowMaker, Rules
 SAYS = approved("xray-infer")
 
 MAKER = RowMaker("tiny", "0" * 64, "onnxruntime 1", Rules(2.5, 0.4), preprocessing_version=2)
+LUNGS = Area(0.1, 0.1, 0.9, 0.9)
 PRINT = {"model_sha256": "0" * 64, "ood_threshold": 2.5}
 
 
@@ -29,11 +30,14 @@ def opened(out, *, fingerprint=PRINT, restart=False) -> Journal:
 
 def example_rows() -> dict[str, Row]:
     return {
-        "a.png": MAKER.judged("a.png", (0.2, 0.7, 0.1), 1.25),
-        'b\n"quoted".png': MAKER.judged('b\n"quoted".png', np.array([0.35, 0.35, 0.3], np.float32), None),
+        "a.png": MAKER.judged("a.png", (0.2, 0.7, 0.1), 1.25, LUNGS),
+        'b\n"quoted".png': MAKER.judged(
+            'b\n"quoted".png', np.array([0.35, 0.35, 0.3], np.float32), None, LUNGS
+        ),
         "latin\udce9.png": MAKER.failed("latin\udce9.png", "error", "the file is empty"),
-        "far.png": MAKER.judged("far.png", (0.9, 0.05, 0.05), 99.0),
-        "nan.png": MAKER.judged("nan.png", (0.9, 0.05, 0.05), float("nan")),
+        "far.png": MAKER.judged("far.png", (0.9, 0.05, 0.05), 99.0, LUNGS),
+        "nan.png": MAKER.judged("nan.png", (0.9, 0.05, 0.05), float("nan"), LUNGS),
+        "none.png": MAKER.judged("none.png", (0.2, 0.7, 0.1), 1.25),
         "lungs.png": MAKER.judged("lungs.png", (0.2, 0.7, 0.1), 1.25, Area(1 / 3, 0.1, 0.9, 1 / 1.1)),
     }
 

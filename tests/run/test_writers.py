@@ -15,6 +15,7 @@ from full_disk import fill_disk
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.errors import MissingExtraError, OutputError
+from xray_infer.images.preprocess import Area
 from xray_infer.run.results import COLUMNS, OK, REJECTED, ROW_SCHEMA, UNCERTAIN, RowMaker, Rules
 from xray_infer.run.writers import find_writer
 
@@ -44,6 +45,21 @@ def test_the_rules_make_the_rows():
     assert (nan.status, nan.reason) == ("error", SAYS["the-model-gave-no"])
     lenient = RowMaker("tiny", "", "", Rules())
     assert lenient.judged("x", (0.25, 0.5, 0.25), 1e9).status == OK
+
+
+def test_a_model_of_lungs_rejects_what_has_none_unless_nothing_is_to_be_rejected():
+    lungs = Area(0.1, 0.2, 0.8, 0.9)
+    of_lungs = RowMaker("tiny", "", "", Rules(2.5), preprocessing_version=2)
+    found = of_lungs.judged("x", (0.25, 0.5, 0.25), 1.0, lungs)
+    assert (found.status, found.lungs) == (OK, "0.1000 0.2000 0.8000 0.9000")
+    none = of_lungs.judged("x", (0.25, 0.5, 0.25), 1.0)
+    assert (none.status, none.label, none.probabilities, none.lungs) == (REJECTED, "", (), "none")
+    assert none.reason == SAYS["no-lungs-were-found-not"]
+    assert (none.ood_score, MAKER.judged("x", (0.25, 0.5, 0.25), 1.0).status) == (1.0, OK)  # whole pictures
+    for limit in (None, float("inf")):
+        lenient = RowMaker("tiny", "", "", Rules(limit), preprocessing_version=2)
+        whole = lenient.judged("x", (0.25, 0.5, 0.25), 1.0)
+        assert (whole.status, whole.lungs, whole.reason) == (OK, "none", "")
 
 
 def test_a_reason_is_one_line_of_bounded_length():

@@ -36,10 +36,11 @@ def failed(status, reason) -> Prediction:
 
 def test_what_was_judged_whole_for_want_of_lungs_says_so():
     box = Area(0.1, 0.1, 0.9, 0.9)
-    assert verdict_of(of_lungs(None, ood_threshold=2.0), Rules(2.0)).endswith(SAYS["limit-2-00-no-lungs"])
-    assert verdict_of(of_lungs(None, ood_threshold=0.5), Rules(0.5)).endswith(SAYS["limit-0-500-no-lungs"])
+    assert verdict_of(of_lungs(None), Rules(None)).endswith(SAYS["no-limit-is-set-no-lungs"])
     for other in (of_lungs(box), of_lungs(None, version=1), failed("error", "the file is empty")):
         assert "lungs" not in verdict_of(other, Rules(2.0))
+    rejected = verdict_of(of_lungs(None, ood_threshold=2.0), Rules(2.0))
+    assert rejected == SAYS["not-classified-no-lungs"]
 
 
 def test_the_box_is_of_lungs_that_were_found():

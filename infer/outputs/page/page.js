@@ -20,7 +20,8 @@
   const collator = new Intl.Collator("en", { numeric: true });
   // Why there is no label or an uncertain one, and that no lungs were found.
   const [noLungs, noLungsNotice] = facts.without_lungs;
-  const remarks = (row) => [row[at.reason], row[at.lungs] === noLungs ? noLungsNotice : ""].filter(Boolean);
+  const judgedWhole = (row) => row[at.status] === "ok" && row[at.lungs] === noLungs;
+  const remarks = (row) => [row[at.reason], judgedWhole(row) ? noLungsNotice : ""].filter(Boolean);
   const haystacks = rows.map((row) => [row[at.path], ...remarks(row)].join("\n").toLowerCase());
 
   let shown = rows.map((_, index) => index); // the rows that pass the filters, as they are sorted
