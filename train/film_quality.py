@@ -7,7 +7,7 @@ at random. All changes are drawn from one generator, so a seed gives the same fi
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -34,7 +34,7 @@ def vary_quality(film: NDArray[np.uint8], generator: np.random.Generator) -> NDA
     contrast, shrunk = generator.uniform(*CONTRAST), generator.uniform(*SHRUNK)
     blur, noise = generator.uniform(*BLUR) * side, generator.uniform(*NOISE)
     quality = int(generator.integers(*JPEG_QUALITY))
-    values = film[..., 0].astype(np.float32)
+    values: NDArray[Any] = film[..., 0].astype(np.float32)
     if chosen[0]:
         values = 255 * (values / 255) ** np.float32(gamma)
         values = (values - values.mean()) * np.float32(contrast) + values.mean()
@@ -50,7 +50,7 @@ def vary_quality(film: NDArray[np.uint8], generator: np.random.Generator) -> NDA
     if chosen[4]:
         _, stored = cv2.imencode(".jpg", result, (cv2.IMWRITE_JPEG_QUALITY, quality))
         result = np.asarray(cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE), np.uint8)
-    return result[..., None]
+    return np.asarray(result[..., None], np.uint8)
 
 
 def vary_qualities(

@@ -25,4 +25,4 @@ def domain_weights(labels: NDArray[np.integer], domains: Sequence[str]) -> NDArr
         voices = [min(1.0, len(rows) / FULL_VOICE) for rows in cells]
         for rows, voice in zip(cells, voices, strict=True):
             weights[rows] = voice / sum(voices) / max(1, len(rows))
-    return (weights / weights.mean()).astype(np.float32)
+    return np.asarray(weights / weights.mean(), np.float32)

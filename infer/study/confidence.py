@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xray_infer.errors import DataError
 from xray_infer.model.json_records import JsonError, from_json, json_object, load_object
@@ -56,7 +57,7 @@ def fit_confidence(answers: Sequence[DomainAnswers]) -> Confidence:
     )
 
 
-def _lowest_limit(confidences: Floats, hits: np.ndarray, weights: Floats) -> float:
+def _lowest_limit(confidences: Floats, hits: NDArray[np.bool_], weights: Floats) -> float:
     """Return the lowest limit, of hundredths, from which labels are right often enough; 0 for none."""
     for limit in np.arange(100) / 100:
         said = confidences >= limit
