@@ -1,11 +1,13 @@
-"""Which images a file's `ood_score` rejects: its own data, sources it was not fitted on, other pictures.
+"""Which images a file refuses: its own data, sources it was not fitted on, other pictures.
 
-Out-of-distribution images are drawn, altered test images, or found in folders; every set has a row of its
-own, because a mean over such sets would say how they were mixed.
+Out-of-distribution images are drawn, altered test images, or found in folders and manifests; every set has a
+row of its own, because a mean over such sets would say how they were mixed. A file refuses by its
+`ood_score`, and one that asks for the lungs refuses what has none, too.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,29 +31,43 @@ from xray_infer.export.familiarity import fit_familiarity, set_limit
 from xray_infer.export.rejection import collect_features, open_scorer
 from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
-from xray_infer.images.preprocess import Preprocessing
+from xray_infer.images.preprocess import LUNGS, ModelInput, Preprocessing
 from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model, Session, find_model
 from xray_infer.run.sources.folder import local_source
-from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input, split_images
+from xray_infer.study.datasets import TAG, Dataset, LabelledImage, read_dataset, split_images
 from xray_infer.study.intervals import wilson_interval
 from xray_infer.study.metrics import auroc
 from xray_infer.terminal import Report, say
 
-Input = NDArray[np.uint8]
+Load = Callable[[], ModelInput]
 EVALUATED: Final = ("val", "test")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """A set of images and their scores, float32 [N]; those out of distribution (`ood`) should be rejected."""
+class Answers:
+    """What a file answers to a set of images; those out of distribution (`ood`) should be refused.
+
+    `scores` float32 [N], `confidences` float32 [N], the largest probabilities, and `no_lungs` bool [N], True
+    where the file asks for lungs and none were found.
+    """
 
     name: str
     scores: NDArray[np.float32]
-    ood: bool
+    confidences: NDArray[np.float32]
+    no_lungs: NDArray[np.bool_]
+    ood: bool = False
+
+    def part(self, name: str, rows: NDArray[np.bool_]) -> Answers:
+        """Return the answers to some of the images, under another name."""
+        return Answers(name, self.scores[rows], self.confidences[rows], self.no_lungs[rows], self.ood)
+
+    def refused(self, limit: float) -> NDArray[np.bool_]:
+        """Return which images are refused with this limit of the score, bool [N]."""
+        return self.no_lungs | ~(self.scores <= limit)
 
 
-class Scorers:
+class Answerers:
     """Sessions of one model, one a worker."""
 
     def __init__(self, model: Model, *, runtime: str | None = None) -> None:
@@ -65,108 +81,146 @@ class Scorers:
             raise ModelError(f"{model.path}: has no ood_score; xray-export reject adds it")
         self.limit = limit
 
-    def scores(self, loaders: Iterable[Callable[[], Input]]) -> NDArray[np.float32]:
-        """Return the scores of what `loaders` return, uint8 [side, side, 1] each, in their order."""
+    def answer(self, name: str, loaders: Iterable[Load], *, ood: bool) -> Answers:
+        """Return the answers to what `loaders` return, in their order."""
+        asks_for_lungs = self.manifest.preprocessing_version == LUNGS
 
-        def score(load: Callable[[], Input]) -> np.float32:
-            image, session = load(), self._idle.get()
+        def run(load: Load) -> tuple[float, float, bool]:
+            given, session = load(), self._idle.get()
             try:
-                scores = session.run(image[None]).ood_score
-                assert scores is not None  # the file has a limit for them
-                return np.float32(scores[0])
+                output = session.run(given.pixels[None])
             finally:
                 self._idle.put(session)
+            assert output.ood_score is not None  # the file has a limit for it
+            none = asks_for_lungs and given.area is None
+            return float(output.ood_score[0]), float(output.probabilities.max()), none
 
         with ThreadPoolExecutor(self._workers) as pool:
-            return np.array(list(pool.map(score, loaders)), np.float32)
+            scores, confidences, none = zip(*pool.map(run, loaders), strict=True)
+        return Answers(
+            name,
+            np.array(scores, np.float32),
+            np.array(confidences, np.float32),
+            np.array(none, bool),
+            ood=ood,
+        )
 
 
 def measure(
-    scorers: Scorers, dataset: Dataset, folders: Mapping[str, Path], *, count: int, seed: int
-) -> Iterator[Scored]:
+    answerers: Answerers, dataset: Dataset, sets: Mapping[str, Sequence[Path]], *, count: int, seed: int
+) -> Iterator[Answers]:
     """Yield the sets one after the other: the data's own first, of which the second is the test split.
 
-    `count` pictures of each drawn kind; each test image altered in each way. Raises DataError.
+    `count` pictures of each drawn kind; each test image altered in each way; `sets` of files by name. Raises
+    DataError.
     """
-    of_split = {}
-    made = scorers.manifest.preprocessing
+    made = answerers.manifest.preprocessing
+    both: list[Answers] = []
+    images: list[LabelledImage] = []
     for split in EVALUATED:
-        images = split_images(dataset, split, use="which this study measures")
-        found = scorers.scores([partial(read_input, image, made) for image in images])
-        of_split[split] = images, found
-        yield Scored(f"{split} images", found, ood=False)
-    columns = zip(*(_columns(*one) for one in of_split.values()), strict=True)
-    yield from _parts(*map(np.concatenate, columns))
+        mine = split_images(dataset, split, use="which this study measures")
+        loaders = [partial(_load, image.path, made) for image in mine]
+        both.append(answerers.answer(f"{split} images", loaders, ood=False))
+        images += mine
+        yield both[-1]
+    yield from _parts(images, both)
     for name, draw in DRAWN.items():
         rng = np.random.default_rng(seed)
-        pictures = [made(draw(rng)).pixels for _ in range(count)]
-        yield Scored(name, scorers.scores(_loaded(pictures)), ood=True)
+        yield answerers.answer(name, [partial(made, draw(rng)) for _ in range(count)], ood=True)
     pictures = [decode(one.path.read_bytes(), side=made.decode_side) for one in dataset.split("test")]
     for name, alter in ALTERED.items():
         rng = np.random.default_rng(seed)
-        altered = [made(alter(pictures, index, rng)).pixels for index in range(len(pictures))]
-        found = scorers.scores(_loaded(altered))
-        yield Scored(f"X-rays {name}", found, ood=True)
-    for name, folder in folders.items():
-        yield Scored(name, scorers.scores(_loaded(_read(folder, made))), ood=True)
+        altered = [partial(made, alter(pictures, index, rng)) for index in range(len(pictures))]
+        yield answerers.answer(f"X-rays {name}", altered, ood=True)
+    for name, files in sets.items():
+        yield answerers.answer(name, [partial(_load, file, made) for file in files], ood=True)
 
 
-def _loaded(pictures: Iterable[Input]) -> list[Callable[[], Input]]:
-    """Return loaders of pictures that are in memory."""
-    return [partial(np.asarray, picture) for picture in pictures]
+def _load(file: Path, preprocessing: Preprocessing) -> ModelInput:
+    try:
+        return preprocessing(decode(file.read_bytes(), side=preprocessing.decode_side))
+    except (OSError, ImageError) as error:
+        raise DataError(f"{file}: {error}; remove it") from error
 
 
-def _columns(
-    images: Sequence[LabelledImage], found: NDArray[np.float32]
-) -> tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.float32]]:
-    labels = np.array([CLASS_NAMES[image.label] for image in images])
-    return labels, np.array([image.source or "no source" for image in images]), found
+def _parts(images: Sequence[LabelledImage], both: Sequence[Answers]) -> Iterator[Answers]:
+    """Yield validation and test images by class, by source and by domain."""
+    whole = Answers(
+        "both",
+        np.concatenate([one.scores for one in both]),
+        np.concatenate([one.confidences for one in both]),
+        np.concatenate([one.no_lungs for one in both]),
+    )
+    labels = [CLASS_NAMES[image.label] for image in images]
+    sources = [image.source or "no source" for image in images]
+    domains = [f"the domain {image.domain}" if image.domain else "" for image in images]
+    for column in map(np.array, (labels, sources, domains)):
+        for name in sorted({*column.tolist()} - {""}):
+            yield whole.part(f"of both, {name}", column == name)
 
 
-def _parts(
-    labels: NDArray[np.str_], sources: NDArray[np.str_], found: NDArray[np.float32]
-) -> Iterator[Scored]:
-    """Yield validation and test images by class and by source."""
-    for column in (labels, sources):
-        for name in dict.fromkeys(sorted(column)):
-            yield Scored(f"of both, {name}", found[column == name], ood=False)
+def named_folders(given: Iterable[str]) -> dict[str, list[Path]]:
+    """Return the images of NAME=FOLDER by name, those that can be read. Raises DataError."""
+    found = {}
+    for one in given:
+        name, _, folder = one.partition("=")
+        if not name or not folder:
+            raise DataError(f"--ood {one.partition('=')[0]}: expected NAME=FOLDER")
+        found[name] = [item.path for item in local_source(Path(folder)) if _is_readable(item.path)]
+        if not found[name]:
+            raise DataError(f"{folder}: no images there that can be read")
+    return found
 
 
-def named_folders(given: Iterable[str]) -> dict[str, Path]:
-    """Take NAME=FOLDER apart. Raises DataError."""
-    parts = [one.partition("=") for one in given]
-    wrong = next((name for name, _, folder in parts if not name or not folder), None)
-    if wrong is not None:
-        raise DataError(f"--ood {wrong}: expected NAME=FOLDER")
-    return {name: Path(folder) for name, _, folder in parts}
+def _is_readable(file: Path) -> bool:
+    try:
+        decode(file.read_bytes())
+    except (OSError, ImageError):
+        return False
+    return True
 
 
-def _read(folder: Path, preprocessing: Preprocessing) -> list[Input]:
-    """Decode a folder's images, those that can be; raises DataError for none."""
-    inputs = []
-    for item in local_source(folder):
-        try:
-            pixels = decode(item.path.read_bytes(), side=preprocessing.decode_side)
-            inputs.append(preprocessing(pixels).pixels)
-        except (OSError, ImageError):
-            continue
-    if not inputs:
-        raise DataError(f"{folder}: no images there that can be read")
-    return inputs
+def listed_sets(manifest: Path) -> dict[str, list[Path]]:
+    """Return the files of a manifest by label and by the tag in brackets that their note begins with.
+
+    Its columns are file, label and note; labels may be any. Raises DataError.
+    """
+    sets: dict[str, list[Path]] = {}
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as stream:
+            for row in csv.DictReader(stream):
+                tag = TAG.match(row.get("note") or "")
+                name = ", ".join(filter(None, (row["label"], tag[1] if tag else "")))
+                sets.setdefault(name, []).append(manifest.parent / row["file"])
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{manifest}: not a manifest with the columns file, label and note: {error}"
+        ) from error
+    return dict(sorted(sets.items()))
 
 
-def table(sets: Sequence[Scored], limit: float) -> str:
-    """Return Markdown; AUROC of each out-of-distribution set against the test images."""
+def table(sets: Sequence[Answers], limit: float, min_confidence: float) -> str:
+    """Return Markdown; AUROC of each out-of-distribution set's scores against those of the test images."""
     test = sets[EVALUATED.index("test")].scores
-    lines = ["| images | n | rejected (95 % interval) | AUROC | median score |", "|---" * 5 + "|"]
+    titles = ("images", "n", "refused (95 % interval)", "for want of lungs", "AUROC", "median score")
+    lines = [f"| {' | '.join((*titles, 'labelled', 'mean confidence'))} |", "|---" * 8 + "|"]
     for one in sets:
-        count, rejected = len(one.scores), int(np.sum(one.scores > limit))
+        count, refused = len(one.scores), one.refused(limit)
         area = ""
         if one.ood:
             outside = np.repeat([False, True], [len(test), count])
             area = f"{auroc(outside, np.concatenate([test, one.scores])):.4f}"
-        median = f"{np.median(one.scores):.2f}"
-        lines.append(f"| {one.name} | {count} | {_share(rejected, count)} | {area} | {median} |")
+        cells = [
+            one.name,
+            str(count),
+            _share(int(refused.sum()), count),
+            str(int(one.no_lungs.sum())),
+            area,
+            f"{np.median(one.scores):.2f}",
+            f"{np.mean(~refused & (one.confidences >= min_confidence)):.1%}",
+            "" if refused.all() else f"{one.confidences[~refused].mean():.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -178,23 +232,25 @@ def leave_out(
     false_rejection: float,
     report: Report,
 ) -> str:
-    """Fit the score anew without each group of sources in turn; return in Markdown what is rejected of it.
+    """Fit the score anew without each group of sources or domains; return in Markdown what is rejected of it.
 
     Neither the fit nor the threshold sees an image of the group: as X-rays of a hospital that is new. The
     features are those of the file, whose network did learn from the group. Raises DataError for an unknown
-    source.
+    name.
     """
-    known = {image.source for image in dataset.images}
+    known = {image.source for image in dataset.images} | set(dataset.domains)
     unknown = set().union(*groups) - known
     if unknown:
-        raise DataError(f"no source {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
-    report(f"features of {len(dataset.images)} images, for sources left out")
+        raise DataError(
+            f"no source or domain {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
+    report(f"features of {len(dataset.images)} images, for what is left out")
     stream = ImageStream(dataset.images, READERS[model.format](model.path).preprocessing)
     features = collect_features(open_scorer(model.path.read_bytes(), model.format), stream)
     split = np.array([image.split for image in dataset.images])
-    lines = ["| sources left out | n | rejected (95 % interval) |", "|---" * 3 + "|"]
+    lines = ["| left out | n | rejected by the score (95 % interval) |", "|---" * 3 + "|"]
     for group in groups:
-        inside = np.array([image.source in group for image in dataset.images])
+        inside = np.array([bool({image.source, image.domain} & group) for image in dataset.images])
         familiarity = fit_familiarity(features[(split == "train") & ~inside])
         validation = familiarity.score(features[(split == "val") & ~inside])
         limit = set_limit(validation, false_rejection=false_rejection)
@@ -213,8 +269,9 @@ def _share(rejected: int, count: int) -> str:
 @click.option("--data", required=True, type=FILE, help="Data set of MODEL.")
 @click.option("--runtime", help="By name.  [default: the format's first]")
 @click.option("--ood", multiple=True, metavar="NAME=FOLDER", help="Images that are no frontal chest X-rays.")
+@click.option("--extra", type=FILE, help="Manifest of more such images: file, label, note.")
 @click.option(
-    "--without", multiple=True, metavar="SOURCE,...", help="Fit again without these sources, and try them."
+    "--without", multiple=True, metavar="NAME,...", help="Fit again without these sources or domains."
 )
 @click.option("--count", type=click.IntRange(1), default=200, show_default=True, help="Of each drawn kind.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn or altered.")
@@ -223,32 +280,36 @@ def main(  # noqa: PLR0913 - a command line
     data: Path,
     runtime: str | None,
     ood: tuple[str, ...],
+    extra: Path | None,
     without: tuple[str, ...],
     count: int,
     seed: int,
 ) -> None:
-    """Measure which images MODEL's ood_score rejects: DATA's, drawn and altered pictures, your folders.
+    """Measure which images MODEL refuses: DATA's, drawn and altered pictures, your folders.
 
     Noise, blanks, text, screens, CT slices, hands and lateral chests are drawn; test images are rotated, cut
     and so on. --without may be given several times.
     """
-    file, dataset, folders = find_model(model), read_dataset(data), named_folders(ood)
-    scorers = Scorers(file, runtime=runtime)
-    check_same_data(dataset, scorers.manifest.training, data=data, model=model)
-    if scorers.manifest.rejection is None:
+    file, dataset = find_model(model), read_dataset(data)
+    others = named_folders(ood) | ({} if extra is None else listed_sets(extra))
+    answerers = Answerers(file, runtime=runtime)
+    manifest = answerers.manifest
+    check_same_data(dataset, manifest.training, data=data, model=model)
+    if manifest.rejection is None:
         raise ModelError(f"{model}: does not say how its threshold was set; export the model again")
-    asked = scorers.manifest.rejection.false_rejection
+    asked = manifest.rejection.false_rejection
     sets = []
-    for one in measure(scorers, dataset, folders, count=count, seed=seed):
+    for one in measure(answerers, dataset, others, count=count, seed=seed):
         say(f"{one.name}: {len(one.scores)} images")
         sets.append(one)
-    click.echo(table(sets, scorers.limit))
+    click.echo(table(sets, answerers.limit, manifest.min_confidence))
     groups = [frozenset(one.split(",")) for one in without]
     if groups:
         click.echo("\n" + leave_out(file, dataset, groups, false_rejection=asked, report=say))
     click.echo(
-        f"\nThreshold {scorers.limit:.3f}, set on validation images for {asked:.3g}; in "
-        f"{scorers.runtime}. {describe_machine()} {RESEARCH_NOTICE}"
+        f"\nThreshold {answerers.limit:.3f}, set on validation images for {asked:.3g}; a label is said "
+        f"from a confidence of {manifest.min_confidence:.2f}; in {answerers.runtime}. "
+        f"{describe_machine()} {RESEARCH_NOTICE}"
     )
 
 

@@ -61,24 +61,38 @@ def test_rejection_tells_each_set_apart(scoring_onnx, split_tree, tmp_path):
     for name in "ab":
         (white / f"{name}.png").write_bytes(png(np.full((50, 50), 255, np.uint8)))
     (white / "notes.png").write_text("no image")
-    arguments = [scoring_onnx, "--data", split_tree, "--count", 4, "--ood", f"white={white}"]
+    extra = tmp_path / "extra.csv"
+    extra.write_text("file,label,note\nwhite/a.png,hand,[bones] left\nwhite/b.png,lateral,\n")
+    arguments = [
+        scoring_onnx,
+        "--data",
+        split_tree,
+        "--count",
+        4,
+        "--ood",
+        f"white={white}",
+        "--extra",
+        extra,
+    ]
     first, second = (CliRunner().invoke(main, [str(one) for one in arguments]) for _ in range(2))
     assert first.exit_code == 0, first.stderr
     assert first.stdout == second.stdout  # what is drawn is drawn by a seed
     rows = _rows(first.stdout)
     assert rows["white"][0] == "2"
     assert rows["white"][1].startswith("2 = 100.0% (34.2%-100.0%)")  # Wilson's interval
-    assert rows["white"][2:] == ["1.0000", "127.00"]
+    assert rows["white"][2:] == ["0", "1.0000", "127.00", "0.0%", ""]
+    assert rows["hand, bones"][:2] == rows["lateral"][:2] == ["1", "1 = 100.0% (20.7%-100.0%)"]
     assert rows["val images"][0] == rows["test images"][0] == "3"
-    assert rows["test images"][2] == ""
+    assert rows["test images"][3] == ""
+    assert rows["test images"][5] == "100.0%"
     assert {*DRAWN, *(f"X-rays {name}" for name in ALTERED)} < rows.keys()
     assert rows["X-rays negatives"][0] == "3"
     assert [rows[f"of both, {name}"][0] for name in CLASS_NAMES] == ["2"] * 3
     test = read_dataset(split_tree).split("test")
     levels = [abs(float(read_input(one, STUDY).mean()) - 128) for one in test]
-    assert rows["test images"][3] == f"{np.median(levels):.2f}"
+    assert rows["test images"][4] == f"{np.median(levels):.2f}"
     # A mean gray level does not change when a picture is turned.
-    assert rows["X-rays upside down"][3] == rows["test images"][3]
+    assert rows["X-rays upside down"][4] == rows["test images"][4]
     assert "Threshold 40.000" in first.stdout
 
 
@@ -87,6 +101,7 @@ def test_rejection_tells_each_set_apart(scoring_onnx, split_tree, tmp_path):
     [
         (["--ood", "photos"], "--ood photos: expected NAME=FOLDER"),
         (["--ood", "photos=nowhere"], "nowhere"),
+        (["--extra", "nowhere.csv"], "nowhere.csv: not a manifest with the columns file, label and note"),
         (["--runtime", "litert"], "litert does not read this file"),
     ],
 )
@@ -97,6 +112,18 @@ def test_rejection_refuses_in_one_line(scoring_onnx, split_tree, options, messag
     assert result.exit_code == 2
     assert message in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
+
+
+def test_what_has_no_lungs_is_refused_by_a_model_of_lungs():
+    from benchmarks.studies.rejection import Answers, table
+
+    score, sure = np.array([1, 1, 9], np.float32), np.array([0.9, 0.5, 0.9], np.float32)
+    one = Answers("films", score, sure, np.array([False, True, False]))
+    assert one.refused(2.0).tolist() == [False, True, True]
+    row = _rows(table([one, one], 2.0, 0.95))["films"]
+    assert row == ["3", row[1], "1", "", "1.00", "0.0%", "0.90"]
+    assert row[1].startswith("2 = 66.7%")
+    assert one.part("first", np.array([True, False, False])).refused(2.0).tolist() == [False]
 
 
 def test_rejection_needs_a_score(tiny_onnx, split_tree):
