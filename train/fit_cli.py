@@ -75,14 +75,15 @@ def _multiple_of_32(context: click.Context, parameter: click.Parameter, side: in
     return side
 
 
+crop_option = click.option(
+    "--crop",
+    type=click.Choice(["none", "lungs"]),
+    default="none",
+    show_default=True,
+    help="What is cut out of a film before it is resized. Where no lungs are found it stays whole.",
+)
 INPUT_OPTIONS = (
-    click.option(
-        "--crop",
-        type=click.Choice(["none", "lungs"]),
-        default="none",
-        show_default=True,
-        help="What is cut out of a film before it is resized. Where no lungs are found it stays whole.",
-    ),
+    crop_option,
     click.option(
         "--side",
         type=click.IntRange(32, 1024),
@@ -260,9 +261,15 @@ def _check_weights(weights: str) -> None:
 
 
 def _preprocessing(options: dict[str, Any]) -> Preprocessing:
-    from xray_infer.images.preprocess import LUNGS, WHOLE_PICTURE, Preprocessing
+    from xray_infer.images.preprocess import Preprocessing
 
-    return Preprocessing(LUNGS if options["crop"] == "lungs" else WHOLE_PICTURE, options["side"])
+    return Preprocessing(_version(options["crop"]), options["side"])
+
+
+def _version(crop: str) -> int:
+    from xray_infer.images.preprocess import LUNGS, WHOLE_PICTURE
+
+    return LUNGS if crop == "lungs" else WHOLE_PICTURE
 
 
 def _schedule(options: dict[str, Any]) -> Schedule:
@@ -317,6 +324,13 @@ def _default(name: str) -> str:
     type=click.Path(path_type=Path, exists=True),
     help="Manifest or folder of X-rays that the teacher labels as well; their own labels are not used.",
 )
+@crop_option
+@click.option(
+    "--leave-out",
+    metavar="DOMAIN,...",
+    callback=_names,
+    help="Domains of the films that are not read, to judge by them afterwards.",
+)
 @click.option("--epochs", type=click.IntRange(1), help=f"Number of epochs.  {_default('epochs')}")
 @click.option(
     "--small-epochs",
@@ -345,8 +359,11 @@ def pretrain_command(
     Uses a GPU if PyTorch sees one. The same command again goes on after the last finished epoch.
     RUN/backbone.keras is what `--weights` takes.
     """
+    crop, leave_out = options.pop("crop"), options.pop("leave_out")
     if films is not None and teacher is None:
         raise click.UsageError("--films needs --teacher: films teach nothing without one")
+    if films is None and (leave_out or crop != "none"):
+        raise click.UsageError("--crop and --leave-out need --films: they say what is read of these")
     chosen = 0 if teacher is None else 1
     values: dict[str, Any] = {name: defaults[chosen] for name, defaults in DEFAULTS.items()}
     values |= {name: value for name, value in options.items() if value is not None}
@@ -360,6 +377,8 @@ def pretrain_command(
         else:
             from xray_infer.train.backbone.distill import distill
             from xray_infer.train.backbone.distill_run import DistillConfig
+            from xray_infer.train.backbone.photographs import FilmSource
 
             distillation = DistillConfig(teacher=teacher, learning_rate=rate, **values)
-            distill(archive, out, distillation, films=films, start=start, report=say)
+            source = None if films is None else FilmSource(films, _version(crop), leave_out)
+            distill(archive, out, distillation, films=source, start=start, report=say)

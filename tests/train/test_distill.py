@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import sys
 import types
 import zipfile
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from approved import approved
 from click.testing import CliRunner
+from places import SAMPLES
 
 from xray_infer.errors import DataError, ModelError
 from xray_infer.train.cli import main
@@ -136,11 +138,11 @@ def films(tmp_path: Path, xray: np.ndarray) -> Path:
     rows = [("train", index) for index in range(48)] + [("val", 48), ("test", 49)]
     with (tmp_path / "films.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["file", "label", "split"])
+        writer.writerow(["file", "label", "split", "domain"])
         for split, index in rows:
             name = f"film{index}.png"
             cv2.imwrite(str(tmp_path / name), np.roll(xray, 5 * index, axis=0))
-            writer.writerow([name, "normal", split])
+            writer.writerow([name, "normal", split, "ab"[index % 2]])
     return tmp_path / "films.csv"
 
 
@@ -244,19 +246,38 @@ def test_a_teacher_answers_alike_in_both_runtimes(wheels):
 
 
 def test_films_are_the_training_images_of_a_manifest_or_all_of_a_folder(films, tmp_path):
-    from xray_infer.train.backbone.photographs import read_films
+    from xray_infer.train.backbone.photographs import FilmSource, read_films
 
-    listed = read_films(films, side=64)
+    listed = read_films(FilmSource(films), side=64)
     assert listed.images.shape == (48, 64, 64)
     (tmp_path / "film48.png").write_bytes(b"no image")  # of val: not even decoded
-    assert read_films(films, side=64).digest == listed.digest
+    assert read_films(FilmSource(films), side=64).digest == listed.digest
     with pytest.raises(DataError, match=r"film48\.png"):
-        read_films(tmp_path, side=64)
+        read_films(FilmSource(tmp_path), side=64)
     (tmp_path / "film48.png").unlink()
-    assert len(read_films(tmp_path, side=64).images) == 49
+    assert len(read_films(FilmSource(tmp_path), side=64).images) == 49
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no films"):
-        read_films(tmp_path / "empty", side=64)
+        read_films(FilmSource(tmp_path / "empty"), side=64)
+
+
+def test_films_of_a_domain_are_left_out_and_lungs_are_cut_out(films, tmp_path):
+    from xray_infer.images.preprocess import LUNGS, Preprocessing
+    from xray_infer.train.backbone.photographs import FilmSource, read_films
+
+    whole = read_films(FilmSource(films), side=64)
+    part = read_films(FilmSource(films, left_out=("b",)), side=64)
+    assert np.array_equal(part.images, whole.images[::2])
+    assert part.digest != whole.digest
+    shutil.copy(SAMPLES / "phantom_normal_1.png", tmp_path / "film0.png")
+    film = cv2.imread(str(tmp_path / "film0.png"), cv2.IMREAD_GRAYSCALE)
+    made = Preprocessing(LUNGS, 64)(film)
+    assert made.area is not None
+    assert np.array_equal(read_films(FilmSource(films, LUNGS), side=64).images[0], made.pixels[..., 0])
+    with pytest.raises(DataError, match="no domain 'c'; the data has a, b"):
+        read_films(FilmSource(films, left_out=("a", "c")), side=64)
+    with pytest.raises(DataError, match="names no domain"):
+        read_films(FilmSource(tmp_path, left_out=("a",)), side=64)
 
 
 def test_the_rate_rises_stays_and_falls():
@@ -274,6 +295,7 @@ def test_a_taught_run_resumes_grows_and_refuses_another_configuration(
     wheels, tiny_backbone, photographs, films, tmp_path, monkeypatch
 ):
     from xray_infer.train.backbone.distill import DistillConfig, DistillRun, distill
+    from xray_infer.train.backbone.photographs import FilmSource
 
     config = DistillConfig(
         teacher_side=64, epochs=2, pictures=8, small_epochs=1, small_side=32, side=64, batch_size=4,
@@ -293,13 +315,13 @@ def test_a_taught_run_resumes_grows_and_refuses_another_configuration(
 
     monkeypatch.setattr(DistillRun, "train_epoch", die_in_second_epoch)
     with pytest.raises(Killed):
-        distill(photographs, out, config, films=films)
+        distill(photographs, out, config, films=FilmSource(films))
     assert keras.saving.load_model(out / "backbone.keras", compile=False).output.shape[-1] == 8
     monkeypatch.setattr(DistillRun, "train_epoch", real)
     lines: list[str] = []
-    distill(photographs, out, config, films=films, report=lines.append)
+    distill(photographs, out, config, films=FilmSource(films), report=lines.append)
     assert SAYS["going-on-after-epoch"] in lines
-    backbone = distill(photographs, out, replace(config, epochs=3), films=films)
+    backbone = distill(photographs, out, replace(config, epochs=3), films=FilmSource(films))
     record = json.loads((out / "pretrain.json").read_text())
     assert [(row["epoch"], row["side"]) for row in record["history"]] == [(0, 32), (1, 64), (2, 64)]
     assert set(record["history"][0]["explained"]) == {"photographs", "films"}
@@ -330,6 +352,9 @@ def test_films_without_a_teacher_are_a_mistake(tmp_path):
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert "--films needs --teacher" in result.output
+    result = CliRunner().invoke(main, [*arguments[:4], "--teacher", "lite2", "--leave-out", "a"])
+    assert result.exit_code == 2
+    assert "--crop and --leave-out need --films" in result.output
 
 
 def test_a_missing_wheel_is_named_by_its_extra(tmp_path, photographs, monkeypatch):

@@ -30,9 +30,11 @@ from xray_infer.errors import DataError
 from xray_infer.host import installed_versions
 from xray_infer.terminal import Report
 from xray_infer.train.backbone.distill_run import DistillConfig, DistillEpoch, DistillRun
-from xray_infer.train.backbone.photographs import read_films, read_photographs
+from xray_infer.train.backbone.photographs import FilmSource, read_films, read_photographs
 from xray_infer.train.backbone.pictures import Kind, hold_out
 from xray_infer.train.backbone.teachers import load_teacher
+
+Digests = dict[str, str | int | None]  # of what is learned from, and what is cut out of films
 
 FILM_SIDE: Final = 192  # of the films in memory: crops of them are seldom seen larger
 
@@ -42,13 +44,13 @@ def distill(
     out: Path,
     config: DistillConfig,
     *,
-    films: Path | None = None,
+    films: FilmSource | None = None,
     start: Path | None = None,
     report: Report = lambda line: None,
 ) -> Path:
     """Train the backbone on an archive of photographs, and films, and return the path of `backbone.keras`.
 
-    `films` is a manifest or a folder of X-rays, of which no label is used. `start` is a backbone to go on
+    `films` are X-rays, of which no label is used. `start` is a backbone to go on
     from. Raises DataError for unusable pictures and for an output folder that holds a run of another
     configuration, ModelError for a `start` that is no backbone or a teacher that cannot be loaded.
     """
@@ -94,7 +96,7 @@ def _write(
     run: DistillRun,
     history: list[DistillEpoch],
     identity: dict[str, Any],
-    digests: dict[str, str | None],
+    digests: Digests,
 ) -> None:
     backbone = out / "backbone.keras"
     write_atomically(backbone, run.write_backbone)
@@ -113,15 +115,13 @@ def _write(
     write_json(out / "pretrain.json", record)
 
 
-def _read(
-    archive: Path, films: Path | None, config: DistillConfig
-) -> tuple[tuple[Kind, ...], dict[str, str | None]]:
+def _read(archive: Path, films: FilmSource | None, config: DistillConfig) -> tuple[tuple[Kind, ...], Digests]:
     photographs = read_photographs(archive)
     share = 0.0 if films is None else config.film_share
     kinds = [Kind("photographs", photographs.train.images, photographs.val.images, 1 - share)]
-    films_digest = None
+    digests: Digests = {"data_sha256": photographs.digest, "films_sha256": None}
     if films is not None:
         read = read_films(films, side=FILM_SIDE)
         kinds.append(hold_out("films", read.images, share))
-        films_digest = read.digest
-    return tuple(kinds), {"data_sha256": photographs.digest, "films_sha256": films_digest}
+        digests |= {"films_sha256": read.digest, "films_preprocessing": films.version}
+    return tuple(kinds), digests

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from xray_infer.errors import DataError, ImageError
 from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
-from xray_infer.images.preprocess import to_input
+from xray_infer.images.preprocess import WHOLE_PICTURE, Preprocessing
 from xray_infer.study.datasets import read_images
 
 
@@ -86,6 +86,19 @@ SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
+class FilmSource:
+    """Where films without labels are: a manifest CSV or a folder of images at `path`.
+
+    `version` of the preprocessing says what is cut out of them. The films of the domains in `left_out` are
+    not read, so that a network can be judged on a domain that not even its backbone has seen.
+    """
+
+    path: Path
+    version: int = WHOLE_PICTURE
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class UnlabelledFilms:
     """`images` uint8 [N, side, side] gray, and the SHA-256 over all files' digests."""
 
@@ -93,25 +106,21 @@ class UnlabelledFilms:
     digest: str
 
 
-def read_films(path: Path, *, side: int) -> UnlabelledFilms:
-    """Read a manifest CSV or a folder of images. No label is used.
+def read_films(source: FilmSource, *, side: int) -> UnlabelledFilms:
+    """Read the films of a source. No label is used.
 
     Of a manifest with a split, only the training images are read. Raises DataError for a file that cannot
-    be read, and when there are none.
+    be read, when there are none, and for a domain to be left out that is not in the data.
     """
-    manifest = path / "manifest.csv" if path.is_dir() else path
-    if manifest.is_file():
-        data = read_images(manifest)
-        files = [image.path for image in (data.split("train") if data.has_split else data.images)]
-    else:
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = _list_films(source)
     if not files:
-        raise DataError(f"{path}: no films: expected a manifest CSV or a folder of images")
+        raise DataError(f"{source.path}: no films: expected a manifest CSV or a folder of images")
+    preprocessing = Preprocessing(source.version, side)
 
     def read(file: Path) -> tuple[NDArray[np.uint8], str]:
         try:
             content = file.read_bytes()
-            gray = to_input(decode(content, side=side), side=side)[..., 0]
+            gray = preprocessing(decode(content, side=preprocessing.decode_side)).pixels[..., 0]
         except (OSError, ImageError) as error:
             raise DataError(f"{file}: {error}") from error
         return gray, hashlib.sha256(content).hexdigest()
@@ -120,3 +129,18 @@ def read_films(path: Path, *, side: int) -> UnlabelledFilms:
         read_ones = list(pool.map(read, files))
     digest = hashlib.sha256("\n".join(sorted(digest for _, digest in read_ones)).encode()).hexdigest()
     return UnlabelledFilms(np.stack([gray for gray, _ in read_ones]), digest)
+
+
+def _list_films(source: FilmSource) -> list[Path]:
+    path = source.path
+    manifest = path / "manifest.csv" if path.is_dir() else path
+    if not manifest.is_file():
+        if source.left_out:
+            raise DataError(f"{path}: a folder of images names no domain that could be left out")
+        return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    data = read_images(manifest)
+    unknown = sorted(set(source.left_out) - set(data.domains))
+    if unknown:
+        raise DataError(f"{path}: no domain {unknown[0]!r}; the data has {', '.join(data.domains) or 'none'}")
+    images = data.split("train") if data.has_split else data.images
+    return [image.path for image in images if image.domain not in source.left_out]
