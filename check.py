@@ -111,6 +111,8 @@ def main(arguments: list[str]) -> None:
     """Run all steps."""
     os.chdir(REPOSITORY)
     fast, coverage = "--fast" in arguments, "--coverage" in arguments
+    if fast and coverage:
+        sys.exit("--fast runs too few tests for --coverage: give one of them")
     to_pytest = [one for one in arguments if one not in ("--fast", "--coverage")]
     run("ruff", "check")
     run("ruff", "format", "--check")

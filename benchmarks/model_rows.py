@@ -6,7 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +41,7 @@ def find_rows(places: Iterable[Path]) -> list[ModelRow]:
     loaded. Raises DataError when there is no file or two would be the same row, ModelError for one that
     cannot be used.
     """
-    rows = [row for place in places for path in _files(place) for row in _rows(path)]
+    rows = _at_one_temperature([row for place in places for path in _files(place) for row in _rows(path)])
     if not rows:
         raise DataError("no .keras, .onnx or .tflite models there; give --models a folder that has some")
     seen: dict[RowKey, Path] = {}
@@ -56,6 +56,25 @@ def find_rows(places: Iterable[Path]) -> list[ModelRow]:
         return METHODS.index(key.method), FORMATS.index(key.format), key.recipe, order[key.runtime]
 
     return sorted({row.key: row for row in rows}.values(), key=place)
+
+
+def _at_one_temperature(rows: Sequence[ModelRow]) -> list[ModelRow]:
+    """Give trained models the temperature of the files exported from them, where these agree on one.
+
+    It may be of left-out domains (`xray-export --evidence`), which no training record knows.
+    """
+    result = []
+    for row in rows:
+        exported = {
+            one.model.temperature
+            for one in rows
+            if one.key.format != KERAS
+            and (one.key.method, one.model.data_digest) == (row.key.method, row.model.data_digest)
+        }
+        if row.key.format == KERAS and len(exported) == 1:
+            row = replace(row, model=replace(row.model, temperature=exported.pop()))
+        result.append(row)
+    return result
 
 
 def baseline_of(row: RowKey, rows: Sequence[RowKey]) -> RowKey:

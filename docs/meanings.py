@@ -60,7 +60,10 @@ MANIFEST: Final[Mapping[str, str]] = {
     "quantization": "What calibrated an int8 file, and what was tried.",
     "confidence": "Temperature and limit of confidence, from domains that were left out.",
     "rejection": "How the rejection score was fitted, and what it rejects.",
-    "thresholds": "Named limits. `ood_score` is the limit above which an image is rejected.",
+    "thresholds": (
+        "Named limits. `ood_score`: an image with a higher score is rejected. `confidence`: a label with a "
+        "lower probability is `uncertain`."
+    ),
     "class_names": "Classes in the order of the output.",
     "input_name": "Name of the graph's input.",
     "input_shape": (

@@ -94,14 +94,18 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     dataset = read_dataset(config.data)
     check_same_data(dataset, training, data=config.data, model=config.model)
     classifier = load_classifier(config.model)
-    confidence = None
+    graph = take_apart(classifier, path=config.model, temperature=training.temperature)
+    preprocessing = preprocessing_of(training, graph.network.side, model=config.model)
+    confidence, limits = None, {}
     if config.evidence is not None:
         confidence = read_confidence(
-            config.evidence, method=config.model.stem, data_sha256=training.data_sha256
+            config.evidence, method=config.model.stem, trained=training.record, preprocessing=preprocessing
         )
-    temperature = training.temperature if confidence is None else confidence.temperature
-    graph = take_apart(classifier, path=config.model, temperature=temperature)
-    preprocessing = preprocessing_of(training, graph.network.side, model=config.model)
+        graph = replace(graph, network=replace(graph.network, temperature=confidence.temperature))
+        if confidence.limit is None:
+            report("no limit of confidence makes labels right often enough: the file says every label")
+        else:
+            limits = {CONFIDENCE_NAME: confidence.limit}
     calibration, choice, gate = _draw_images(dataset, config, preprocessing)
     make_folder(config.out)
     report(f"reference: the Keras model on {len(gate)} test and {len(choice)} validation images")
@@ -119,7 +123,7 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         tool_versions=tool_versions,
         intended_use=INTENDED_USE,
         confidence=confidence,
-        thresholds={} if confidence is None else {CONFIDENCE_NAME: confidence.limit},
+        thresholds=limits,
         input_shape=preprocessing.shape,
         preprocessing_version=preprocessing.version,
     )

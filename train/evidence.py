@@ -13,18 +13,19 @@ the test split: of each run's own, so those of random splits are of other images
 split. evidence.json and evidence.md hold what the last command asked for, however much is there.
 
 evidence.json:
-    data_sha256                        digest of the images with a split, as in a training record
-    runs.NAME.METHOD                   training record of each run of `seeds` and `controls` yardsticks
-    as in report.json leave_one_domain_out               the fields of study.domains.LeaveOneDomainOut, or
-    absent folds.DOMAIN.METHOD                training record of each fold; its `test` is of the domain left
-    out confidence.METHOD                  fitted to all folds at once, see study.confidence; `xray-export`
-    takes it
+    data_sha256             digest of the images with a split, as in a training record
+    preprocessing           how an image becomes an input: version and side
+    runs.NAME.METHOD        training record of each run of `seeds` and `controls`
+    yardsticks              as in report.json
+    leave_one_domain_out    the fields of study.domains.LeaveOneDomainOut, or absent
+    folds.DOMAIN.METHOD     training record of each fold; its `test` is of the domain left out
+    confidence.METHOD       fitted to all folds at once, for `xray-export`: see study.confidence
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
@@ -139,6 +140,7 @@ def gather(
     page = "\n".join([*lines, ""])
     evidence: dict[str, Any] = {
         "data_sha256": dataset.digest,
+        "preprocessing": asdict(config.preprocessing),
         "runs": _to_json(runs),
         "yardsticks": [one.to_dict() for one in measured],
     }

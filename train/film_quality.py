@@ -1,8 +1,8 @@
 """Films as another device, archive or e-mail would have left them.
 
 Hospitals differ in sharpness, compression, noise and exposure, and a network that is trained on few of them
-learns these for the findings. Each view of a film is therefore made softer, noisier and otherwise exposed
-at random. All changes are drawn from one generator, so a seed gives the same film on every machine.
+learns these for the findings. So half of the views of a film are made softer, half of them noisier, and so
+on. All changes are drawn from one generator: a seed gives the same changes on every machine.
 """
 
 from __future__ import annotations
@@ -20,6 +20,16 @@ NOISE: Final = (0.0, 6.0)  # deviation, in gray levels
 GAMMA: Final = (0.6, 1.6)  # drawn on a logarithmic scale
 CONTRAST: Final = (0.75, 1.25)  # around the film's mean
 SHARE: Final = 0.5  # of films to which one change is made
+# What names the views in a cache of features.
+SETTINGS: Final = {
+    "shrunk": SHRUNK,
+    "blur": BLUR,
+    "jpeg_quality": JPEG_QUALITY,
+    "noise": NOISE,
+    "gamma": GAMMA,
+    "contrast": CONTRAST,
+    "share": SHARE,
+}
 
 
 def vary_quality(film: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:

@@ -55,10 +55,13 @@ SCHEDULE_OPTIONS = (
         "--varied-quality",
         is_flag=True,
         default=None,
-        help="Vary sharpness, noise, JPEG and exposure of training images.",
+        help="Vary sharpness, noise, JPEG and exposure of augmented images.",
     ),
     click.option(
-        "--domains-alike", is_flag=True, default=None, help="Let each domain of a class count the same."
+        "--domains-alike",
+        is_flag=True,
+        default=None,
+        help="Let all classes count the same, and in each class all domains.",
     ),
     click.option("--batch-size", type=click.IntRange(1), help="Images a step."),
     click.option("--views", type=click.IntRange(1), help="Augmented views of each image that are kept."),

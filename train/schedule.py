@@ -54,7 +54,8 @@ class Schedule:
     seeds). `augmentation` names a table of layers in `network`. With `originals` the fast path also
     trains on the images as they are: a rotation blurs, and no image to be judged is blurred. With
     `varied_quality` augmented views differ in sharpness, noise and exposure too (see `film_quality`), and
-    with `domains_alike` every domain of a class counts as much as the others (see `weighting`).
+    with `domains_alike` all classes count the same, and in each class all domains (see
+    `weighting`), in the loss of training and in that of validation, by which the epoch is chosen.
     """
 
     feature_extraction: Stage

@@ -115,9 +115,10 @@ class Trainer:
             weights[rows] = domain_weights(self._labels[rows], domains)
         return weights
 
-    def _image_views(self) -> ImageViews:
-        seed = self._config.seed if self._config.schedule.varied_quality else None
-        return ImageViews(self._inputs, seed)
+    def _image_views(self, method: str) -> ImageViews:
+        schedule = self._config.schedule
+        varied = schedule.varied_quality and schedule.stage(method).augmented
+        return ImageViews(self._inputs, self._config.seed if varied else None)
 
     def _start(self, method: str) -> keras.Model:
         if method == METHODS[0]:
@@ -135,12 +136,12 @@ class Trainer:
     def _views(self, model: keras.Model, method: str) -> tuple[Views, Parts | None]:
         """Return what the method trains on, and the network's parts unless the path is plain."""
         if self._config.plain:
-            return self._image_views(), None
+            return self._image_views(method), None
         parts = divide(model)
         below: Parts | None = None
         if self._too_large(parts):
             self._report(f"{method}: the layers below {parts.boundary} are too few to keep their output")
-            return self._image_views(), None
+            return self._image_views(method), None
         if method == METHODS[0] and METHODS[1] in self._config.methods:
             freeze(model, unfrozen=self._config.schedule.fine_tuning.unfrozen)
             below = divide(model)

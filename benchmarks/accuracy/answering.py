@@ -203,7 +203,7 @@ class Contender(Protocol):
 class KerasContender:
     """A .keras file, used as its documentation says: `model.predict`, in batches of 32.
 
-    Its probabilities are those at the temperature of its training record, as an exported file's are.
+    Its probabilities are those at the temperature of the files exported from it, or of its training record.
     """
 
     def __init__(self, row: ModelRow) -> None:

@@ -64,6 +64,8 @@ class Answers:
 
     def refused(self, limit: float) -> NDArray[np.bool_]:
         """Return which images are refused with this limit of the score, bool [N]."""
+        if limit == np.inf:
+            return np.zeros(len(self.scores), bool)
         return self.no_lungs | ~(self.scores <= limit)
 
 
@@ -188,9 +190,11 @@ def listed_sets(manifest: Path) -> dict[str, list[Path]]:
     sets: dict[str, list[Path]] = {}
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as stream:
-            for row in csv.DictReader(stream):
+            for row in csv.DictReader(stream, restval=""):
                 tag = TAG.match(row.get("note") or "")
                 name = ", ".join(filter(None, (row["label"], tag[1] if tag else "")))
+                if not row["file"]:
+                    raise DataError(f"{manifest}: a row names no file")
                 sets.setdefault(name, []).append(manifest.parent / row["file"])
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
@@ -251,6 +255,8 @@ def leave_out(
     lines = ["| left out | n | rejected by the score (95 % interval) |", "|---" * 3 + "|"]
     for group in groups:
         inside = np.array([bool({image.source, image.domain} & group) for image in dataset.images])
+        if inside[split == "train"].all() or inside[split == "val"].all():
+            raise DataError(f"--without {','.join(sorted(group))}: no other images to fit the score with")
         familiarity = fit_familiarity(features[(split == "train") & ~inside])
         validation = familiarity.score(features[(split == "val") & ~inside])
         limit = set_limit(validation, false_rejection=false_rejection)
@@ -291,7 +297,10 @@ def main(  # noqa: PLR0913 - a command line
     and so on. --without may be given several times.
     """
     file, dataset = find_model(model), read_dataset(data)
-    others = named_folders(ood) | ({} if extra is None else listed_sets(extra))
+    others, listed = named_folders(ood), {} if extra is None else listed_sets(extra)
+    if twice := sorted(others.keys() & listed.keys()):
+        raise DataError(f"--ood {twice[0]}: {extra} has images of that name; give another")
+    others |= listed
     answerers = Answerers(file, runtime=runtime)
     manifest = answerers.manifest
     check_same_data(dataset, manifest.training, data=data, model=model)

@@ -119,19 +119,20 @@ class Rejection:
 class Confidence:
     """Temperature and limit of a method, from its answers to domains that it was not trained on.
 
-    `limit`: a label with a lower probability is `uncertain`; 0 where there is none. `coverage` is the share
-    of images whose label is said, `accuracy` how many of these are right, and `accuracy_of_all` how many of
-    all images; `calibration_error` is at the temperature. All weigh each domain alike.
+    `limit`: a label with a lower probability is `uncertain`; 0 where every label is said, None where no limit
+    helps. `coverage` is the share of images whose label is said, `accuracy` how many of these are right, and
+    `accuracy_of_all` how many of all images; `calibration_error` is at the temperature. All weigh each domain
+    alike.
     """
 
     temperature: float
-    limit: float
     coverage: float
     accuracy: float
     accuracy_of_all: float
     calibration_error: float
     images: Count
     domains: tuple[str, ...]
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

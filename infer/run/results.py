@@ -99,11 +99,11 @@ class Row:
 
         Empty where nothing was judged, and of a model that is given whole pictures.
         """
-        if self.status not in (OK, REJECTED) or self.preprocessing_version == WHOLE_PICTURE:
+        if self.preprocessing_version == WHOLE_PICTURE:
             return ""
-        if self.area is None:
-            return NO_LUNGS
-        return " ".join(f"{share:.4f}" for share in astuple(self.area))
+        if self.area is not None:
+            return " ".join(f"{share:.4f}" for share in astuple(self.area))
+        return NO_LUNGS if self.status == OK or self.reason == NO_FRONTAL_CHEST else ""
 
     @property
     def raw_label(self) -> str:
@@ -146,7 +146,7 @@ def _rounded(value: float | None) -> float | None:
 class Classified:
     """An image with an answer, and all that it was made from, for whatever is made of it in turn.
 
-    `row` is `ok`, or `rejected` by its score: it has no probabilities then.
+    `row` is `ok`, or `rejected` by the rules: it has no probabilities then.
     `data`: the file's bytes. `pixels`: the gray picture at its full size, uint8 [H, W]. `input`:
     uint8 [side, side, 1]. `cam`: float32 [h, w, 3]. `run` classifies other inputs, uint8 [N, side, side, 1],
     any N >= 1, with the session of this image's worker; only for as long as the call that was given this
@@ -168,8 +168,8 @@ class Rules:
     """What turns an answer into a verdict.
 
     An image whose out-of-distribution score is above `ood_threshold` is rejected, and one in which a model of
-    lungs finds none (None and infinity: never); one whose
-    largest probability is below `min_confidence` (0..1) is labelled `uncertain`.
+    lungs finds none (None and infinity: neither). One whose largest probability is below `min_confidence`
+    (0..1) is labelled `uncertain`.
     """
 
     ood_threshold: float | None = None

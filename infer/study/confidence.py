@@ -8,18 +8,20 @@ classification (El-Yaniv and Wiener 2010).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import DataError
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.json_records import JsonError, from_json, json_object, load_object
 from xray_infer.model.manifest_parts import Confidence
 from xray_infer.study.bootstrap import Floats, calibration_error
-from xray_infer.study.domains import DomainAnswers
+from xray_infer.study.domains import FULL_VOICE, DomainAnswers
 from xray_infer.study.metrics import softmax
 from xray_infer.study.temperature import fit_temperature
 
@@ -31,20 +33,22 @@ def fit_confidence(answers: Sequence[DomainAnswers]) -> Confidence:
     """Fit temperature and limit to the answers to one domain or more.
 
     Of the limits the lowest is taken with which the labels that are said are right in RIGHT of the images.
-    Raises ValueError without any answer.
+    A domain of fewer than FULL_VOICE images weighs in proportion. Raises ValueError without any answer.
     """
     if not answers:
         raise ValueError("no domain was left out")
     logits = np.concatenate([one.logits for one in answers])
     labels = np.concatenate([one.labels for one in answers])
-    weights = np.concatenate([np.full(len(one.labels), 1 / len(one.labels)) for one in answers])
+    weights = np.concatenate(
+        [np.full(len(one.labels), 1 / max(FULL_VOICE, len(one.labels))) for one in answers]
+    )
     weights /= weights.sum()
     temperature = fit_temperature(logits, labels, weights)
     probabilities = softmax(logits, temperature)
     confidences = probabilities.max(axis=1)
     hits = probabilities.argmax(axis=1) == labels
     limit = _lowest_limit(confidences, hits, weights)
-    said = confidences >= limit
+    said = confidences >= (limit or 0.0)
     return Confidence(
         temperature=temperature,
         limit=limit,
@@ -57,22 +61,25 @@ def fit_confidence(answers: Sequence[DomainAnswers]) -> Confidence:
     )
 
 
-def _lowest_limit(confidences: Floats, hits: NDArray[np.bool_], weights: Floats) -> float:
-    """Return the lowest limit, of hundredths, from which labels are right often enough; 0 for none."""
+def _lowest_limit(confidences: Floats, hits: NDArray[np.bool_], weights: Floats) -> float | None:
+    """Return the lowest limit, of hundredths, from which labels are right often enough; None for none."""
     for limit in np.arange(100) / 100:
         said = confidences >= limit
         coverage = weights[said].sum()
         if coverage < LEAST_SAID:
-            return 0.0
+            return None
         if weights[said & hits].sum() >= RIGHT * coverage:
             return float(limit)
-    return 0.0
+    return None
 
 
-def read_confidence(path: Path, *, method: str, data_sha256: str | None) -> Confidence:
+def read_confidence(
+    path: Path, *, method: str, trained: Mapping[str, Any], preprocessing: Preprocessing
+) -> Confidence:
     """Read a method's confidence from the evidence.json of `xray-train evidence`.
 
-    Raises DataError when there is none, or when the evidence is of other data than `data_sha256`.
+    `trained` is the training record of the network that is to have it. Raises DataError when there is none,
+    and when the networks of the evidence were trained on other data, inputs or weights, or in another way.
     """
     try:
         stored = load_object(path)
@@ -82,10 +89,19 @@ def read_confidence(path: Path, *, method: str, data_sha256: str | None) -> Conf
                 f"{path}: no domain was left out for {method}; run xray-train evidence with --parts domains"
             )
         found = from_json(Confidence, methods[method], where=f"confidence.{method}")
+        folds = [json_object(fold)[method] for fold in json_object(stored.get("folds")).values()]
+        record = json_object(folds[0])
+        inputs = json_object(stored.get("preprocessing"))
     except OSError as error:
         raise DataError(f"{path}: cannot read the evidence: {error.strerror}") from error
-    except JsonError as error:
+    except (JsonError, KeyError, IndexError) as error:
         raise DataError(f"{path}: the evidence is damaged: {error}") from error
-    if stored.get("data_sha256") != data_sha256:
-        raise DataError(f"{path}: the evidence is of other data than the model was trained on")
+    compared = {
+        "data": (stored.get("data_sha256"), trained.get("data_sha256")),
+        "inputs": (dict(inputs), asdict(preprocessing)),
+        **{name: (record.get(name), trained.get(name)) for name in ("backbone_sha256", "region", "schedule")},
+    }
+    different = ", ".join(name for name, (theirs, ours) in compared.items() if theirs != ours)
+    if different:
+        raise DataError(f"{path}: is of networks that differ from the model in {different}")
     return found

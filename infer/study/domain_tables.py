@@ -33,8 +33,8 @@ LEFT_OUT: Final = (
 )
 CONFIDENCE: Final = (
     "A label whose probability is below the limit is called uncertain. The limit is the lowest at which "
-    f"{RIGHT:.0%} of the labels that are said are right; there is none where that would silence too many. "
-    "Temperature and limit are fitted to the same answers that they are judged on here."
+    f"{RIGHT:.0%} of the labels that are said are right, where not too many "
+    "are silenced by it. Temperature and limit are fitted to the same answers that they are judged on here."
 )
 
 
@@ -122,7 +122,7 @@ def confidence_blocks(found: Mapping[str, Confidence]) -> list[Block]:
         (
             _title(method),
             number(one.temperature, 3),
-            number(one.limit, 2) if one.limit else "none",
+            "none helps" if one.limit is None else number(one.limit, 2),
             percent(one.coverage),
             percent(one.accuracy),
             percent(one.accuracy_of_all),

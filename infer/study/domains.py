@@ -33,6 +33,7 @@ from xray_infer.study.intervals import Interval, group_weights, percentile_inter
 from xray_infer.study.metrics import softmax
 
 LEAST: Final = 5  # images of a class in a domain, for it to count there
+FULL_VOICE: Final = 30  # images from which on a domain weighs as much as any other; below, in proportion
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,24 @@ def test_a_keras_file_is_a_row_and_the_reference_of_its_method(tmp_path):
     assert reference_of(KEY, [row.key, KEY]) == row.key
 
 
+def test_a_trained_model_has_the_temperature_of_its_exported_files(tmp_path, make_tiny_onnx):
+    """As `--evidence` gives them one that is not of the training record."""
+    record = example_record(temperature=0.5, data_sha256="ab")
+    write_training_record(tmp_path / "fine_tuning.json", record)
+    keras_file(tmp_path / "fine_tuning.keras", side=224)
+    for number, (temperature, data, expected) in enumerate(
+        ((2.0, "ab", 2.0), (3.0, "cd", 2.0), (4.0, "ab", 0.5))
+    ):
+        manifest = example_manifest(
+            temperature=temperature,
+            training={"data_sha256": data},
+            recipe=("fp32", "fp16", "int8-static")[number],
+        )
+        (tmp_path / f"{number}.onnx").write_bytes(make_tiny_onnx(manifest).read_bytes())
+        rows = {row.key.format: row.model.temperature for row in find_rows([tmp_path])}
+        assert rows["keras"] == expected
+
+
 def test_without_a_record_a_keras_file_is_given_whole_pictures(tmp_path):
     (row,) = find_rows([keras_file(tmp_path / "fine_tuning.keras", side=64)])
     assert row.model.preprocessing == Preprocessing(1, 64)

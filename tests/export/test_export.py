@@ -37,7 +37,8 @@ from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.manifest_parts import Confidence
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import read_dataset
-from xray_infer.study.training_record import read_training_record, write_training_record
+from xray_infer.study.temperature import at_temperature
+from xray_infer.study.training_record import write_training_record
 
 SAYS = approved("xray-export")
 
@@ -255,20 +256,54 @@ def test_other_structures_are_refused(tmp_path, build, reason):
         take_apart(build(), path=tmp_path / "other.keras")
 
 
-def test_confidence_is_that_of_the_domains_left_out(tiny_keras, tmp_path):
-    """The labels are those of the files without it; temperature and limit are of the evidence."""
-    record = read_training_record(tiny_keras.with_suffix(".json"))
-    confidence = Confidence(3.0, 0.55, 0.8, 0.85, 0.75, 0.05, 60, ("a", "b"))
-    stored = {"data_sha256": record.facts.data_sha256, "confidence": {METHOD: to_json(confidence)}}
+def test_confidence_is_that_of_the_domains_left_out(tiny_keras, tiny_exports, tiny_reference, tmp_path):
+    """Labels are those of the file without it, and probabilities flatter by the ratio of the temperatures."""
+    record = json.loads(tiny_keras.with_suffix(".json").read_text())
+    confidence = Confidence(3.0, 0.8, 0.85, 0.75, 0.05, 60, ("a", "b"), limit=0.55)
+    stored = {
+        "data_sha256": record["data_sha256"],
+        "preprocessing": dataclasses.asdict(STUDY),
+        "folds": {"a": {METHOD: record}},
+        "confidence": {METHOD: to_json(confidence)},
+    }
     evidence = tmp_path / "evidence.json"
     evidence.write_text(json.dumps(stored))
     (file,) = _export(_config(tiny_keras, tmp_path / "out", evidence=evidence))
-    manifest = find_model(file.path).open().manifest
+    session = find_model(file.path).open()
+    manifest = session.manifest
     assert (manifest.temperature, manifest.confidence) == (3.0, confidence)
-    assert (manifest.min_confidence, manifest.ood_threshold) == (0.55, manifest.thresholds[SCORE_NAME])
-    assert manifest.training.temperature == record.temperature  # what was fitted on validation images
-    evidence.write_text(json.dumps({**stored, "data_sha256": "0" * 64}))
-    with pytest.raises(DataError, match="other data"):
+    assert manifest.thresholds.keys() == {SCORE_NAME, "confidence"}
+    assert manifest.min_confidence == 0.55
+    assert manifest.training.temperature == TEMPERATURE  # what was fitted on validation images
+    images = tiny_reference.inputs[tiny_reference.real]
+    before = find_model(tiny_exports[0] / f"{METHOD}-fp32.onnx").open().run(images).probabilities
+    found = session.run(images).probabilities
+    assert np.array_equal(found.argmax(axis=1), before.argmax(axis=1))
+    assert found == pytest.approx(at_temperature(before, 3.0 / TEMPERATURE), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data_sha256": "0" * 64}, "differ from the model in data$"),
+        ({"preprocessing": {"version": 2, "side": 224}}, "differ from the model in inputs$"),
+        ({"folds": {"a": {METHOD: {"region": "border"}}}}, "differ from the model in region, schedule$"),
+        ({"folds": {}}, "the evidence is damaged"),
+        ({"confidence": {}}, f"no domain was left out for {METHOD}"),
+    ],
+)
+def test_evidence_of_other_networks_is_refused(tiny_keras, tmp_path, change, message):
+    record = json.loads(tiny_keras.with_suffix(".json").read_text())
+    confidence = Confidence(3.0, 0.8, 0.85, 0.75, 0.05, 60, ("a", "b"))
+    stored = {
+        "data_sha256": record["data_sha256"],
+        "preprocessing": dataclasses.asdict(STUDY),
+        "folds": {"a": {METHOD: record}},
+        "confidence": {METHOD: to_json(confidence)},
+    }
+    evidence = tmp_path / "evidence.json"
+    evidence.write_text(json.dumps({**stored, **change}))
+    with pytest.raises(DataError, match=message):
         _export(_config(tiny_keras, tmp_path / "other", evidence=evidence))
     assert not (tmp_path / "other").exists()
 

@@ -84,7 +84,7 @@ def test_a_files_threshold_is_that_of_its_score():
 
 
 def test_a_files_limit_of_confidence_holds_unless_another_is_given():
-    confidence = Confidence(1.7, 0.6, 0.8, 0.85, 0.75, 0.05, 900, ("a", "b"))
+    confidence = Confidence(1.7, 0.8, 0.85, 0.75, 0.05, 900, ("a", "b"), limit=0.6)
     manifest = example_manifest(thresholds={"confidence": 0.6}, confidence=confidence)
     read = parse_manifest(manifest.to_json(), path=Path("m"))
     assert read == manifest

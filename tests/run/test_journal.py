@@ -37,6 +37,7 @@ def example_rows() -> dict[str, Row]:
         "latin\udce9.png": MAKER.failed("latin\udce9.png", "error", "the file is empty"),
         "far.png": MAKER.judged("far.png", (0.9, 0.05, 0.05), 99.0, LUNGS),
         "nan.png": MAKER.judged("nan.png", (0.9, 0.05, 0.05), float("nan"), LUNGS),
+        "ct.dcm": MAKER.failed("ct.dcm", "rejected", "not a radiograph: modality CT"),
         "none.png": MAKER.judged("none.png", (0.2, 0.7, 0.1), 1.25),
         "lungs.png": MAKER.judged("lungs.png", (0.2, 0.7, 0.1), 1.25, Area(1 / 3, 0.1, 0.9, 1 / 1.1)),
     }

@@ -56,6 +56,8 @@ def test_a_model_of_lungs_rejects_what_has_none_unless_nothing_is_to_be_rejected
     assert (none.status, none.label, none.probabilities, none.lungs) == (REJECTED, "", (), "none")
     assert none.reason == SAYS["no-lungs-were-found-not"]
     assert (none.ood_score, MAKER.judged("x", (0.25, 0.5, 0.25), 1.0).status) == (1.0, OK)  # whole pictures
+    assert of_lungs.failed("ct.dcm", REJECTED, "not a radiograph: modality CT").lungs == ""  # nobody looked
+    assert of_lungs.failed("x", "error", "the file is empty").lungs == ""
     for limit in (None, float("inf")):
         lenient = RowMaker("tiny", "", "", Rules(limit), preprocessing_version=2)
         whole = lenient.judged("x", (0.25, 0.5, 0.25), 1.0)

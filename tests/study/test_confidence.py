@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from xray_infer.errors import DataError
+from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.json_records import to_json
 from xray_infer.study.confidence import LEAST_SAID, RIGHT, fit_confidence, read_confidence
 from xray_infer.study.domains import DomainAnswers
@@ -58,33 +59,50 @@ def test_where_no_limit_helps_there_is_none():
     rng = np.random.default_rng(0)
     one = DomainAnswers("a", rng.integers(0, 3, 900), rng.normal(size=(900, 3)), [""] * 900, 1.0)
     found = fit_confidence([one])
-    assert found.limit == 0
+    assert found.limit is None
     assert found.coverage == pytest.approx(1)
     with pytest.raises(ValueError, match="no domain"):
         fit_confidence([])
+    lucky = DomainAnswers("b", np.array([0]), np.array([[9.0, 0, 0]]), [""], 1.0)
+    assert fit_confidence([one, lucky]).limit is None  # one image is no domain
+    assert fit_confidence([one, lucky]).temperature > 3
 
 
 def test_what_evidence_says_is_read_again_and_faults_are_one_line(tmp_path):
-    path, found = (
-        tmp_path / "evidence.json",
-        fit_confidence([answers("a", images=90, right=0.7, sharpness=9)]),
-    )
-    stored = {"data_sha256": "d" * 64, "confidence": {"fine_tuning": to_json(found)}}
+    path = tmp_path / "evidence.json"
+    found = fit_confidence([answers("a", images=90, right=0.7, sharpness=9)])
+    trained = {"data_sha256": "d" * 64, "backbone_sha256": None, "region": "all", "schedule": {"epochs": 4}}
+    stored = {
+        "data_sha256": "d" * 64,
+        "preprocessing": {"version": 2, "side": 128},
+        "folds": {"a": {"fine_tuning": {**trained, "data_sha256": "e" * 64}}},
+        "confidence": {"fine_tuning": to_json(found)},
+    }
     path.write_text(json.dumps(stored))
-    assert read_confidence(path, method="fine_tuning", data_sha256="d" * 64) == found
-    for method, digest, message in (
-        ("feature_extraction", "d" * 64, "no domain was left out for feature_extraction"),
-        ("fine_tuning", "e" * 64, "of other data than the model was trained on"),
+
+    def read(**changes):
+        given = {"method": "fine_tuning", "trained": trained, "preprocessing": Preprocessing(2, 128)}
+        return read_confidence(path, **{**given, **changes})
+
+    assert read() == found
+    for changes, message in (
+        ({"method": "feature_extraction"}, "no domain was left out for feature_extraction"),
+        ({"trained": {**trained, "data_sha256": "f" * 64}}, "differ from the model in data$"),
+        ({"trained": {**trained, "backbone_sha256": "b" * 64}}, "differ from the model in backbone_sha256$"),
+        ({"trained": {**trained, "schedule": {"epochs": 5}}}, "differ from the model in schedule$"),
+        ({"preprocessing": Preprocessing(2, 96)}, "differ from the model in inputs$"),
     ):
         with pytest.raises(DataError, match=message):
-            read_confidence(path, method=method, data_sha256=digest)
+            read(**changes)
     for text, message in (
         ("{", "damaged"),
         (json.dumps({**stored, "confidence": {"fine_tuning": {"limit": 1}}}), "damaged"),
+        (json.dumps({**stored, "folds": {}}), "damaged"),
         (json.dumps({"data_sha256": "d" * 64}), "no domain was left out"),
     ):
         path.write_text(text)
         with pytest.raises(DataError, match=message):
-            read_confidence(path, method="fine_tuning", data_sha256="d" * 64)
+            read()
+    path.unlink()
     with pytest.raises(DataError, match="cannot read the evidence"):
-        read_confidence(tmp_path / "none.json", method="fine_tuning", data_sha256=None)
+        read()

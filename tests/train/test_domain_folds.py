@@ -16,7 +16,7 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
 from xray_infer.model.json_records import from_json
 from xray_infer.model.manifest import METHODS
-from xray_infer.study.confidence import read_confidence
+from xray_infer.model.manifest_parts import Confidence
 from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset
 from xray_infer.study.domains import LeaveOneDomainOut
 from xray_infer.study.temperature import at_temperature
@@ -150,8 +150,9 @@ def test_the_figures_are_those_of_the_kept_predictions(evidence, three_domains):
     assert (found.domains_from, found.images_without_domain, found.skipped) == ("domain", 1, {})
     whole = read_dataset(three_domains)
     used = replace(whole, images=tuple(image for image in whole.images if image.split))
+    assert stored["data_sha256"] == used.digest
     for method, judged in found.methods.items():
-        confidence = read_confidence(out / "evidence.json", method=method, data_sha256=used.digest)
+        confidence = from_json(Confidence, stored["confidence"][method])
         assert (confidence.images, confidence.domains) == (60, tuple(DOMAINS))
         assert [one.domain for one in judged.domains] == list(DOMAINS)
         assert judged.mean.domains == tuple(DOMAINS)

@@ -67,7 +67,7 @@ def test_evidence_runs_seeds_splits_and_regions(split_tree, tmp_path, monkeypatc
     stored = json.loads((tmp_path / "evidence" / "evidence.json").read_text())
     assert stored["runs"]["centre"]["fine_tuning"]["test"]["accuracy"] == 0.7
     assert stored["yardsticks"][0]["name"] == "commonest class"
-    assert stored.keys() == {"data_sha256", "runs", "yardsticks"}
+    assert stored.keys() == {"data_sha256", "preprocessing", "runs", "yardsticks"}
 
 
 def test_parts_and_one_method_alone(split_tree, tmp_path, monkeypatch):

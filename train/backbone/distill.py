@@ -1,7 +1,8 @@
 """Pre-training of the DenseNet121 backbone by a teacher with ImageNet weights, which needs no labels.
 
-Teacher and student see the same random view of each picture, and the student learns the teacher's pooled
-features and logits (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and consistent").
+Teacher and student see the same random view of each picture, and the student learns the teacher's feature
+maps, their means and the logits (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and
+consistent").
 
 Output folder:
     checkpoint.pt      everything needed to go on: weights, their average, optimiser, history, configuration
@@ -34,8 +35,9 @@ from xray_infer.train.backbone.photographs import FilmSource, read_films, read_p
 from xray_infer.train.backbone.pictures import Kind, hold_out
 from xray_infer.train.backbone.teachers import load_teacher
 
-Digests = dict[str, str | int | None]  # of what is learned from, and what is cut out of films
+Digests = dict[str, Any]  # of what is learned from, and how films are read; JSON types
 
+OBJECTIVE: Final = "maps, means and logits"  # 0.2.0 had no maps
 FILM_SIDE: Final = 192  # of the films in memory: crops of them are seldom seen larger
 
 
@@ -63,7 +65,7 @@ def distill(
     make_folder(out)
     checkpoint = out / "checkpoint.pt"
     history: list[DistillEpoch] = []
-    identity = {**config.identity, **digests, "teacher_sha256": teacher.sha256}
+    identity = {"objective": OBJECTIVE, **config.identity, **digests, "teacher_sha256": teacher.sha256}
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=run.device, weights_only=True)
         if state["identity"] != identity:
@@ -110,7 +112,7 @@ def _write(
         "pictures": {kind.name: {"train": len(kind.train), "val": len(kind.val)} for kind in run.kinds},
         "backbone_sha256": hashlib.sha256(backbone.read_bytes()).hexdigest(),
         "history": rows,
-        "versions": installed_versions(("torch", "keras")),
+        "versions": installed_versions(("torch", "keras", "openvino")),
     }
     write_json(out / "pretrain.json", record)
 
@@ -123,5 +125,9 @@ def _read(archive: Path, films: FilmSource | None, config: DistillConfig) -> tup
     if films is not None:
         read = read_films(films, side=FILM_SIDE)
         kinds.append(hold_out("films", read.images, share))
-        digests |= {"films_sha256": read.digest, "films_preprocessing": films.version}
+        digests |= {
+            "films_sha256": read.digest,
+            "films_preprocessing": films.version,
+            "films_left_out": sorted(films.left_out),
+        }
     return tuple(kinds), digests

@@ -89,8 +89,9 @@ SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 class FilmSource:
     """Where films without labels are: a manifest CSV or a folder of images at `path`.
 
-    `version` of the preprocessing says what is cut out of them. The films of the domains in `left_out` are
-    not read, so that a network can be judged on a domain that not even its backbone has seen.
+    `version` of the preprocessing says what is cut out of them. Films of the domains in `left_out` are not
+    read, nor any that share a group or a patient with one or have no domain: so a network can be judged on a
+    domain that not even its backbone has seen.
     """
 
     path: Path
@@ -143,4 +144,14 @@ def _list_films(source: FilmSource) -> list[Path]:
     if unknown:
         raise DataError(f"{path}: no domain {unknown[0]!r}; the data has {', '.join(data.domains) or 'none'}")
     images = data.split("train") if data.has_split else data.images
-    return [image.path for image in images if image.domain not in source.left_out]
+    if not source.left_out:
+        return [image.path for image in images]
+    left_out = [image for image in data.images if image.domain in source.left_out]
+    groups, patients = ({getattr(image, name) for image in left_out} - {""} for name in ("group", "patient"))
+    return [
+        image.path
+        for image in images
+        if image.domain not in ("", *source.left_out)
+        and image.group not in groups
+        and image.patient not in patients
+    ]

@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from xray_infer.errors import ModelError
 from xray_infer.model.runtime_table import RUNTIMES
-from xray_infer.model.runtimes.ov import import_openvino, openvino_core
+from xray_infer.model.runtimes.ov import OPTIONS, import_openvino, openvino_core
 
 TEACHERS: Final = ("lite0", "lite1", "lite2")
 # TensorFlow's constants for gray values in 0..255, with which these weights were trained.
@@ -112,7 +112,7 @@ def _fastest(extractor: Extractor, side: int) -> Callable[[torch.Tensor], torch.
         extractor.eval(), example_input=torch.zeros(2, 1, side, side), input=[(-1, 1, side, side)]
     )
     # One stream, so that a batch has all processors, as the student has after it.
-    compiled = core.compile_model(model, "CPU", {"NUM_STREAMS": 1})
+    compiled = core.compile_model(model, "CPU", {**OPTIONS, "NUM_STREAMS": "1"})
 
     def extract(gray: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(compiled(gray.contiguous().numpy())[0].copy())

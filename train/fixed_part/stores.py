@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from xray_infer.atomic import make_folder, write_atomically
 from xray_infer.terminal import Report
-from xray_infer.train.film_quality import vary_qualities
+from xray_infer.train.film_quality import SETTINGS, vary_qualities
 from xray_infer.train.fixed_part.boundary import Parts
 from xray_infer.train.fixed_part.runners import KerasRunner, Runner, make_runner
 
@@ -264,7 +264,7 @@ class FixedPart:
             from_features=lower is not None,
             augmentation=_settings(parts.views),
             seed=self.seed,
-            **({"varied_quality": True} if self.varied_quality else {}),
+            **({"varied_quality": SETTINGS} if self.varied_quality else {}),
         )
         shape = (len(self.inputs), *parts.trunk.output.shape[1:])
         stores = open_stores(self.cache / key, views=self.views, shape=shape, dtype=STORED)
