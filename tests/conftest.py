@@ -19,7 +19,6 @@ from specimens import example_manifest, jpeg, png
 from unexpected_skips import register_in_ci
 
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.host import default_workers
 from xray_infer.images.limits import Limits
 from xray_infer.model.embedding import MANIFEST_KEY
 from xray_infer.model.manifest import ModelManifest
@@ -37,12 +36,6 @@ SHARED = REPOSITORY.parent / "shared" / "data"
 
 def pytest_configure(config: pytest.Config) -> None:
     register_in_ci(config)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are processors: a fifth of the time tests wait, for windows, clusters and hangs."""
-    return default_workers() + 1
 
 
 @pytest.hookimpl(tryfirst=True)
