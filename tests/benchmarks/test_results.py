@@ -7,7 +7,7 @@ from importlib import resources
 import pytest
 from places import REPOSITORY
 
-from xray_infer.benchmarks.reporting.bench_figures import gather
+from xray_infer.benchmarks.reporting.bench_figures import BenchFigures, gather
 from xray_infer.benchmarks.reporting.writing import between_marks, full_tables, recipe_figures, short_tables
 from xray_infer.benchmarks.results_file import read_results
 from xray_infer.benchmarks.results_schema import Results
@@ -21,8 +21,12 @@ def found() -> Results:
     return read_results(RESULTS / "full")
 
 
-def test_the_document_and_the_tables_are_made_from_the_committed_results(found):
-    figures = gather(found)
+@pytest.fixture(scope="module")
+def figures(found) -> BenchFigures:
+    return gather(found)
+
+
+def test_the_document_and_the_tables_are_made_from_the_committed_results(figures):
     document = REPOSITORY / "docs" / "evidence" / "benchmark.md"
     _, between, _ = between_marks(document.read_text(encoding="utf-8"), document)
     assert between.strip() == short_tables(figures).strip()
@@ -35,10 +39,10 @@ def test_the_other_tables_are_made_from_their_results(folder):
     assert (RESULTS / folder / "results.md").read_text(encoding="utf-8") == full_tables(figures)
 
 
-def test_what_the_exporter_says_of_its_recipes_is_from_the_committed_results(found):
+def test_what_the_exporter_says_of_its_recipes_is_from_the_committed_results(figures):
     measured = json.loads(resources.files("xray_infer.export").joinpath("measured.json").read_text())
     assert measured["recipes"]
-    assert measured == json.loads(json.dumps(recipe_figures(gather(found))))
+    assert measured == json.loads(json.dumps(recipe_figures(figures)))
 
 
 def test_the_committed_results_are_whole(found):

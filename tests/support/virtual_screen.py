@@ -39,7 +39,8 @@ class Screen:
 
     def __enter__(self) -> Screen:
         read, write = os.pipe()
-        # Without -noreset the server starts anew when its last window closes, and refuses who comes meanwhile.
+        # Without -noreset the server starts anew when its last window closes, and refuses who comes
+        # meanwhile.
         displayed = ("-displayfd", str(write), "-fbdir", str(self._folder), "-noreset")
         self._server = subprocess.Popen(
             ["Xvfb", "-nolisten", "tcp", "-screen", "0", f"{WIDTH}x{HEIGHT}x24", *displayed],
