@@ -62,6 +62,7 @@ def test_a_model_of_lungs_rejects_what_has_none_unless_nothing_is_to_be_rejected
         lenient = RowMaker("tiny", "", "", Rules(limit), preprocessing_version=2)
         whole = lenient.judged("x", (0.25, 0.5, 0.25), 1.0)
         assert (whole.status, whole.lungs, whole.reason) == (OK, "none", "")
+        assert lenient.judged("x", (0.25, 0.5, 0.25), float("nan")).status == OK  # a score of no number, too
 
 
 def test_a_reason_is_one_line_of_bounded_length():
