@@ -63,18 +63,18 @@ def _at_one_temperature(rows: Sequence[ModelRow]) -> list[ModelRow]:
 
     It may be of left-out domains (`xray-export --evidence`), which no training record knows.
     """
-    result = []
+    exported: dict[tuple[str, str], set[float]] = {}
     for row in rows:
-        exported = {
-            one.model.temperature
-            for one in rows
-            if one.key.format != KERAS
-            and (one.key.method, one.model.data_digest) == (row.key.method, row.model.data_digest)
-        }
-        if row.key.format == KERAS and len(exported) == 1:
-            row = replace(row, model=replace(row.model, temperature=exported.pop()))
-        result.append(row)
-    return result
+        if row.key.format != KERAS:
+            exported.setdefault((row.key.method, row.model.data_digest), set()).add(row.model.temperature)
+
+    def changed(row: ModelRow) -> ModelRow:
+        found = exported.get((row.key.method, row.model.data_digest), set())
+        if row.key.format != KERAS or len(found) != 1:
+            return row
+        return replace(row, model=replace(row.model, temperature=next(iter(found))))
+
+    return [changed(row) for row in rows]
 
 
 def baseline_of(row: RowKey, rows: Sequence[RowKey]) -> RowKey:

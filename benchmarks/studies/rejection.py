@@ -141,7 +141,7 @@ def measure(
 def _load(file: Path, preprocessing: Preprocessing) -> ModelInput:
     try:
         return preprocessing(decode(file.read_bytes(), side=preprocessing.decode_side))
-    except (OSError, ImageError) as error:
+    except (OSError, ValueError, ImageError) as error:  # no path holds a null byte
         raise DataError(f"{file}: {error}; remove it") from error
 
 
@@ -193,13 +193,15 @@ def listed_sets(manifest: Path) -> dict[str, list[Path]]:
             for row in csv.DictReader(stream, restval=""):
                 tag = TAG.match(row.get("note") or "")
                 name = ", ".join(filter(None, (row["label"], tag[1] if tag else "")))
-                if not row["file"]:
+                if not row["file"].strip("\0"):
                     raise DataError(f"{manifest}: a row names no file")
                 sets.setdefault(name, []).append(manifest.parent / row["file"])
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"{manifest}: not a manifest with the columns file, label and note: {error}"
         ) from error
+    if not sets:
+        raise DataError(f"{manifest}: lists no images")
     return dict(sorted(sets.items()))
 
 

@@ -89,12 +89,16 @@ def read_confidence(
                 f"{path}: no domain was left out for {method}; run xray-train evidence with --parts domains"
             )
         found = from_json(Confidence, methods[method], where=f"confidence.{method}")
-        folds = [json_object(fold)[method] for fold in json_object(stored.get("folds")).values()]
-        record = json_object(folds[0])
+        if found.temperature <= 0 or not 0 <= (found.limit or 0) <= 1:
+            raise JsonError(f"confidence.{method} has a temperature or a limit that cannot be")
+        folds = [json_object(fold) for fold in json_object(stored.get("folds")).values()]
+        record = next((json_object(fold[method]) for fold in folds if method in fold), None)
+        if record is None:
+            raise JsonError(f"no fold holds the record of {method}")
         inputs = json_object(stored.get("preprocessing"))
     except OSError as error:
         raise DataError(f"{path}: cannot read the evidence: {error.strerror}") from error
-    except (JsonError, KeyError, IndexError) as error:
+    except JsonError as error:
         raise DataError(f"{path}: the evidence is damaged: {error}") from error
     compared = {
         "data": (stored.get("data_sha256"), trained.get("data_sha256")),

@@ -256,18 +256,23 @@ def test_other_structures_are_refused(tmp_path, build, reason):
         take_apart(build(), path=tmp_path / "other.keras")
 
 
-def test_confidence_is_that_of_the_domains_left_out(tiny_keras, tiny_exports, tiny_reference, tmp_path):
-    """Labels are those of the file without it, and probabilities flatter by the ratio of the temperatures."""
-    record = json.loads(tiny_keras.with_suffix(".json").read_text())
-    confidence = Confidence(3.0, 0.8, 0.85, 0.75, 0.05, 60, ("a", "b"), limit=0.55)
+def _evidence(path, model, found, /, **changes):
+    """Write evidence of a network that was trained as the model was."""
+    record = json.loads(model.with_suffix(".json").read_text())
     stored = {
         "data_sha256": record["data_sha256"],
         "preprocessing": dataclasses.asdict(STUDY),
         "folds": {"a": {METHOD: record}},
-        "confidence": {METHOD: to_json(confidence)},
+        "confidence": {METHOD: to_json(found)},
     }
-    evidence = tmp_path / "evidence.json"
-    evidence.write_text(json.dumps(stored))
+    path.write_text(json.dumps({**stored, **changes}))
+    return path
+
+
+def test_confidence_is_that_of_the_domains_left_out(tiny_keras, tiny_exports, tiny_reference, tmp_path):
+    """Labels are those of the file without it, and probabilities flatter by the ratio of the temperatures."""
+    confidence = Confidence(3.0, 0.8, 0.85, 0.75, 0.05, 60, ("a", "b"), limit=0.55)
+    evidence = _evidence(tmp_path / "evidence.json", tiny_keras, confidence)
     (file,) = _export(_config(tiny_keras, tmp_path / "out", evidence=evidence))
     session = find_model(file.path).open()
     manifest = session.manifest
@@ -293,16 +298,8 @@ def test_confidence_is_that_of_the_domains_left_out(tiny_keras, tiny_exports, ti
     ],
 )
 def test_evidence_of_other_networks_is_refused(tiny_keras, tmp_path, change, message):
-    record = json.loads(tiny_keras.with_suffix(".json").read_text())
     confidence = Confidence(3.0, 0.8, 0.85, 0.75, 0.05, 60, ("a", "b"))
-    stored = {
-        "data_sha256": record["data_sha256"],
-        "preprocessing": dataclasses.asdict(STUDY),
-        "folds": {"a": {METHOD: record}},
-        "confidence": {METHOD: to_json(confidence)},
-    }
-    evidence = tmp_path / "evidence.json"
-    evidence.write_text(json.dumps({**stored, **change}))
+    evidence = _evidence(tmp_path / "evidence.json", tiny_keras, confidence, **change)
     with pytest.raises(DataError, match=message):
         _export(_config(tiny_keras, tmp_path / "other", evidence=evidence))
     assert not (tmp_path / "other").exists()

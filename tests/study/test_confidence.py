@@ -97,7 +97,15 @@ def test_what_evidence_says_is_read_again_and_faults_are_one_line(tmp_path):
     for text, message in (
         ("{", "damaged"),
         (json.dumps({**stored, "confidence": {"fine_tuning": {"limit": 1}}}), "damaged"),
-        (json.dumps({**stored, "folds": {}}), "damaged"),
+        (json.dumps({**stored, "folds": {"a": {}}}), "damaged: no fold holds the record of fine_tuning"),
+        (
+            json.dumps({**stored, "confidence": {"fine_tuning": {**to_json(found), "temperature": 0}}}),
+            "damaged: confidence.fine_tuning has a temperature or a limit that cannot be",
+        ),
+        (
+            json.dumps({**stored, "confidence": {"fine_tuning": {**to_json(found), "limit": 1.5}}}),
+            "damaged: confidence.fine_tuning has a temperature or a limit that cannot be",
+        ),
         (json.dumps({"data_sha256": "d" * 64}), "no domain was left out"),
     ):
         path.write_text(text)

@@ -10,6 +10,7 @@ from benchmarks.studies.ood_images.altered import ALTERED
 from benchmarks.studies.ood_images.drawn import DRAWN
 from benchmarks.studies.rejection import main
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.errors import DataError
 from xray_infer.images.preprocess import STUDY
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.manifest_parts import Rejection
@@ -112,6 +113,25 @@ def test_rejection_refuses_in_one_line(scoring_onnx, split_tree, options, messag
     assert result.exit_code == 2
     assert message in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "lists no images"),
+        (b"file,label,note\n", "lists no images"),
+        (b"file,label,note\n,hand,[a]\n", "a row names no file"),
+        (b"file,label,note\n\0,hand,[a]\n", "a row names no file"),
+        (b"\xb0\xff", "not a manifest with the columns"),
+        (b"name,label\na.png,hand\n", "not a manifest with the columns"),
+    ],
+)
+def test_a_manifest_that_says_nothing_is_one_line(tmp_path, content, message):
+    from benchmarks.studies.rejection import listed_sets
+
+    (tmp_path / "extra.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        listed_sets(tmp_path / "extra.csv")
 
 
 def test_what_has_no_lungs_is_refused_by_a_model_of_lungs():
