@@ -24,8 +24,8 @@ from xray_infer.model.runtime_table import CPU, RUNTIMES, SUFFIXES, Runtime
 class ModelOutput:
     """What one forward pass gives.
 
-    `probabilities`: float32 [N, 3], rows sum to 1. `cam`: float32 [N, 7, 7, 3], each class's weight vector
-    applied to the last feature map; the mean over 7 x 7 plus the head's bias is the logit. `ood_score`:
+    `probabilities`: float32 [N, 3], rows sum to 1. `cam`: float32 [N, h, h, 3], h = side / 32, each class's
+    weight vector applied to the last feature map; its mean plus the head's bias is the logit. `ood_score`:
     float32 [N], how far the image is from the training images (see `ModelManifest.ood_threshold`), None where
     the file does not compute it. The fields are named as the outputs are.
     """
@@ -56,7 +56,7 @@ class Session(Protocol):
     runtime: str
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutput:
-        """Classify `uint8 [N, 224, 224, 1]`, any N >= 1."""
+        """Classify `uint8 [N, side, side, 1]`, any N >= 1."""
         ...
 
 

@@ -3,7 +3,7 @@
 The plain class, not Multi-frame True Color: it holds one picture in RGB as well, and every archive and
 viewer takes it. The pixels are stored as they are, in Explicit VR Little Endian: what is read back is what
 was drawn, and no decoder is needed. To bound an object's size (a radiograph of 4,280 x 3,520 would make 45
-MB) the picture is drawn at most `LONGEST_SIDE` pixels long, about 11 MB: a map of 7 x 7 cells has no finer
+MB) the picture is drawn at most `LONGEST_SIDE` pixels long, about 11 MB: a map of a few cells has no finer
 detail, and the radiograph itself stands beside it. RLE saves a tenth of that and takes seconds; JPEG
 baseline, a twentieth of the size, blurs the caption and is not what was drawn.
 

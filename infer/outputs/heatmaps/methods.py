@@ -77,12 +77,12 @@ def grad_cam(cam: NDArray[np.float32]) -> Maps:
     return maps
 
 
-SHIPPED_OCCLUSION: Final = Occlusion(window=32, stride=16, fill="blur")  # for an input of 224 pixels
+SHIPPED_OCCLUSION: Final = Occlusion(window=32, stride=16, fill="blur")  # for inputs from 224 pixels on
 _OF_SMALL_INPUTS: Final = replace(SHIPPED_OCCLUSION, window=16, stride=8)
 
 
 def occlusion_of(side: int) -> Occlusion:
-    """Return the occlusion that is drawn for a model of this input side: 14 to 24 windows along a side."""
+    """Return the occlusion that is drawn for a model of this input side; its map has side / stride cells."""
     return SHIPPED_OCCLUSION if side > 192 else _OF_SMALL_INPUTS
 
 
