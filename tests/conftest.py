@@ -51,6 +51,19 @@ def shared_data() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def data_of(shared_data: Path) -> Callable[[ModelManifest], Path]:
+    """Find the data set, among those, that a model file was trained on."""
+    by_digest = {read_images(path.parent).digest: path.parent for path in shared_data.glob("*/manifest.csv")}
+
+    def find(manifest: ModelManifest) -> Path:
+        digest = manifest.training.data_sha256 or "no data"
+        assert digest in by_digest, f"{SHARED} lacks the data set {digest[:12]} of the model"
+        return by_digest[digest]
+
+    return find
+
+
 @pytest.fixture
 def xray() -> np.ndarray:
     """A smooth gray picture with both extremes, uint8 [300, 260]."""

@@ -46,6 +46,7 @@ from xray_infer.benchmarks.explain.simple_maps import (
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import Area
 from xray_infer.model.choice import shipped_model
+from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import find_model
 
 
@@ -237,6 +238,7 @@ def test_shuffling_moves_the_kernels_of_its_part_and_nothing_else(model_format, 
     if model_format == "tflite":
         pytest.importorskip("ai_edge_litert")
     read = {"onnx": _onnx_constants, "tflite": _tflite_constants}[model_format]
+    shape = READERS[model_format](model.path).input_shape
     before, changed = read(model.path.read_bytes()), {}
     for part in PARTS:
         edited = shuffled(model, part, seed=0)
@@ -250,7 +252,7 @@ def test_shuffling_moves_the_kernels_of_its_part_and_nothing_else(model_format, 
         path = tmp_path / f"{part}.{model_format}"
         path.write_bytes(edited)
         rng = np.random.default_rng(0)
-        image = rng.integers(0, 256, (1, 224, 224, 1), dtype=np.uint8)
+        image = rng.integers(0, 256, (1, *shape), dtype=np.uint8)
         old, new = (find_model(one).open().run(image).cam for one in (model.path, path))
         assert np.corrcoef(old.ravel(), new.ravel())[0, 1] < 0.9
     assert len(changed["head"]) == 1

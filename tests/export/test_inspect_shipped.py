@@ -14,12 +14,12 @@ from onnx import TensorProto
 from xray_infer.export.inspection import inspect_file
 
 
-def densenet121_macs(*, planes, rewritten):
-    """Multiply-accumulates of DenseNet121 at 224 x 224 with a 1x1 convolution to 3 classes on 7 x 7.
+def densenet121_macs(side, *, planes, rewritten):
+    """Multiply-accumulates of DenseNet121 at `side` x `side` with a 1x1 convolution to 3 classes at the end.
 
     `rewritten`: normalisation counts as depthwise convolutions, and transitions average before they convolve.
     """
-    total, channels, side = 112 * 112 * 64 * 7 * 7 * planes, 64, 56
+    total, channels, side = (side // 2) ** 2 * 64 * 7 * 7 * planes, 64, side // 4
     for block, layers in enumerate((6, 12, 24, 16)):
         for _ in range(layers):
             total += side * side * (channels * rewritten + channels * 128 + 128 * 32 * 9)
@@ -36,17 +36,20 @@ def densenet121_macs(*, planes, rewritten):
 def test_shipped_files_cost_what_densenet121_costs(path):
     report = inspect_file(path)
     found = report.contents
-    assert densenet121_macs(planes=3, rewritten=False) == 2_833_288_192
-    assert densenet121_macs(planes=2, rewritten=True) == 2_574_693_632
-    score = 1024 * 128 + 128  # two halves of 512 channels to their components, and these to one number
-    assert sum(found.macs().values()) == 2_574_693_632 + score
+    assert densenet121_macs(224, planes=3, rewritten=False) == 2_833_288_192
+    assert densenet121_macs(224, planes=2, rewritten=True) == 2_574_693_632
+    side, rejection = report.manifest.preprocessing.side, report.manifest.rejection
+    # Two halves of 512 channels to their components, and these to one number.
+    score = rejection.features * rejection.components + rejection.components
+    assert rejection.features == 1024
+    assert sum(found.macs().values()) == densenet121_macs(side, planes=2, rewritten=True) + score
     assert (found.not_counted, found.batch) == ((), 1)
     assert found.size.total == report.size_bytes == path.stat().st_size
     assert min(found.size.scales, found.size.graph, found.size.manifest, found.size.rest) > 0
     # The weights of the convolutions and head alone are 6.87 million; BatchNorm and biases come on top.
     assert 6_900_000 < found.parameters - score < 7_100_000
     name, size_bytes = found.largest_activation
-    assert (230 * 230 * 64 * 4 >= size_bytes > 112 * 112 * 64, bool(name)) == (True, True)
+    assert ((side + 6) ** 2 * 64 * 4 >= size_bytes > (side // 2) ** 2 * 64, bool(name)) == (True, True)
     assert f"{report.manifest.method}-{report.manifest.recipe}{path.suffix}" == path.name
 
 

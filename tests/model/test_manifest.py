@@ -146,8 +146,8 @@ READ = [
 ]
 WHOLE = [
     names
-    for part in ("parity", "quantization", "rejection")
-    for names in _leaves(_shipped_fields()[part], part)
+    for part in ("parity", "quantization", "rejection", "confidence")
+    for names in _leaves(_shipped_fields().get(part, {}), part)
 ]
 
 

@@ -102,15 +102,17 @@ def test_the_shipped_model_says_what_is_known_of_it():
     test = manifest.training.test
     lines = "\n".join(model_of(manifest))
     assert f"Accuracy {test.accuracy:.1%} (95% interval" in lines
-    assert f"on {test.images} test images." in lines
+    assert f"on {test.images:,} test images." in lines
     for name, found in test.classes.items():
         assert f"Sensitivity for {name}: {found.recall:.0%} (95% interval" in lines
         precision = precision_of(name, manifest)
         assert SAYS["of-the-test-images"].format(name=name, value=found.precision) in precision
         assert SAYS["of-all-test-images"].format(value=found.support / test.images, name=name) in precision
     assert SAYS["expect-lower-accuracy-on"] in lines
-    calibrated = f"calibrated on {manifest.training.validation.images} validation images"
-    assert calibrated in confidence_of(judged(), manifest)
+    known = f"{manifest.training.validation.images:,} validation images"
+    if manifest.confidence is not None:
+        known = f"{manifest.confidence.images:,} images of hospitals left out"
+    assert f"calibrated on {known}" in confidence_of(judged(), manifest)
     assert confidence_of(judged(score=9.0), manifest) == ""
 
 

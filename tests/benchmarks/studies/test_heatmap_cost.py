@@ -12,22 +12,24 @@ from benchmarks.studies.heatmap import main
 from benchmarks.studies.without_maps import POOLED, pooled_onnx
 from xray_infer.errors import DataError
 from xray_infer.model.choice import shipped_model
+from xray_infer.model.embedding import READERS
 from xray_infer.model.runtime_table import SUFFIXES
-from xray_infer.model.runtimes import find_model
+from xray_infer.model.runtimes import Model, find_model
 
 SAYS = approved("xray-bench")
 
 
-@pytest.fixture
-def image() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (1, 224, 224, 1)).astype(np.uint8)
+def noise_for(model: Model) -> np.ndarray:
+    shape = READERS[model.format](model.path).input_shape
+    return np.random.default_rng(0).integers(0, 256, (1, *shape)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("suffix", list(SUFFIXES))
-def test_without_maps_the_shipped_files_answer_as_before(suffix, image, tmp_path):
+def test_without_maps_the_shipped_files_answer_as_before(suffix, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("ai_edge_litert")
     model = shipped_model(SUFFIXES[suffix])
+    image = noise_for(model)
     path = tmp_path / f"without{suffix}"
     path.write_bytes(POOLED[suffix](model.path))
     readers = [one.name for one in model.runtimes() if one.installed()]
@@ -40,7 +42,8 @@ def test_without_maps_the_shipped_files_answer_as_before(suffix, image, tmp_path
         assert np.allclose(pooled.ood_score, whole.ood_score, rtol=1e-4)
 
 
-def test_a_file_of_another_build_is_refused(float_onnx, tiny_onnx, image, tmp_path):
+def test_a_file_of_another_build_is_refused(float_onnx, tiny_onnx, tmp_path):
+    image = noise_for(find_model(tiny_onnx))
     path = tmp_path / "without.onnx"
     path.write_bytes(pooled_onnx(tiny_onnx))
     answers = [find_model(one).open().run(image).probabilities for one in (path, tiny_onnx)]

@@ -57,13 +57,15 @@ def test_every_format_gives_the_maps_of_automatic_differentiation(tiny_exports, 
         assert np.nanmedian(parity.correlations) > LEAST_MEDIAN.get(recipe, OF_CLIPPED), runtime
 
 
-def test_what_ships_gives_the_maps_of_its_keras_model(shared_data):
+def test_what_ships_gives_the_maps_of_its_keras_model(data_of):
     """The Keras model's own answers are beside the files; see the test above for what they stand for."""
     from xray_infer.model.choice import list_shipped
 
-    files = [str(one.model.path) for one in list_shipped()]
+    shipped = list_shipped()
+    files = [str(one.model.path) for one in shipped]
     assert len(files) == 4
-    result = CliRunner().invoke(main, [*files, "--data", str(shared_data / "cxr3"), "--images", "9"])
+    (data,) = {data_of(one.manifest) for one in shipped}
+    result = CliRunner().invoke(main, [*files, "--data", str(data), "--images", "9"])
     assert result.exit_code == 0, result.stderr
     rows = [line.split(" | ") for line in result.stdout.splitlines() if line.count(" | ") == 7][1:]
     assert len(rows) >= 6  # every file in every runtime that reads it
