@@ -155,8 +155,8 @@ class Classifier(AbstractContextManager["Classifier", None]):
 
     >>> with Classifier() as classifier:
     ...     found = classifier.predict("samples/phantom_normal_1.png")
-    >>> found.status, found.label, sorted(found.probabilities)
-    ('ok', 'normal', ['covid', 'normal', 'pneumonia'])
+    >>> found.status, sorted(found.probabilities)
+    ('ok', ['covid', 'normal', 'pneumonia'])
 
     `model` is a file made by xray-export or the name of a shipped model; the default is the best of these.
     `runtime` is a format (onnx, tflite), which selects the default runtime of that format, or a runtime

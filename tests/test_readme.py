@@ -1,5 +1,6 @@
 """The README's first command, run as it stands there; the second is what CI runs."""
 
+import ast
 import csv
 import os
 import re
@@ -11,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 from places import REPOSITORY
 
-from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.run.results import UNCERTAIN
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 INSTALL_AND_RUN, INSTALL_AND_TEST = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
@@ -58,7 +60,11 @@ def test_the_python_example_runs_as_it_stands():
         [sys.executable, "-c", example], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     good, bad = done.stdout.splitlines()
-    assert good.startswith("ok normal {'covid': 0.")
+    status, label, answer = good.split(" ", 2)
+    chances, reason = re.fullmatch(r"(\{.*\}) (.*)", answer).groups()
+    chances = ast.literal_eval(chances)
+    assert (status, list(chances)) == ("ok", list(CLASS_NAMES))
+    assert label == (max(chances, key=chances.get) if reason == "" else UNCERTAIN)
     assert bad.startswith("error  {} not an image of a known format")
     assert done.stderr == ""
 

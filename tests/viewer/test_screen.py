@@ -26,6 +26,8 @@ pytestmark = pytest.mark.skipif(
     bool(virtual_screen.missing()), reason=f"not installed: {virtual_screen.missing()}"
 )
 
+EVERY_LABEL = ("--min-confidence", "0")  # "uncertain" has no colour of its own
+
 Picture = NDArray[np.uint8]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -42,7 +44,7 @@ def start(screen: Screen, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
     started = []
 
     def run(*arguments: object) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "xray_infer.viewer", *map(str, arguments)]
+        command = [sys.executable, "-m", "xray_infer.viewer", *EVERY_LABEL, *map(str, arguments)]
         with (tmp_path / "errors.txt").open("w") as errors:
             process = subprocess.Popen(command, cwd=tmp_path, env=screen.environment, stderr=errors)
         started.append(process)
@@ -213,7 +215,7 @@ def test_open_a_folder_look_at_it_export_and_close(screen: Screen, start: Start,
     keep("9-saved", screen.settled())
 
     command = [sys.executable, "-m", "xray_infer", str(folder), "--out", "r.csv", "--heatmap", "maps"]
-    more = ["--heatmap-for", "all", "--heatmap-format", "png"]
+    more = ["--heatmap-for", "all", "--heatmap-format", "png", *EVERY_LABEL]
     subprocess.run([*command, *more], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "rows.csv").read_bytes() == (tmp_path / "r.csv").read_bytes()
     (expected,) = (tmp_path / "maps").glob("phantom_bilateral_2.png.pneumonia.*")
