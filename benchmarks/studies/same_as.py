@@ -47,7 +47,7 @@ RUNS: Final[Mapping[str, Sequence[str]]] = {
     "batches": ("--out", "{out}/r.csv", "--batch-size", "4", "--min-confidence", "0.8"),
     "all beside": (
         *("--out", "{out}/r.csv", "--heatmap", "{out}/maps", "--heatmap-for", "all", "--heatmap-raw"),
-        *("--report", "{out}/page.html", "--dicom-out", "{out}/objects"),
+        *("--report", "{out}/page.html", "--dicom-out", "{out}/objects", "--ood-threshold", "inf"),
     ),
     "shards": ("--out", "{out}/shards/", "--shard-size", "20"),
     "standard output": ("--out", "-", "--model", "feature_extraction"),
