@@ -60,19 +60,27 @@ TOLERANCES: Final = {
 }
 
 
-def check_parity(path: Path, reference: Reference, *, recipe: str, name: str) -> Certificate:
-    """Run the file at `path`, called `name` in errors, and return its certificate. Raises ParityError."""
+def check_parity(
+    path: Path, reference: Reference, *, recipe: str, name: str, forgiven: int = 0
+) -> Certificate:
+    """Run the file at `path`, called `name` in errors, and return its certificate.
+
+    So many images are `forgiven` a label beyond the tolerance: among few, one is more than a share of 1 %.
+    Raises ParityError.
+    """
     model, tolerance = find_model(path), TOLERANCES[recipe]
+    right = reference.probabilities[reference.real].argmax(axis=1) == reference.labels
+    slack = forgiven / max(int(right.sum()), 1)
     runs: dict[str, RuntimeResult] = {}
     for runtime, session in sessions(model, recipe):
         answers = answer(session, reference.inputs, name)
         _check_form(answers, reference, name)
         deviation = measure(answers, reference, reference.real)
         where = f"{name} ({runtime})"
-        _check_limits(deviation, tolerance, f"{where}: on test images")
+        check_limits(deviation, tolerance, f"{where}: on test images", slack=slack)
         if tolerance.on_extremes:
             made_up = measure(answers, reference, reference.made_up)
-            _check_limits(made_up, tolerance, f"{where}: on made-up inputs")
+            check_limits(made_up, tolerance, f"{where}: on made-up inputs")
         hits = answers.probabilities[reference.real].argmax(axis=1) == reference.labels
         runs[runtime] = RuntimeResult(**asdict(deviation), accuracy=float(np.mean(hits)))
     first, *others = runs
@@ -167,10 +175,11 @@ def _median_correlation(given: NDArray[np.float32], expected: NDArray[np.float32
     return float(np.median(np.divide(product, norm, out=np.ones_like(norm), where=norm > 1e-12)))
 
 
-def _check_limits(deviation: Deviation, tolerance: Tolerance, where: str) -> None:
+def check_limits(deviation: Deviation, tolerance: Tolerance, where: str, *, slack: float = 0.0) -> None:
+    """Raise ParityError where a figure misses its limit; the shares of labels may miss it by `slack`."""
     for figure in ("agreement", "accuracy_kept", "cam_correlation"):
         value, limit = getattr(deviation, figure), getattr(tolerance, figure)
-        if value < limit:
+        if value + (0 if figure == "cam_correlation" else slack) < limit:
             raise ParityError(f"{where}, {figure} is {value:.4f}, at least {limit:.4g} is needed")
     for figure in ("max_dp", "mean_dp", "cam_error"):
         value, limit = getattr(deviation, figure), getattr(tolerance, figure)

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +18,11 @@ from click.testing import CliRunner
 from tiny_densenet import METHOD
 
 from xray_infer.classes import CLASS_NAMES
+from xray_infer.errors import ParityError
 from xray_infer.export.cli import main
+from xray_infer.export.parity import TOLERANCES, check_limits
 from xray_infer.export.recipes import RECIPES
+from xray_infer.model.manifest_parts import Deviation
 
 SAYS = approved("xray-export")
 
@@ -80,3 +85,15 @@ def test_the_same_reference_is_the_same_bytes(tiny_reference, tmp_path):
     for name in ("one.npz", "two.npz"):
         tiny_reference.save(tmp_path / name)
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("agreement", "kept", "passes"), [(59 / 60, 45 / 46, True), (58 / 60, 44 / 46, False)]
+)
+def test_of_few_images_one_may_have_another_label(agreement, kept, passes):
+    deviation = Deviation(agreement, kept, max_dp=0.01, mean_dp=0.002, cam_error=0.1, cam_correlation=1.0)
+    tolerance = replace(TOLERANCES["int8-static"], agreement=0.99)
+    with pytest.raises(ParityError, match="agreement is") if not passes else nullcontext():
+        check_limits(deviation, tolerance, "here", slack=1 / 46)
+    with pytest.raises(ParityError, match="agreement is"):
+        check_limits(deviation, tolerance, "here")
