@@ -160,7 +160,7 @@ RUNTIME: Final = _model(
 MODEL: Final = _model(
     "--model",
     type=click.Path(path_type=Path),
-    help="Model file, or a name from xray-infer --list-models. Default: fine_tuning.",
+    help="Model file, or a name from xray-infer --list-models. Default: feature_extraction.",
 )
 MIN_CONFIDENCE: Final = _refusing(
     "--min-confidence",

@@ -17,6 +17,7 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.errors import ModelError
 from xray_infer.images.limits import DEFAULT_LIMITS
+from xray_infer.model.choice import DEFAULT_METHOD
 from xray_infer.run.results import UNCERTAIN, Rules
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.several import open_sources
@@ -167,7 +168,7 @@ def test_options_are_those_of_the_command(tiny_onnx, folder):
 
 def test_the_shipped_model_is_the_default():
     with Classifier(options=EngineOptions(workers=1)) as default:
-        assert default.manifest.method == "fine_tuning"
+        assert default.manifest.method == DEFAULT_METHOD
     with Classifier("feature_extraction", "onnxruntime", options=EngineOptions(workers=1)) as other:
         assert other.manifest.method == "feature_extraction"
 

@@ -110,12 +110,12 @@ SCHEDULES: Final = {
             learning_rate=1e-3,
             cosine_decay=True,
             standardised=True,
-            l2=0.015,
+            l2=0.15,
             augmented=False,
         ),
         fine_tuning=Stage(
-            epochs=18,
-            learning_rate=5e-4,
+            epochs=4,
+            learning_rate=2e-5,
             unfrozen=285,
             cosine_decay=True,
             weight_decay=0.01,
@@ -123,9 +123,10 @@ SCHEDULES: Final = {
             mixup=0.2,
             bfloat16=True,
         ),
-        views=4,
         augmentation="strong",
         originals=True,
+        varied_quality=True,
+        domains_alike=True,
     ),
 }
 

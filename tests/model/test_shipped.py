@@ -140,7 +140,7 @@ def test_real_radiographs_are_not_rejected(model_format, data_of):
 def test_the_list_of_models_is_what_their_manifests_say():
     found = json.loads(CliRunner().invoke(main, ["--list-models", "--json"]).stdout)
     assert [(one["name"], one["format"]) for one in found] == [
-        (method, model_format) for method in reversed(METHODS) for model_format in FORMATS
+        (method, model_format) for method in METHODS for model_format in FORMATS
     ]
     assert [one["default"] for one in found] == [True, True, False, False]
     text = CliRunner().invoke(main, ["--list-models"]).stdout
@@ -150,6 +150,8 @@ def test_the_list_of_models_is_what_their_manifests_say():
         assert one["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert one["size_bytes"] == path.stat().st_size
         assert f"{100 * one['test_accuracy']:.1f} % of {one['test_images']}" in text
+        assert f"{100 * one['left_out_accuracy']:.1f} % of {one['left_out_images']}" in text
+        assert len(one["left_out_domains"]) >= 2
 
 
 def test_a_shipped_model_is_chosen_by_its_name(tmp_path):

@@ -64,10 +64,7 @@ class Heatmap:
 
     @property
     def weak(self) -> bool:
-        """Whether the class has next to no support: its peak is at most a tenth of another class's.
-
-        All maps of test images that int8 distorts (correlation with the float map below 0.95) are weak.
-        """
+        """Whether the class has next to no support: its peak is at most a tenth of another class's."""
         return self.peak <= WEAK_SHARE * self.highest
 
 

@@ -81,7 +81,7 @@ def test_the_command_prints_its_three_tables(folder, monkeypatch):
     monkeypatch.setattr(heatmap, "COMMANDS", dict(list(heatmap.COMMANDS.items())[:2]))
     result = CliRunner().invoke(main, [str(folder), "--images", "3", "--rounds", "1"])
     assert result.exit_code == 0, result.stderr
-    assert "| fine_tuning-int8-static.tflite | ai-edge-litert " in result.stdout
+    assert f"| {shipped_model('tflite').path.name} | ai-edge-litert " in result.stdout
     assert "| up-sample |" in result.stdout
     assert re.search(r"^\| xray-infer --heatmap \| [\d.]+ ", result.stdout, re.MULTILINE)
     assert "3 images, 1 interleaved rounds" in result.stdout
