@@ -11,9 +11,9 @@ average training image scores 1. As files compute it, all in float32:
     score = z^2 . weights + |features - mean|^2 * rest_weight
 
 The features come from the middle of the network, inside the last transition but one (in DenseNet121: 512
-channels, 14 x 14), where a network knows textures and shapes but not yet its classes. Each channel is
-averaged over the upper and over the lower half: a chest upside down is none, a mirrored one is. The columns
-in the middle count twice: a chest has its spine and heart there, half a chest has not.
+channels; 6 x 6 of an input of 96 pixels), where a network knows textures and shapes but not yet its classes.
+Each channel is averaged over the upper and over the lower half: a chest upside down is none, a mirrored one
+is. The columns in the middle count twice: a chest has its spine and heart there, half a chest has not.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ class MeasuredRecipe:
 
 
 def describe() -> str:
-    """Return the table of recipes for people: their docstrings, and figures of the model that ships.
+    """Return the table of recipes for people: their docstrings, and figures of a former network.
 
     The figures come from `measured.json`, which `xray-bench report --recipes` writes.
     """
@@ -173,7 +173,7 @@ def describe() -> str:
         lines.append(textwrap.fill(text, 110, initial_indent=f"{head:<22}", subsequent_indent=" " * 22))
     lines.append(
         textwrap.fill(
-            f"Measured: {measured['method']}, {measured['images']} test images; agreement and "
+            f"Measured: {measured['method']} of 224 pixels, {measured['images']} test images; agreement and "
             "largest difference of probabilities (dp) with the Keras model; speed with one session a "
             f"processor, to ONNX fp32 in ONNX Runtime in the same run. {measured['machine']}",
             110,

@@ -158,7 +158,7 @@ class Classifier(AbstractContextManager["Classifier", None]):
     >>> found.status, sorted(found.probabilities)
     ('ok', ['covid', 'normal', 'pneumonia'])
 
-    `model` is a file made by xray-export or the name of a shipped model; the default is the best of these.
+    `model` is a file made by xray-export or the name of a shipped model; the default is `feature_extraction`.
     `runtime` is a format (onnx, tflite), which selects the default runtime of that format, or a runtime
     (onnxruntime, litert, openvino, auto). `options` are those of the command: workers, batch size, limits,
     thresholds, isolation. Raises ModelError for a file that cannot be used, and MissingExtraError for a

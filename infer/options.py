@@ -213,7 +213,7 @@ OPTIONS: Final = (
         "--heatmap-method",
         type=click.Choice(HEATMAP_METHODS),
         help="Method of the heat maps. Default: gradcam, which needs no extra time; occlusion is sharper and "
-        "needs many passes per image, 170 for an input of 224 pixels and 226 for one of 128.",
+        "needs many passes per image, 122 for an input of 96 pixels and 170 for one of 224.",
     ),
     _pictures(
         "--heatmap-raw", is_flag=True, help="Also write the maps of all classes as arrays: NAME.heatmap.npz."

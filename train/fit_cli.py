@@ -34,7 +34,7 @@ SCHEDULE_OPTIONS = (
         type=click.Choice(["study", "best"]),
         default="study",
         show_default=True,
-        help="The study's, or the best found on validation data. The options below change it.",
+        help="The study's, or the best found on domains left out. The options below change it.",
     ),
     click.option("--epochs", type=PAIR_OF_COUNTS, help="Epochs of feature extraction and of fine-tuning."),
     click.option("--rates", type=PAIR_OF_RATES, help="Adam's learning rates of the two."),

@@ -1,4 +1,4 @@
-"""How the two methods are trained: the study's schedule, and the best that was found on validation data.
+"""How the two methods are trained: the study's schedule, and the best that was found on domains left out.
 
 `TrainConfig` is what decides the result of a training run, beside the data.
 """

@@ -37,8 +37,7 @@ class ShippedModel:
     def facts(self) -> dict[str, object]:
         """Return what `--list-models --json` prints, JSON types.
 
-        `test_accuracy` is of the network's test split; `left_out_accuracy` is of networks trained without a
-        domain, on its images, in the mean of `left_out_domains`; None where the file does not say.
+        `left_out_accuracy` is the mean over `left_out_domains` of networks trained without one, on its images.
         """
         elsewhere = self.manifest.confidence
         return {
@@ -95,7 +94,7 @@ def table(models: Iterable[ShippedModel]) -> str:
         manifest, test = one.manifest, one.test
         accuracy = "" if test.accuracy is None else f"{100 * test.accuracy:.1f} % of {test.images}"
         unseen = manifest.confidence
-        elsewhere = f"{100 * unseen.accuracy_of_all:.1f} % of {unseen.images}" if unseen else ""
+        elsewhere = f"{100 * unseen.accuracy_of_all:.1f} % in {len(unseen.domains)} domains" if unseen else ""
         default = "  (default)" if one.is_default else ""
         lines.append(
             f"{manifest.method:<20} {manifest.format:<9} {manifest.recipe:<12} "

@@ -62,7 +62,7 @@ def _calibration(manifest: ModelManifest) -> str:
     left_out, validation = manifest.confidence, manifest.training.validation
     temperature = f"temperature {manifest.temperature:.2f}"
     if left_out is not None:
-        return f"calibrated on {left_out.images:,} images of hospitals left out ({temperature})"
+        return f"{temperature}, fitted to {left_out.images:,} images of domains left out"
     if validation is None or validation.images is None:  # the file does not say on what it was fitted
         return temperature
     return f"calibrated on {validation.images:,} validation images ({temperature})"
@@ -102,6 +102,11 @@ def model_of(manifest: ModelManifest) -> Iterator[str]:
     yield f"{manifest.name} {manifest.version}, {manifest.recipe}, {manifest.format}"
     if manifest.training.test is not None:
         yield from _tested(manifest.training.test)
+    if manifest.confidence is not None:
+        yield (
+            f"Networks trained without {len(manifest.confidence.domains)} of its domains were right on "
+            f"{manifest.confidence.accuracy_of_all:.0%} of the images of these."
+        )
     rejection = manifest.rejection
     if rejection is not None and rejection.training_images is not None:
         yield (

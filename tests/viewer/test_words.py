@@ -109,10 +109,11 @@ def test_the_shipped_model_says_what_is_known_of_it():
         assert SAYS["of-the-test-images"].format(name=name, value=found.precision) in precision
         assert SAYS["of-all-test-images"].format(value=found.support / test.images, name=name) in precision
     assert SAYS["expect-lower-accuracy-on"] in lines
-    known = f"{manifest.training.validation.images:,} validation images"
+    known = f"calibrated on {manifest.training.validation.images:,} validation images"
     if manifest.confidence is not None:
-        known = f"{manifest.confidence.images:,} images of hospitals left out"
-    assert f"calibrated on {known}" in confidence_of(judged(), manifest)
+        known = f"fitted to {manifest.confidence.images:,} images of domains left out"
+        assert f"were right on {manifest.confidence.accuracy_of_all:.0%} of the images of these" in lines
+    assert known in confidence_of(judged(), manifest)
     assert confidence_of(judged(score=9.0), manifest) == ""
 
 
