@@ -37,7 +37,7 @@ class ShippedModel:
     def facts(self) -> dict[str, object]:
         """Return what `--list-models --json` prints, JSON types.
 
-        `left_out_accuracy` is the mean over `left_out_domains` of networks trained without one, on its images.
+        `left_out_accuracy` is of networks trained without a domain, on its images: the mean over these.
         """
         elsewhere = self.manifest.confidence
         return {
