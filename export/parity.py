@@ -63,10 +63,9 @@ TOLERANCES: Final = {
 def check_parity(
     path: Path, reference: Reference, *, recipe: str, name: str, forgiven: int = 0
 ) -> Certificate:
-    """Run the file at `path`, called `name` in errors, and return its certificate.
+    """Run the file at `path`, called `name` in errors, and return its certificate. Raises ParityError.
 
     So many images are `forgiven` a label beyond the tolerance: among few, one is more than a share of 1 %.
-    Raises ParityError.
     """
     model, tolerance = find_model(path), TOLERANCES[recipe]
     right = reference.probabilities[reference.real].argmax(axis=1) == reference.labels

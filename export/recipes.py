@@ -173,9 +173,9 @@ def describe() -> str:
         lines.append(textwrap.fill(text, 110, initial_indent=f"{head:<22}", subsequent_indent=" " * 22))
     lines.append(
         textwrap.fill(
-            f"Measured: {measured['method']} of 224 pixels, {measured['images']} test images; agreement and "
-            "largest difference of probabilities (dp) with the Keras model; speed with one session a "
-            f"processor, to ONNX fp32 in ONNX Runtime in the same run. {measured['machine']}",
+            f"Measured: {measured['method']} of {measured['side']} pixels, {measured['images']} test images; "
+            "agreement and largest difference of probabilities (dp) with the Keras model; speed with one "
+            f"session a processor, to ONNX fp32 in ONNX Runtime in the same run. {measured['machine']}",
             110,
         )
     )

@@ -72,8 +72,8 @@ def verify(
     if images is not None:
         stored = stored.thinned(images)
     inputs = _with_inputs(stored, data, manifest.preprocessing)
-    forgiven = 0 if images is None else 1
-    found = check_parity(path, inputs, recipe=manifest.recipe, name=path.name, forgiven=forgiven)
+    one = int(images is not None)
+    found = check_parity(path, inputs, recipe=manifest.recipe, name=path.name, forgiven=one)
     return Verification(manifest.parity, found)
 
 

@@ -113,7 +113,7 @@ def recipe_figures(figures: BenchFigures) -> dict[str, Any]:
     Raises DataError where the run lacks such a file or its agreement with the Keras model.
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    images = 0
+    images, side = 0, 0
     for model in figures.results.models:
         key = model.row
         if key.method != METHOD or key.format == KERAS or (key.format, key.recipe) in rows:
@@ -124,7 +124,7 @@ def recipe_figures(figures: BenchFigures) -> dict[str, Any]:
                 f"{key.name}: the run has no agreement with {METHOD}.keras; give that file among --models "
                 "and measure accuracy"
             )
-        images = accuracy.images
+        images, side = accuracy.images, model.preprocessing.side
         rows[key.format, key.recipe] = {
             "format": key.format,
             "recipe": key.recipe,
@@ -139,6 +139,7 @@ def recipe_figures(figures: BenchFigures) -> dict[str, Any]:
     machine = figures.results.machine
     return {
         "method": METHOD,
+        "side": side,
         "images": images,
         "machine": describe(machine.processors, machine.flags, machine.versions),
         "recipes": list(rows.values()),

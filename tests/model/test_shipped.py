@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from places import SAMPLES
+from places import REPOSITORY, SAMPLES
 
 from benchmarks.studies.ood_images import drawn
 from xray_infer.classes import CLASS_NAMES
@@ -23,6 +23,7 @@ from xray_infer.run.engine import classify
 from xray_infer.run.results import NO_LUNGS, REJECTED
 from xray_infer.run.settings import AnswerSettings, EngineOptions, row_maker
 from xray_infer.run.sources.folder import local_source
+from xray_infer.study.confidence import read_confidence
 from xray_infer.study.datasets import read_dataset
 
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
@@ -198,3 +199,16 @@ def test_both_formats_read_every_original_and_agree(shared_data):
         assert rejected == []
     same = [a.raw_label == b.raw_label for a, b in zip(*answers.values(), strict=True)]
     assert np.mean(same) >= 0.9
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model_format", FORMATS)
+def test_what_ships_is_of_the_committed_network_and_evidence(model_format, method):
+    """The evidence names the data, the backbone and the schedule; of other networks it would be refused."""
+    manifest = shipped_model(model_format, method).open().manifest
+    record = json.loads((REPOSITORY / "models" / f"{method}.json").read_text(encoding="utf-8"))
+    assert manifest.training.record == record
+    evidence = REPOSITORY / "benchmarks" / "results" / "left-out" / "evidence.json"
+    found = read_confidence(evidence, method=method, trained=record, preprocessing=manifest.preprocessing)
+    assert manifest.confidence == found
+    assert manifest.temperature == found.temperature
