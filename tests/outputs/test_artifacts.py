@@ -98,5 +98,5 @@ def test_another_method_is_another_run(folder, tiny_onnx, tmp_path):
 
 def test_the_help_says_what_occlusion_costs():
     said, passes = " ".join(run("--help").stdout.split()), METHODS["occlusion"].passes
-    assert f"many passes per image, {passes(224)} for an input of 224 pixels" in said
-    assert f"{passes(128)} for one of 128" in said
+    assert f"many passes per image, {passes(96)} for an input of 96 pixels" in said
+    assert f"{passes(224)} for one of 224" in said
