@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from specimens import example_manifest, jpeg
 
 from xray_infer import Classifier, Prediction
-from xray_infer.classes import CLASS_NAMES
+from xray_infer.classes import CLASS_NAMES, UNCERTAIN
 from xray_infer.cli import main
 from xray_infer.errors import ModelError
 from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.model.choice import DEFAULT_METHOD
-from xray_infer.run.results import UNCERTAIN, Rules
+from xray_infer.run.results import Rules
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.several import open_sources
 

@@ -12,8 +12,7 @@ import pytest
 from click.testing import CliRunner
 from places import REPOSITORY
 
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
-from xray_infer.run.results import UNCERTAIN
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE, UNCERTAIN
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 INSTALL_AND_RUN, INSTALL_AND_TEST = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)

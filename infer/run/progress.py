@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE, UNCERTAIN
 from xray_infer.errors import SourceError
-from xray_infer.run.results import ERROR, OK, REJECTED, UNCERTAIN, Row
+from xray_infer.run.results import ERROR, OK, REJECTED, Row
 
 # Reasons that name a size or a score differ from file to file: they are grouped without it, and what
 # still differs must not make memory grow with the folder.

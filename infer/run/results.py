@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE, UNCERTAIN
 from xray_infer.errors import one_line
 from xray_infer.images.preprocess import LUNGS, WHOLE_PICTURE, Area
 from xray_infer.model.runtimes import ModelOutput
@@ -22,7 +22,6 @@ OK: Final = "ok"
 REJECTED: Final = "rejected"  # readable, but not something the model may judge
 ERROR: Final = "error"  # not readable; `reason` says why
 
-UNCERTAIN: Final = "uncertain"  # the label that is shown below the confidence threshold
 
 # Every output format has these columns, in this order; a value that does not apply is empty or null.
 COLUMNS: Final[Mapping[str, type]] = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from xray_infer.classes import CLASS_NAMES
+from xray_infer.classes import CLASS_NAMES, UNCERTAIN
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Interval, SplitResult
-from xray_infer.run.results import NO_LUNGS, NO_LUNGS_NOTICE, OK, REJECTED, UNCERTAIN, Rules
+from xray_infer.run.results import NO_LUNGS, NO_LUNGS_NOTICE, OK, REJECTED, Rules
 
 WELCOME: Final = (
     "Drop chest X-rays or a folder here.\n"

@@ -12,11 +12,11 @@ from approved import approved
 from click.testing import CliRunner
 from full_disk import fill_disk
 
-from xray_infer.classes import CLASS_NAMES
+from xray_infer.classes import CLASS_NAMES, UNCERTAIN
 from xray_infer.cli import main
 from xray_infer.errors import MissingExtraError, OutputError
 from xray_infer.images.preprocess import Area
-from xray_infer.run.results import COLUMNS, OK, REJECTED, ROW_SCHEMA, UNCERTAIN, RowMaker, Rules
+from xray_infer.run.results import COLUMNS, OK, REJECTED, ROW_SCHEMA, RowMaker, Rules
 from xray_infer.run.writers import find_writer
 
 SAYS = approved("xray-infer")

@@ -30,10 +30,10 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
 from xray_infer import __version__
-from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
+from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE, UNCERTAIN
 from xray_infer.outputs.dicom.instance import EQUIPMENT, PROGRAM, Program, finish, uid_of
 from xray_infer.outputs.dicom.original import Original
-from xray_infer.run.results import DECIMALS, NO_LUNGS, NO_LUNGS_NOTICE, UNCERTAIN, Row
+from xray_infer.run.results import DECIMALS, NO_LUNGS, NO_LUNGS_NOTICE, Row
 
 SERIES_NUMBER: Final = 9002
 SCHEME: Final = "99XRAYINFER"

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from xray_infer.classes import CLASS_NAMES
+from xray_infer.classes import CLASS_NAMES, UNCERTAIN
 from xray_infer.outputs.page.page_text import escaped
 from xray_infer.run.progress import duration
-from xray_infer.run.results import ERROR, OK, REJECTED, UNCERTAIN
+from xray_infer.run.results import ERROR, OK, REJECTED
 from xray_infer.run.sources import STANDARD_INPUT
 
 Record = Mapping[str, Any]  # see `xray_infer.run.record`
