@@ -1,8 +1,9 @@
 """The forward pass of an exported classifier, written once for all formats.
 
     image uint8 [N, side, side, 1] -> features [N, h, w, K], h = w = side / 32
-    cam = features . W, a 1x1 convolution with the Dense kernel      float32 [N, h, w, 3]
+    cam = features . W, a 1x1 convolution with the Dense kernel      float32 [N, h, w, C]
     logits = mean of cam over h x w + bias; probabilities = softmax(logits / temperature)
+    beside them the mean of the features over h x w                  float32 [N, K]
 
 Pooling and a linear layer commute, so this equals GlobalAveragePooling2D and Dense, and the head's weights
 exist once: mean(cam) + bias = logits holds in every format by construction. The map is Zhou et al. 2016's
@@ -38,7 +39,7 @@ class Ops(Protocol[Tensor, Result]):
         """Append channels."""
         ...
 
-    def answers(self, cam: Tensor, bias: Array, temperature: float) -> Result:
+    def answers(self, features: Tensor, cam: Tensor, bias: Array, temperature: float) -> Result:
         """Finish with the outputs, named as the manifest names them."""
         ...
 
@@ -55,4 +56,5 @@ def forward(network: DenseNet, ops: Ops[Tensor, Result]) -> Result:
         for convolution in block.transition or ():
             values = ops.convolve(values, convolution)
     features = ops.convolve(values, network.last)
-    return ops.answers(ops.convolve(features, network.head), network.bias, network.temperature)
+    cam = ops.convolve(features, network.head)
+    return ops.answers(features, cam, network.bias, network.temperature)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from xray_infer.errors import ParityError
 from xray_infer.export.reference import BATCH_SIZE, Reference
-from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
+from xray_infer.model.manifest import SCORE_NAME
 from xray_infer.model.manifest_parts import Certificate, Deviation, RuntimeResult, Tolerance
 from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
 
+COMPARED: Final = ("probabilities", "cam")  # outputs that the reference has
 ROW_SUM_TOLERANCE: Final = 1e-5  # every recipe keeps the softmax in float
 # XNNPACK has no 16-bit kernels, so there the built-in ones run anyway, at seconds an image.
 WITHOUT_XNNPACK: Final = ("int8x16",)
@@ -127,7 +128,7 @@ def answer(session: Session, inputs: NDArray[np.uint8], name: str) -> ModelOutpu
 
 def _check_form(answers: ModelOutput, reference: Reference, name: str) -> None:
     """Check shapes, types, finite values and row sums, on every input."""
-    for output in OUTPUT_NAMES:
+    for output in COMPARED:
         given, expected = getattr(answers, output), getattr(reference, output)
         if given.shape != expected.shape or given.dtype != np.float32:
             raise ParityError(
@@ -135,8 +136,10 @@ def _check_form(answers: ModelOutput, reference: Reference, name: str) -> None:
             )
         if not np.isfinite(given).all():
             raise ParityError(f"{name}: {output} holds values that are not finite")
-    if answers.ood_score is not None and not np.isfinite(answers.ood_score).all():
-        raise ParityError(f"{name}: {SCORE_NAME} holds values that are not finite")
+    for output in (SCORE_NAME, "features"):
+        beside = getattr(answers, output)
+        if beside is not None and not np.isfinite(beside).all():
+            raise ParityError(f"{name}: {output} holds values that are not finite")
     excess = float(np.abs(answers.probabilities.sum(axis=1) - 1).max())
     if excess > ROW_SUM_TOLERANCE:
         raise ParityError(

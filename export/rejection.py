@@ -39,7 +39,7 @@ from xray_infer.export.familiarity import (
 from xray_infer.export.parity import WITHOUT_XNNPACK, sessions
 from xray_infer.host import default_workers
 from xray_infer.images.preprocess import Preprocessing
-from xray_infer.model.manifest import CONFIDENCE_NAME, OUTPUT_NAMES, SCORE_NAME, ModelManifest
+from xray_infer.model.manifest import CONFIDENCE_NAME, OUTPUTS, SCORE_NAME, ModelManifest
 from xray_infer.model.manifest_parts import RejectedCount, Rejection
 from xray_infer.model.runtimes import Session, find_model
 from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input
@@ -90,7 +90,8 @@ def add_rejection(
     scored = scorer.with_score(familiarity)
     kept = {name: limit for name, limit in manifest.thresholds.items() if name == CONFIDENCE_NAME}
     limits = {**kept, SCORE_NAME: 0.0}
-    draft = replace(manifest, output_names=(*OUTPUT_NAMES, SCORE_NAME), thresholds=limits)
+    outputs = (*OUTPUTS[manifest.schema_version], SCORE_NAME)
+    draft = replace(manifest, output_names=outputs, thresholds=limits)
     rates: dict[str, dict[str, RejectedCount]] = {}
     with tempfile.TemporaryDirectory(prefix="xray-export-") as folder:
         path = Path(folder, f"scored.{manifest.format}")

@@ -9,7 +9,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.export.densenet import WHITE, Array, Convolution, DenseNet, MaxPool
 from xray_infer.export.forward import forward
 from xray_infer.model.embedding import MANIFEST_KEY
@@ -89,16 +88,23 @@ class OnnxOps:
         """See `forward.Ops`."""
         return self.add("Concat", values, more, axis=1)
 
-    def answers(self, cam: str, bias: Array, temperature: float) -> onnx.ModelProto:
+    def mean(self, values: str, output: str | None = None) -> str:
+        """Return the mean over height and width, [N, channels].
+
+        GlobalAveragePool gives an image the same bits wherever it stands in its batch; ReduceMean does not.
+        """
+        return self.add("Flatten", self.add("GlobalAveragePool", values), output=output, axis=1)
+
+    def answers(self, features: str, cam: str, bias: Array, temperature: float) -> onnx.ModelProto:
         """Return the whole model, checked."""
-        probabilities, maps = OUTPUT_NAMES
+        probabilities, maps, pooled = OUTPUT_NAMES
+        self.mean(features, pooled)
         self.add("Transpose", cam, output=maps, perm=[0, 2, 3, 1])
-        pooled = self.add("ReduceMean", cam, self.constant([2, 3], np.int64), keepdims=0)
-        logits = self.add("Add", pooled, self.constant(bias))
+        logits = self.add("Add", self.mean(cam), self.constant(bias))
         self.add(
             "Softmax", self.add("Div", logits, self.constant(temperature)), output=probabilities, axis=-1
         )
-        classes = len(CLASS_NAMES)
+        classes = len(bias)
         graph = helper.make_graph(
             self.nodes,
             "densenet",
@@ -112,6 +118,7 @@ class OnnxOps:
                 helper.make_tensor_value_info(
                     maps, TensorProto.FLOAT, ["batch", self.side // SHRUNK, self.side // SHRUNK, classes]
                 ),
+                helper.make_tensor_value_info(pooled, TensorProto.FLOAT, ["batch", None]),
             ],
             self.constants,
         )

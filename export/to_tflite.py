@@ -1,4 +1,4 @@
-"""The forward pass as TFLite: batch size 1, signature `image` -> `probabilities`, `cam`."""
+"""The forward pass as TFLite: batch size 1, signature `image` -> `probabilities`, `cam`, `features`."""
 
 from __future__ import annotations
 
@@ -49,11 +49,14 @@ class TensorFlowOps:
         """See `forward.Ops`."""
         return tf.concat([values, more], axis=-1)
 
-    def answers(self, cam: tf.Tensor, bias: Array, temperature: float) -> dict[str, tf.Tensor]:
+    def answers(
+        self, features: tf.Tensor, cam: tf.Tensor, bias: Array, temperature: float
+    ) -> dict[str, tf.Tensor]:
         """See `forward.Ops`."""
         logits = tf.reduce_mean(cam, axis=(1, 2)) + bias.astype(np.float32)
         probabilities = tf.nn.softmax(logits / np.float32(temperature))
-        return dict(zip(OUTPUT_NAMES, (probabilities, cam), strict=True))
+        pooled = tf.reduce_mean(features, axis=(1, 2))
+        return dict(zip(OUTPUT_NAMES, (probabilities, cam, pooled), strict=True))
 
 
 def _padded(values: tf.Tensor, sides: int) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """Names of classes, in the order of a model's outputs, and the notices shown with every result.
 
-The classes are the model's: its manifest names them, and nothing else knows them. Those of the study stand here,
-for files and data of before classes were free.
+The classes are the model's: its manifest names them, and nothing else knows them. Those of the study stand
+here, for files and data of before classes were free.
 """
 
 from __future__ import annotations

@@ -164,13 +164,15 @@ def module_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make an ONNX file of the contract: 32 x 32 block means, one 1x1 convolution, softmax of its mean.
 
-    Its input has the side that the manifest says.
+    Its input has the side that the manifest says, its outputs the classes.
     """
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 
     def make(manifest: ModelManifest | str | None = None) -> Path:
-        weights = np.array([2.0, -1.0, 0.5], np.float32).reshape(3, 1, 1, 1) / 64
+        told = manifest if isinstance(manifest, ModelManifest) else example_manifest()
+        count = len(told.class_names)
+        weights = np.resize(np.float32([2.0, -1.0, 0.5, 1.0, -2.0]), (count, 1, 1, 1)) / 64
         nodes = [
             helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
             helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
@@ -179,16 +181,19 @@ def make_tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
             helper.make_node("Transpose", ["maps"], ["cam"], perm=[0, 2, 3, 1]),
             helper.make_node("ReduceMean", ["cam", "axes"], ["logits"], keepdims=0),
             helper.make_node("Softmax", ["logits"], ["probabilities"]),
+            helper.make_node("GlobalAveragePool", ["means"], ["pooled"]),
+            helper.make_node("Flatten", ["pooled"], ["features"]),
         ]
-        shape = manifest.input_shape if isinstance(manifest, ModelManifest) else (224, 224, 1)
-        cells = [shape[0] // 32, shape[1] // 32, len(CLASS_NAMES)]
+        shape = told.input_shape
+        cells = [shape[0] // 32, shape[1] // 32, count]
         graph = helper.make_graph(
             nodes,
             "tiny",
             [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *shape])],
             [
-                helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 3]),
+                helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", count]),
                 helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["batch", *cells]),
+                helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 1]),
             ],
             [
                 numpy_helper.from_array(weights, "weights"),

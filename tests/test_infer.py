@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from specimens import example_manifest, jpeg, ordinary_user, png
 
 from xray_infer.cli import main
+from xray_infer.model.manifest import OUTPUTS
 from xray_infer.model.runtimes import find_model
 from xray_infer.run.engine import classify
 from xray_infer.run.results import COLUMNS
@@ -182,7 +183,10 @@ def test_what_cannot_work_is_one_line_and_status_2(
         ("[]", "where a JSON object is expected"),
         (example_manifest(schema_version=99), "schema_version is 99"),
         (example_manifest(preprocessing_version=99), "preprocessing_version is 99"),
-        (example_manifest(class_names=("normal", "covid", "pneumonia")), "class_names is"),
+        (
+            example_manifest(class_names=("normal", "covid"), schema_version=1, output_names=OUTPUTS[1]),
+            "class_names is normal, covid; version 1 has covid, pneumonia, normal",
+        ),
         (example_manifest(temperature=-1.0), "not a positive number"),
         (example_manifest(temperature=True), "temperature is true where a finite number is expected"),
         (example_manifest().to_json().replace('"recipe"', '"receipt"'), "receipt, recipe"),

@@ -1,7 +1,7 @@
 """What a model file says of itself: one JSON object that travels inside the file; see `embedding`.
 
-A manifest of another schema version, of another preprocessing version or with other class names is
-refused: guessing would change answers silently.
+A manifest of an unknown schema version or preprocessing version is refused: guessing would change answers
+silently. Version 1 has the three classes of the study and no output `features`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from xray_infer.classes import CLASS_NAMES
+from xray_infer.classes import CLASS_NAMES, check_class_names
 from xray_infer.errors import ModelError, one_line
 from xray_infer.images.preprocess import SIDES, STUDY, VERSIONS, Preprocessing
 from xray_infer.model.json_records import JsonError, from_json, json_object, parse_json, to_json
 from xray_infer.model.manifest_parts import Certificate, Confidence, Quantization, Rejection, Training
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 LATER_FIELDS: Final = frozenset({"quantization", "rejection", "confidence"})  # which a file may lack
 PARTS: Final = ("parity", "quantization", "rejection", "confidence")  # {} where the file does not say
 
 # The study's two ways of transfer learning, in the order in which they are trained.
 METHODS: Final = ("feature_extraction", "fine_tuning")
 INPUT_NAME: Final = "image"
-OUTPUT_NAMES: Final = ("probabilities", "cam")
+OUTPUT_NAMES: Final = ("probabilities", "cam", "features")
+OUTPUTS: Final = {1: OUTPUT_NAMES[:2], SCHEMA_VERSION: OUTPUT_NAMES}  # by schema version
 SCORE_NAME: Final = "ood_score"  # one more output, of files that know what is like their training images
 CONFIDENCE_NAME: Final = "confidence"  # of a limit in `thresholds`
 
@@ -36,13 +37,14 @@ CONFIDENCE_NAME: Final = "confidence"  # of a limit in `thresholds`
 class ModelManifest:
     """The contract of one model file.
 
-    `method` is one of METHODS, `recipe` the quantisation recipe's name (fp32, int8-static, ...). The graph
-    divides its logits by `temperature` before the softmax. `thresholds` holds named limits: that of the
-    `ood_score`, and of the `confidence` below which a label is uncertain; others do not count. `training`
-    says what the network was trained on and its test metrics, `quantization` what calibrated an int8 file and
-    what was tried, `rejection` how the score was fitted and whom it rejects, `confidence` how often labels
-    are right in domains that were left out, `parity` is the exporter's certificate; None where the file does
-    not say. These are records for people and reports; nothing in them changes an answer.
+    `class_names` are those of the outputs, in their order, see `classes.check_class_names`. `method` is one
+    of METHODS, `recipe` the quantisation recipe's name (fp32, int8-static, ...). The graph divides its logits
+    by `temperature` before the softmax. `thresholds` holds named limits: that of the `ood_score`, and of the
+    `confidence` below which a label is uncertain; others do not count. `training` says what the network was
+    trained on and its test metrics, `quantization` what calibrated an int8 file and what was tried,
+    `rejection` how the score was fitted and whom it rejects, `confidence` how often labels are right in
+    domains that were left out, `parity` is the exporter's certificate; None where the file does not say.
+    These are records for people and reports; nothing in them changes an answer.
     """
 
     name: str
@@ -106,9 +108,8 @@ def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
         raise _refused(path, f"the manifest inside is damaged: {error}") from error
     sides = f"[side, side, 1] with a side from {SIDES[0]} to {SIDES[-1]}, a multiple of {SIDES.step}"
     for key, supported, able in (
-        ("schema_version", [SCHEMA_VERSION], str(SCHEMA_VERSION)),
+        ("schema_version", list(OUTPUTS), " and ".join(map(str, OUTPUTS))),
         ("preprocessing_version", list(VERSIONS), " and ".join(map(str, VERSIONS))),
-        ("class_names", [list(CLASS_NAMES)], str(list(CLASS_NAMES))),
         ("input_shape", [[side, side, 1] for side in SIDES], sides),
     ):
         if fields.get(key) not in supported:
@@ -128,10 +129,18 @@ def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
         raise _refused(path, str(error)) from error
     if manifest.temperature <= 0:
         raise _refused(path, f"temperature is {manifest.temperature}, not a positive number")
-    outputs = manifest.output_names
-    if outputs not in (OUTPUT_NAMES, (*OUTPUT_NAMES, SCORE_NAME)):
+    try:
+        check_class_names(manifest.class_names)
+    except ValueError as error:
+        raise _refused(path, f"class_names: {error}") from error
+    if manifest.schema_version == 1 and manifest.class_names != CLASS_NAMES:
+        raise _refused(
+            path, f"class_names is {_short(str(manifest.class_names))}; version 1 has {CLASS_NAMES}"
+        )
+    outputs, known_outputs = manifest.output_names, OUTPUTS[manifest.schema_version]
+    if outputs not in (known_outputs, (*known_outputs, SCORE_NAME)):
         named = _short(", ".join(outputs))
-        raise _refused(path, f"output_names is {named}, not {', '.join(OUTPUT_NAMES)} [, {SCORE_NAME}]")
+        raise _refused(path, f"output_names is {named}, not {', '.join(known_outputs)} [, {SCORE_NAME}]")
     if SCORE_NAME in outputs and SCORE_NAME not in manifest.thresholds:
         raise _refused(path, f"thresholds.{SCORE_NAME} is missing")
     if not 0 <= manifest.min_confidence <= 1:

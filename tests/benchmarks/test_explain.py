@@ -31,12 +31,14 @@ def two_layers(split_tree, tmp_path):
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
         helper.make_node("AveragePool", ["nchw"], ["means"], kernel_shape=[32, 32], strides=[32, 32]),
-        helper.make_node("Conv", ["means", "kernel"], ["features"], name="first", pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["features"], ["active"]),
+        helper.make_node("Conv", ["means", "kernel"], ["sums"], name="first", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["sums"], ["active"]),
         helper.make_node("Conv", ["active", "weights"], ["maps"], name="head"),
         helper.make_node("Transpose", ["maps"], ["cam"], perm=[0, 2, 3, 1]),
         helper.make_node("ReduceMean", ["cam", "axes"], ["logits"], keepdims=0),
         helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        helper.make_node("GlobalAveragePool", ["active"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["features"]),
     ]
     constants = {
         "kernel": kernel,
@@ -47,6 +49,7 @@ def two_layers(split_tree, tmp_path):
     outputs = [
         ("probabilities", TensorProto.FLOAT, ["batch", 3]),
         ("cam", TensorProto.FLOAT, ["batch", 7, 7, 3]),
+        ("features", TensorProto.FLOAT, ["batch", 4]),
     ]
     inputs = [("image", TensorProto.UINT8, ["batch", 224, 224, 1])]
     return save_onnx(tmp_path / "two.onnx", nodes, inputs, outputs, constants, manifest=manifest.to_json())

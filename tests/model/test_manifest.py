@@ -12,7 +12,7 @@ from xray_infer.errors import ModelError
 from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.choice import MODELS_FOLDER
 from xray_infer.model.embedding import MANIFEST_FILE, MANIFEST_KEY, READERS, read_onnx_manifest
-from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME, parse_manifest
+from xray_infer.model.manifest import OUTPUT_NAMES, OUTPUTS, SCORE_NAME, parse_manifest
 from xray_infer.model.manifest_parts import Confidence
 from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.run.settings import AnswerSettings
@@ -219,7 +219,12 @@ def test_a_record_nested_deeply_is_written_again():
         ("parity", None, "parity is null"),
         ("input_name", None, "input_name is null"),
         ("parity", [], "parity is a list where an object is expected"),
-        ("class_names", ["\x1b[31m"] * 10_000, "class_names is ["),
+        ("class_names", ["\x1b[31m"] * 10_000, "class_names: 10000 classes; a model has 2 to 50"),
+        ("class_names", ["a", "\x1b[31m" * 1000], "class_names: the class name '\\x1b[31m"),
+        ("class_names", ["a", 3], "class_names[1] is 3 where text is expected"),
+        ("class_names", ["normal", "Normal"], "class_names: two classes are called 'Normal'"),
+        ("class_names", ["only"], "class_names: 1 classes"),
+        ("schema_version", 3, "schema_version is 3"),
         ("output_names", ["\x1b[31m"] * 10_000, "output_names is "),
         ("\x1b[31m" * 10_000, 1, "the manifest inside has missing or unknown fields: "),
     ],
@@ -296,3 +301,21 @@ def test_outputs_that_are_not_of_the_contract_are_refused(changes, message):
     with pytest.raises(ModelError, match=message) as caught:
         parse_manifest(example_manifest(**changes).to_json(), path=Path("m.onnx"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_version_1_has_the_studys_classes_and_no_features():
+    stored = example_manifest(schema_version=1, output_names=OUTPUTS[1])
+    assert parse_manifest(stored.to_json(), path=Path("m")) == stored
+    for changes, message in (
+        ({"class_names": ["a", "b"]}, "version 1 has"),
+        ({"output_names": list(OUTPUT_NAMES)}, "output_names is"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            parse_manifest(json.dumps(stored.to_dict() | changes), path=Path("m"))
+
+
+def test_a_file_of_version_2_has_any_classes():
+    named = tuple(f"Klasse {number} ä" for number in range(50))
+    manifest = parse_manifest(example_manifest(class_names=named).to_json(), path=Path("m"))
+    assert manifest.class_names == named
+    assert "features" in manifest.output_names

@@ -24,15 +24,17 @@ from xray_infer.model.runtime_table import CPU, RUNTIMES, SUFFIXES, Runtime
 class ModelOutput:
     """What one forward pass gives.
 
-    `probabilities`: float32 [N, 3], rows sum to 1. `cam`: float32 [N, h, h, 3], h = side / 32, each class's
+    `probabilities`: float32 [N, C], rows sum to 1. `cam`: float32 [N, h, h, C], h = side / 32, each class's
     weight vector applied to the last feature map; its mean plus the head's bias is the logit. `ood_score`:
-    float32 [N], how far the image is from the training images (see `ModelManifest.ood_threshold`), None where
-    the file does not compute it. The fields are named as the outputs are.
+    float32 [N], how far the image is from the training images (see `ModelManifest.ood_threshold`).
+    `features`: float32 [N, K], the mean of the last feature map, which the head reads. The last two are None
+    where the file does not compute them. The fields are named as the outputs are.
     """
 
     probabilities: NDArray[np.float32]
     cam: NDArray[np.float32]
     ood_score: NDArray[np.float32] | None = None
+    features: NDArray[np.float32] | None = None
 
     @classmethod
     def join(cls, names: Sequence[str], parts: Sequence[Sequence[NDArray[np.float32]]]) -> ModelOutput:
@@ -43,7 +45,8 @@ class ModelOutput:
     def first(self, count: int) -> ModelOutput:
         """Return the answers of the first `count` images."""
         score = None if self.ood_score is None else self.ood_score[:count]
-        return ModelOutput(self.probabilities[:count], self.cam[:count], score)
+        features = None if self.features is None else self.features[:count]
+        return ModelOutput(self.probabilities[:count], self.cam[:count], score, features)
 
 
 class Session(Protocol):
