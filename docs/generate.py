@@ -28,8 +28,7 @@ from xray_infer.model import embedding, manifest_parts
 from xray_infer.model.embedding import MANIFEST_FILE, MANIFEST_KEY
 from xray_infer.model.manifest import LATER_FIELDS, ModelManifest
 from xray_infer.run.record import RECORD_SCHEMA
-from xray_infer.run.results import COLUMNS as ROW_COLUMNS
-from xray_infer.run.results import ROW_SCHEMA
+from xray_infer.run.results import ROW_SCHEMA, columns
 from xray_infer.run.settings import what_changes_rows
 
 REFERENCE: Final = Path(__file__).parent / "reference"
@@ -37,8 +36,9 @@ REFERENCE: Final = Path(__file__).parent / "reference"
 
 def row_page() -> str:
     """Return the page of the result row."""
-    matched("columns", COLUMNS, ROW_COLUMNS)
-    rows = [(f"`{name}`", kind.__name__, COLUMNS[name]) for name, kind in ROW_COLUMNS.items()]
+    of_a_row = columns(("CLASS",))
+    matched("columns", COLUMNS, of_a_row)
+    rows = [(f"`{name}`", kind.__name__, COLUMNS[name]) for name, kind in of_a_row.items()]
     return "\n".join(
         (
             f"{HEAD}# The result row\n",

@@ -15,9 +15,11 @@ COLUMNS: Final[Mapping[str, str]] = {
         "(not readable)."
     ),
     "label": "The most probable class, or `uncertain` below the limit of confidence. Empty unless `ok`.",
-    "prob_covid": "Probability of covid, 0 to 1; the three add up to 1. Empty unless `ok`.",
-    "prob_pneumonia": "Probability of pneumonia.",
-    "prob_normal": "Probability of normal.",
+    "prob_CLASS": (
+        "Probability of a class, 0 to 1: a column for each class of the model, in the order of its manifest, "
+        "`prob_covid`, `prob_pneumonia` and `prob_normal` for those that ship. They add up to 1. Empty "
+        "unless `ok`."
+    ),
     "confidence": "The largest of the probabilities.",
     "raw_label": "The most probable class, however improbable.",
     "ood_score": (
@@ -64,18 +66,22 @@ MANIFEST: Final[Mapping[str, str]] = {
         "Named limits. `ood_score`: an image with a higher score is rejected. `confidence`: a label with a "
         "lower probability is `uncertain`."
     ),
-    "class_names": "Classes in the order of the output.",
+    "class_names": (
+        "Classes in the order of the output: 2 to 50 names of up to 64 bytes, distinct without regard to "
+        "capitals. In version 1 covid, pneumonia, normal."
+    ),
     "input_name": "Name of the graph's input.",
     "input_shape": (
         "Height, width and channels of the input, uint8: a square with a side from 32 to 1024, a multiple of "
         "32, and one channel. A file of another shape is refused."
     ),
     "output_names": (
-        "`probabilities` [N, 3], `cam` [N, side / 32, side / 32, 3] (class activation maps) and, in files "
-        "that have it, `ood_score` [N]."
+        "`probabilities` [N, C], `cam` [N, side / 32, side / 32, C] (class activation maps), from version 2 "
+        "on `features` [N, K] (what the head reads: the mean of the last feature map) and, in files that "
+        "have it, `ood_score` [N]."
     ),
     "preprocessing_version": "As in the row. A file of another version is refused.",
-    "schema_version": "Version of this manifest. A file of another version is refused.",
+    "schema_version": "Version of this manifest, 1 or 2. A file of another version is refused.",
 }
 
 RECORD: Final[Mapping[str, str]] = {
@@ -90,7 +96,7 @@ RECORD: Final[Mapping[str, str]] = {
         "only if all of it is the same."
     ),
     "workers": "Number of workers.",
-    "model": "Name, version, method, recipe, format, SHA-256 and intended use of the model.",
+    "model": "Name, version, method, recipe, format, classes, SHA-256 and intended use of the model.",
     "counts.images": "Number of rows.",
     "counts.by_status": "Rows by status.",
     "counts.by_label": "Rows by label.",

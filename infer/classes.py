@@ -11,7 +11,7 @@ from typing import Final
 
 CLASS_NAMES: Final = ("covid", "pneumonia", "normal")  # of the study
 FEWEST, MOST = 2, 50
-LONGEST: Final = 64  # characters of a name: what DICOM's Code Meaning holds
+LONGEST: Final = 64  # bytes of a name in UTF-8, so that files and columns can be named by it
 UNCERTAIN: Final = "uncertain"  # the label that is shown below the confidence threshold
 PREDICTED: Final = "predicted"  # of heat maps: the most probable class
 ALL: Final = "all"
@@ -24,7 +24,7 @@ HEATMAP_NOTICE: Final = "Shows what moved the score; it is not a localisation of
 def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names of a model's classes. Raises ValueError, in one line, where they cannot be.
 
-    Names become columns (`prob_NAME`), labels, parts of file names and DICOM's code meanings.
+    Names become columns (`prob_NAME`), labels and parts of file names.
 
     >>> check_class_names(["Viral Pneumonia", "Normal"])
     ('Viral Pneumonia', 'Normal')
@@ -47,8 +47,8 @@ def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
 def _problem(name: str) -> str:
     if not name or name != name.strip():
         return "is empty, or begins or ends with a blank"
-    if len(name) > LONGEST:
-        return f"is longer than {LONGEST} characters"
+    if len(name.encode(errors="replace")) > LONGEST:
+        return f"is longer than {LONGEST} bytes"
     if not name.isprintable() or "/" in name or "\\" in name:
         return "has a slash or a character that cannot be printed"
     if name.casefold() in RESERVED or name.strip(".") == "":

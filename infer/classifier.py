@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES
+from xray_infer.classes import ALL, PREDICTED
 from xray_infer.images.decode import decode
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.preprocess import Area
@@ -36,7 +36,7 @@ FORMATS: Final = tuple(SUFFIXES.values())
 class Prediction:
     """What the model says of one image. Research use only: not for diagnosis.
 
-    `row` is the result row as the command writes it. `cam` is the class activation map, float32 [h, w, 3]
+    `row` is the result row as the command writes it. `cam` is the class activation map, float32 [h, w, C]
     (`xray_infer.outputs.heatmaps.methods.grad_cam` makes heat maps of it); None unless the status is `ok`.
     """
 
@@ -61,7 +61,7 @@ class Prediction:
     @property
     def probabilities(self) -> Mapping[str, float]:
         """Probability (0..1) of each class; they sum to 1. Empty unless ok."""
-        return dict(zip(CLASS_NAMES, self.row.probabilities, strict=False))
+        return dict(zip(self.row.class_names, self.row.probabilities, strict=False))
 
     @property
     def confidence(self) -> float | None:
@@ -83,7 +83,7 @@ class Prediction:
         """Where the lungs are that the model was given; None where it was given the whole image, or none."""
         return self.row.area
 
-    def heatmap(self, image: Image, of: str = "predicted") -> NDArray[np.uint8]:
+    def heatmap(self, image: Image, of: str = PREDICTED) -> NDArray[np.uint8]:
         """Draw Grad-CAM over the image that was classified, as the command does: BGR uint8, for cv2.imwrite.
 
         `image` is the one that was passed to `predict`. `of` is a class, or `predicted` for the most probable
@@ -97,12 +97,12 @@ class Prediction:
         """
         from xray_infer.outputs.heatmaps.overlay import draw_overlay
 
-        if of == "all":
+        if of == ALL:
             raise ValueError("a heat map shows one class; heatmaps('all') gives those of all")
         (found,) = self.heatmaps(of)
         return draw_overlay(decode(_item(image, 0).read(DEFAULT_LIMITS), side=0), found, self.row)
 
-    def heatmaps(self, of: str = "all") -> tuple[Heatmap, ...]:
+    def heatmaps(self, of: str = ALL) -> tuple[Heatmap, ...]:
         """Return the Grad-CAM maps, not drawn: of one class, of `predicted`, or of `all` in one colour scale.
 
         Raises ValueError if there is no answer.
@@ -111,8 +111,9 @@ class Prediction:
 
         if self.cam is None:
             raise ValueError(f"there is no heat map: {self.status}, {self.reason}")
-        if of not in ("predicted", "all", *CLASS_NAMES):
-            raise ValueError(f"no such class: {of}; take one of {', '.join(CLASS_NAMES)}, predicted")
+        names = self.row.class_names
+        if of not in (PREDICTED, ALL, *names):
+            raise ValueError(f"no such class: {of}; take one of {', '.join(names)}, {PREDICTED}")
         return heatmaps_for(of, grad_cam(self.cam), METHODS["gradcam"], self.row)
 
 
@@ -151,7 +152,7 @@ class PixelsItem:
 
 
 class Classifier(AbstractContextManager["Classifier", None]):
-    """Classifies chest X-rays as covid, pneumonia or normal. Research use only: not for diagnosis.
+    """Classifies chest X-rays into the classes of a model. Research use only: not for diagnosis.
 
     >>> with Classifier() as classifier:
     ...     found = classifier.predict("samples/phantom_normal_1.png")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xray_infer.classes import RESEARCH_NOTICE
-from xray_infer.errors import OutputError
+from xray_infer.classes import ALL, PREDICTED, RESEARCH_NOTICE
+from xray_infer.errors import OutputError, XrayError
 from xray_infer.options import Options, with_options
 from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
 from xray_infer.run.shards import RAY
@@ -65,7 +65,7 @@ def merge_command(shards: str, out: str, debug: bool) -> None:
 )
 @with_options
 def main(list_models: bool, as_json: bool, debug: bool, **given: Any) -> None:
-    """Classify chest X-rays as covid, pneumonia or normal.
+    """Classify chest X-rays: the model that ships says covid, pneumonia or normal.
 
     SOURCE is a folder, an image file, a quoted pattern ('scans/**/*.png'), a zip or tar archive, or a URI
     (s3://bucket/scans). Every image gets a row in the results, also when it cannot be read. A run that was
@@ -132,7 +132,7 @@ def _inputs(options: Options, *, processors: float | None = None) -> RunInputs:
 def _run_into_shards(options: Options, shards: ShardOptions, inputs: RunInputs) -> int:
     """Make shards, and return the exit status."""
     from xray_infer.run.job import stop_on_signals
-    from xray_infer.run.progress import Progress
+    from xray_infer.run.progress import Progress, Summary
     from xray_infer.run.shards.shard_job import ShardJob, worker_settings
     from xray_infer.run.shards.shard_store import Store
 
@@ -144,6 +144,7 @@ def _run_into_shards(options: Options, shards: ShardOptions, inputs: RunInputs) 
             items=inputs.items,
             stop=stop,
             progress=Progress(lambda: job.images, quiet=options.quiet),
+            summary=Summary(inputs.model.manifest().class_names),
             settings=settings,
             store=store,
             model=inputs.model,
@@ -160,7 +161,7 @@ def _run_into_file(options: Options, inputs: RunInputs) -> int:
     from xray_infer.run.engine import Engine, make_all
     from xray_infer.run.file_job import FileJob
     from xray_infer.run.job import stop_on_signals
-    from xray_infer.run.progress import Progress
+    from xray_infer.run.progress import Progress, Summary
     from xray_infer.run.watching import Watch
     from xray_infer.run.writers import STANDARD_OUTPUT
 
@@ -180,6 +181,7 @@ def _run_into_file(options: Options, inputs: RunInputs) -> int:
             items=inputs.items,
             stop=stop,
             progress=Progress(count, quiet=options.quiet or options.out is None),
+            summary=Summary(engine.manifest.class_names),
             engine=engine,
             out=out,
             artifacts=artifacts.all,
@@ -269,20 +271,25 @@ def _artifacts(options: Options, out: Path, inputs: RunInputs) -> Artifacts:
 
     if (options.heatmap, options.dicom_out, options.report) == (None,) * 3:
         return Artifacts(())
+    manifest = inputs.model.manifest()
     method = options.heatmap_method or HEATMAP_METHODS[0]
     overlays = None
     if options.heatmap is not None:
         from xray_infer.outputs.overlays import Overlays
 
+        shown, names = options.heatmap_for or PREDICTED, manifest.class_names
+        if shown not in (PREDICTED, *names, ALL):
+            raise XrayError(f"--heatmap-for: the model has no class {shown!r}; it has {', '.join(names)}")
         overlays = Overlays(
             options.heatmap,
-            options.heatmap_for or "predicted",
+            names,
+            shown,
             options.heatmap_format or next(iter(OVERLAY_SUFFIXES)),
             options.heatmap_raw,
             method,
         )
     chosen = ArtifactOptions(method, overlays, options.dicom_out, options.report)
-    return open_artifacts(chosen, out, inputs.model, inputs.engine_options)
+    return open_artifacts(chosen, out, manifest, inputs.engine_options)
 
 
 def entry() -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from xray_infer import __version__
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
 from xray_infer.model.runtime_table import AUTO, DEVICES, MODEL_FORMATS, RUNTIMES
 from xray_infer.run.artifact import HEATMAP_METHODS, OVERLAY_SUFFIXES
@@ -200,9 +199,9 @@ OPTIONS: Final = (
     ),
     _pictures(
         "--heatmap-for",
-        type=click.Choice(["predicted", *CLASS_NAMES, "all"]),
-        help="Class whose heat map is drawn, to NAME.covid.heatmap.jpg; all: one file per class, in one "
-        "colour scale for comparison. Default: predicted, the most probable.",
+        metavar="CLASS",
+        help="Class of the model whose heat map is drawn, to NAME.CLASS.heatmap.jpg; all: one file per "
+        "class, in one colour scale for comparison. Default: predicted, the most probable.",
     ),
     _pictures(
         "--heatmap-format",

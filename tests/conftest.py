@@ -172,7 +172,7 @@ def make_tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
     def make(manifest: ModelManifest | str | None = None) -> Path:
         told = manifest if isinstance(manifest, ModelManifest) else example_manifest()
         count = len(told.class_names)
-        weights = np.resize(np.float32([2.0, -1.0, 0.5, 1.0, -2.0]), (count, 1, 1, 1)) / 64
+        weights = np.resize(np.array([2.0, -1.0, 0.5, 1.0, -2.0], np.float32), count) / 64
         nodes = [
             helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
             helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
@@ -196,7 +196,7 @@ def make_tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
                 helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 1]),
             ],
             [
-                numpy_helper.from_array(weights, "weights"),
+                numpy_helper.from_array(weights.reshape(-1, 1, 1, 1), "weights"),
                 numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
             ],
         )

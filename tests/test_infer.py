@@ -10,13 +10,16 @@ from approved import approved
 from click.testing import CliRunner
 from specimens import example_manifest, jpeg, ordinary_user, png
 
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.model.manifest import OUTPUTS
 from xray_infer.model.runtimes import find_model
 from xray_infer.run.engine import classify
-from xray_infer.run.results import COLUMNS
+from xray_infer.run.results import columns
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import FileItem, local_source
+
+COLUMNS = columns(CLASS_NAMES)
 
 SAYS = approved("xray-infer")
 

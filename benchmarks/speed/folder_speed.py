@@ -36,7 +36,7 @@ from xray_infer.model.runtimes import Session, find_model
 from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, heatmaps_for, maps_by
 from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
 from xray_infer.outputs.naming import write_file
-from xray_infer.run.results import OK, Classified, RowMaker, Rules
+from xray_infer.run.results import OK, Classified, RowMaker, Rules, columns
 from xray_infer.run.sources.folder import FileItem
 from xray_infer.run.writers import Writer
 from xray_infer.run.writers.csv_file import CsvWriter
@@ -78,10 +78,13 @@ def measure_stages(request: StageRequest) -> StageRun:
     session = model.open(threads=1, runtime=request.row.runtime)
     # Whatever its score, each image gets a row and a heat map: the stages are of the same images.
     rules = Rules(ood_threshold=None)
-    maker = RowMaker("", model.digest, session.runtime, rules, session.manifest.preprocessing_version)
+    manifest = session.manifest
+    maker = RowMaker(
+        "", model.digest, session.runtime, rules, manifest.preprocessing_version, manifest.class_names
+    )
     stages: dict[str, list[float]] = {name: [] for name in STAGES}
     scratch = tempfile.TemporaryDirectory(prefix="xray-bench-")
-    with scratch, CsvWriter(Path(scratch.name, "rows.csv")) as writer:
+    with scratch, CsvWriter(Path(scratch.name, "rows.csv"), columns(manifest.class_names)) as writer:
         for place, name in enumerate([*request.files[:WARM_UP], *request.files]):
             try:
                 taken = _one(FileItem(Path(name), name), session, maker, writer, Path(scratch.name))

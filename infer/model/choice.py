@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.errors import ModelError
-from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS, ModelManifest
 from xray_infer.model.manifest_parts import Certificate, SplitResult
 from xray_infer.model.runtime_table import AUTO, MODEL_FORMATS, RUNTIMES, SUFFIXES
@@ -78,7 +77,7 @@ def list_shipped() -> tuple[ShippedModel, ...]:
 
 
 def _read(model: Model) -> ShippedModel:
-    manifest = READERS[model.format](model.path)
+    manifest = model.manifest()
     test, certificate = manifest.training.test, manifest.parity
     if test is None or certificate is None:
         raise ModelError(f"{model.path}: does not say how good it is; install xray-infer again")

@@ -134,9 +134,8 @@ def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
     except ValueError as error:
         raise _refused(path, f"class_names: {error}") from error
     if manifest.schema_version == 1 and manifest.class_names != CLASS_NAMES:
-        raise _refused(
-            path, f"class_names is {_short(str(manifest.class_names))}; version 1 has {CLASS_NAMES}"
-        )
+        named = _short(", ".join(manifest.class_names))
+        raise _refused(path, f"class_names is {named}; version 1 has {', '.join(CLASS_NAMES)}")
     outputs, known_outputs = manifest.output_names, OUTPUTS[manifest.schema_version]
     if outputs not in (known_outputs, (*known_outputs, SCORE_NAME)):
         named = _short(", ".join(outputs))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from xray_infer.atomic import make_folder
 from xray_infer.errors import extra_for
-from xray_infer.model.embedding import READERS
-from xray_infer.model.runtimes import Model
+from xray_infer.model.manifest import ModelManifest
 from xray_infer.run.artifact import Artifact
 from xray_infer.run.settings import AnswerSettings
 
@@ -40,7 +39,9 @@ class Artifacts:
     page: Page | None = None
 
 
-def open_artifacts(options: ArtifactOptions, out: Path, model: Model, settings: AnswerSettings) -> Artifacts:
+def open_artifacts(
+    options: ArtifactOptions, out: Path, manifest: ModelManifest, settings: AnswerSettings
+) -> Artifacts:
     """Return what makes all that is asked for; `out` is the file of results, which a report links to.
 
     Raises OutputError where it cannot be written, and MissingExtraError.
@@ -50,21 +51,22 @@ def open_artifacts(options: ArtifactOptions, out: Path, model: Model, settings: 
         make_folder(options.overlays.folder)  # before a row is written that a run with another would refuse
         found.append(options.overlays)
     if options.dicom_out is not None:
-        found.append(_dicom_objects(options.dicom_out, options.method, model, settings))
+        found.append(_dicom_objects(options.dicom_out, options.method, manifest, settings))
     if options.report is None:
         return Artifacts(found)
     from xray_infer.outputs.page.run_page import Page
 
-    page = Page(options.report, out, options.overlays, method=options.method)
+    page = Page(
+        options.report, out, options.overlays, class_names=manifest.class_names, method=options.method
+    )
     return Artifacts([*found, page.pictures], page)
 
 
-def _dicom_objects(folder: Path, method: str, model: Model, settings: AnswerSettings) -> Artifact:
+def _dicom_objects(folder: Path, method: str, manifest: ModelManifest, settings: AnswerSettings) -> Artifact:
     with extra_for("--dicom-out", "dicom"):
         from xray_infer.outputs.dicom.instance import Program
         from xray_infer.outputs.dicom.objects import DicomObjects
 
-    manifest = READERS[model.format](model.path)
     rules = settings.rules(manifest)
     limit = "none" if rules.ood_threshold is None else f"{rules.ood_threshold:.6g}"
     shown = (

@@ -31,13 +31,17 @@ def _file_name(part: str, *, suffix: str = "") -> str:
     """Return one part of a name as the name of a file or a folder."""
     if not part.strip("."):  # empty, in "/root" and "s3://"; "." and ".."
         return part.replace(".", "%2E") + suffix or "%2F"
-    safe = "".join(f"%{ord(one):02X}" if one in _UNSAFE or one < " " else one for one in part)
-    encoded = os.fsencode(safe)
-    if len(encoded) + len(suffix) <= _MOST_NAME_BYTES and not _CUT.search(part):
-        return safe + suffix
+    encoded, room = os.fsencode(safe(part)), _MOST_NAME_BYTES - len(os.fsencode(suffix))
+    if len(encoded) <= room and not _CUT.search(part):
+        return safe(part) + suffix
     digest = hashlib.sha256(os.fsencode(part)).hexdigest()[:16]
-    kept = encoded[: _MOST_NAME_BYTES - len(digest) - 1 - len(suffix)].decode("utf-8", "ignore")
+    kept = encoded[: room - len(digest) - 1].decode("utf-8", "ignore")
     return f"{kept}~{digest}{suffix}"
+
+
+def safe(text: str) -> str:
+    """Percent-encode what a file's name must not hold."""
+    return "".join(f"%{ord(one):02X}" if one in _UNSAFE or one < " " else one for one in text)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -8,18 +8,18 @@ class's name, `NAME.covid.heatmap.jpg`, so that runs for several classes can sha
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
+from xray_infer.classes import ALL, HEATMAP_NOTICE, PREDICTED, RESEARCH_NOTICE
 from xray_infer.images.preprocess import WHOLE
 from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS, Maps, heatmaps_for, maps_by
 from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
-from xray_infer.outputs.naming import file_for, write_file
+from xray_infer.outputs.naming import file_for, safe, write_file
 from xray_infer.run.artifact import MAPS_SUFFIX, OVERLAY_SUFFIXES, Artifact
 from xray_infer.run.results import Classified, Row
 
@@ -28,12 +28,13 @@ from xray_infer.run.results import Classified, Row
 class Overlays(Artifact):
     """See `Artifact`. `folder` is made when it is needed.
 
-    `wanted` is `predicted`, a class or `all`; `format` one of OVERLAY_SUFFIXES; `method` one of METHODS. With
-    `raw` the maps are kept, too.
+    `class_names` are the model's. `wanted` is `predicted`, one of them or `all`; `format` one of
+    OVERLAY_SUFFIXES; `method` one of METHODS. With `raw` the maps are kept, too.
     """
 
     folder: Path
-    wanted: str = "predicted"
+    class_names: Sequence[str]
+    wanted: str = PREDICTED
     format: str = "jpeg"
     raw: bool = False
     method: str = DEFAULT_METHOD
@@ -65,10 +66,10 @@ class Overlays(Artifact):
 
     def files(self, name: str) -> Mapping[str, Path]:
         """Return an item's overlays by what they show, `predicted` or a class, as `heatmaps_for` has them."""
-        classes = CLASS_NAMES if self.wanted == "all" else (self.wanted,)
+        classes = self.class_names if self.wanted == ALL else (self.wanted,)
         suffix = OVERLAY_SUFFIXES[self.format]
         return {
-            one: file_for(self.folder, name, suffix if one == "predicted" else f".{one}{suffix}")
+            one: file_for(self.folder, name, suffix if one == PREDICTED else f".{safe(one)}{suffix}")
             for one in classes
         }
 
@@ -79,7 +80,7 @@ class Overlays(Artifact):
 def maps_file(maps: Maps, method: str, row: Row) -> bytes:
     """Return the maps of all classes with what they belong to, as NumPy's .npz; no pickle is in it.
 
-    `maps` is float32 [h, w, 3] >= 0, in the unit of the method, of the picture's `area`: left, top, right and
+    `maps` is float32 [h, w, C] >= 0, in the unit of the method, of the picture's `area`: left, top, right and
     bottom in shares of it. The same maps give the same bytes.
     """
     stream = io.BytesIO()
@@ -87,7 +88,7 @@ def maps_file(maps: Maps, method: str, row: Row) -> bytes:
         stream,
         maps=np.asarray(maps, dtype=np.float32),
         area=np.array(astuple(row.area or WHOLE)),
-        class_names=np.array(CLASS_NAMES),
+        class_names=np.array(row.class_names),
         probabilities=np.array(row.probabilities, np.float32),
         method=np.array(method),
         unit=np.array(METHODS[method].unit),

@@ -47,7 +47,7 @@ class Task:
 class Outcome:
     """A task's row.
 
-    `cam` is float32 [h, w, 3] where the row is ok and new. `final` is False where another run may give
+    `cam` is float32 [h, w, C] where the row is ok and new. `final` is False where another run may give
     another row: the input could not be read.
     """
 

@@ -22,7 +22,7 @@ from xray_infer.run.engine import Engine, Outcome, Task
 from xray_infer.run.job import Job
 from xray_infer.run.journal import Journal
 from xray_infer.run.record import run_record, write_record
-from xray_infer.run.results import OK, Row
+from xray_infer.run.results import OK, Row, columns
 from xray_infer.run.settings import Fingerprint, fingerprint_of
 from xray_infer.run.writers import STANDARD_OUTPUT, Writer, find_writer
 from xray_infer.run.writers.jsonl_file import to_line
@@ -54,7 +54,7 @@ class FileJob(Job):
         out, fingerprint = self.out, self.fingerprint()
         with (
             Journal(out, fingerprint, self.engine.maker, restart=restart) as journal,
-            find_writer(out)(out) as writer,
+            self.open_writer() as writer,
             self.page or nullcontext(),
         ):
             for outcome in self.engine.run(self._tasks(journal)):
@@ -68,6 +68,10 @@ class FileJob(Job):
                 if self.page:
                     self.page.finish(record)
                 journal.remove()
+
+    def open_writer(self) -> Writer:
+        """Begin the file of results. Raises what `find_writer` and `Writer` do."""
+        return find_writer(self.out)(self.out, columns(self.engine.manifest.class_names))
 
     def known(self, journal: Journal, name: str, stamp: str) -> Row | None:
         """Return the row of an input that is finished: its row is in the journal, its files are in place."""

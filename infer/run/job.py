@@ -94,7 +94,7 @@ class Job(ABC):
     items: Iterable[Item]
     stop: Stop
     progress: Progress
-    summary: Summary = field(default_factory=Summary)
+    summary: Summary
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     reused: int = 0
     finished: bool = False

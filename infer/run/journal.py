@@ -152,6 +152,7 @@ class Journal(AbstractContextManager["Journal", None]):
             model=maker.model,
             model_sha256=maker.model_sha256,
             preprocessing_version=maker.preprocessing_version,
+            class_names=maker.class_names,
             runtime=maker.runtime,
             **{**fields, **typed},
         )

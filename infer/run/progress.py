@@ -10,11 +10,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE, UNCERTAIN
+from xray_infer.classes import RESEARCH_NOTICE, UNCERTAIN
 from xray_infer.errors import SourceError
 from xray_infer.run.results import ERROR, OK, REJECTED, Row
 
@@ -26,9 +26,10 @@ OTHER_REASON: Final = "other reasons; see the column 'reason'"
 
 
 class Summary:
-    """Counts of a run in constant memory."""
+    """Counts of a run in constant memory; `class_names` are those of its model."""
 
-    def __init__(self) -> None:
+    def __init__(self, class_names: Sequence[str]) -> None:
+        self.class_names = class_names
         self.statuses: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
         self.reasons: dict[str, Counter[str]] = {REJECTED: Counter(), ERROR: Counter()}
@@ -81,7 +82,7 @@ class Summary:
         """Yield the summary's lines for a person. `reused` rows took no time."""
         rate = (self.total - reused) / max(seconds, 1e-9)
         yield f"{self.total:,} images in {seconds:.1f} s ({rate:.1f} images/s)"
-        shown = [name for name in (*CLASS_NAMES, UNCERTAIN) if name != UNCERTAIN or self.labels[name]]
+        shown = [name for name in (*self.class_names, UNCERTAIN) if name != UNCERTAIN or self.labels[name]]
         counts = ", ".join(f"{self.labels[name]:,} {name}" for name in shown)
         yield f"{self.statuses[OK]:,} classified: {counts}"
         for status, what in ((REJECTED, "rejected, not judged"), (ERROR, "could not be read")):

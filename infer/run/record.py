@@ -78,6 +78,7 @@ def run_record(
             "method": manifest.method,
             "recipe": manifest.recipe,
             "format": manifest.format,
+            "class_names": list(manifest.class_names),
             "sha256": fingerprint["model_sha256"],
             "intended_use": manifest.intended_use,
         },

@@ -23,23 +23,37 @@ REJECTED: Final = "rejected"  # readable, but not something the model may judge
 ERROR: Final = "error"  # not readable; `reason` says why
 
 
-# Every output format has these columns, in this order; a value that does not apply is empty or null.
-COLUMNS: Final[Mapping[str, type]] = {
-    "path": str,
-    "status": str,
-    "label": str,
-    **{f"prob_{name}": float for name in CLASS_NAMES},
-    "confidence": float,
-    "raw_label": str,
-    "ood_score": float,
-    "reason": str,
-    "lungs": str,
-    "model": str,
-    "model_sha256": str,
-    "preprocessing_version": int,
-    "runtime": str,
-    "row_schema": int,
-}
+Columns = Mapping[str, type]
+
+
+def columns(class_names: Sequence[str]) -> Columns:
+    """Return the columns of rows of a model's classes, with the type of their values.
+
+    Every output format has them, in this order; a value that does not apply is empty or null.
+    """
+    return {
+        "path": str,
+        "status": str,
+        "label": str,
+        **dict.fromkeys(map(probability_column, class_names), float),
+        "confidence": float,
+        "raw_label": str,
+        "ood_score": float,
+        "reason": str,
+        "lungs": str,
+        "model": str,
+        "model_sha256": str,
+        "preprocessing_version": int,
+        "runtime": str,
+        "row_schema": int,
+    }
+
+
+def probability_column(class_name: str) -> str:
+    """Return the name of the column that holds a class's probability."""
+    return f"prob_{class_name}"
+
+
 DECIMALS: Final = 6
 NO_LUNGS: Final = "none"  # in place of the lungs' box
 NO_FRONTAL_CHEST: Final = "no lungs were found: not a frontal view of a chest, or not recognisable as one"
@@ -54,7 +68,7 @@ class Tabular(Protocol):
     """What a writer writes: a row that was made here, or one that was read from another file of results."""
 
     def values(self) -> Cells:
-        """Return the row by column, in the order of COLUMNS; numbers with six decimals, None where absent."""
+        """Return the row by column, as `columns` has them; numbers with six decimals, None where absent."""
         ...
 
 
@@ -73,11 +87,11 @@ class StoredRow:
 class Row:
     """One input's result.
 
-    `probabilities` (0..1, in the order of CLASS_NAMES) is empty unless ok. `label` is what is shown: the most
-    probable class, or `uncertain`. `ood_score` is the distance from the training images, None where the model
-    file does not compute it or nothing was computed. `area` is the part of the picture that was judged, None
-    for all of it and where nothing was judged. `runtime` is the package that ran the model, with its version:
-    float answers differ in the sixth digit, int8 answers in the second.
+    `class_names` are the model's. `probabilities` (0..1, in their order) is empty unless ok. `label` is what
+    is shown: the most probable class, or `uncertain`. `ood_score` is the distance from the training images,
+    None where the model file does not compute it or nothing was computed. `area` is the part of the picture
+    that was judged, None for all of it and where nothing was judged. `runtime` is the package that ran the
+    model, with its version: float answers differ in the sixth digit, int8 answers in the second.
     """
 
     path: str
@@ -91,6 +105,7 @@ class Row:
     reason: str = ""
     area: Area | None = None
     preprocessing_version: int = WHOLE_PICTURE
+    class_names: tuple[str, ...] = CLASS_NAMES
 
     @property
     def lungs(self) -> str:
@@ -109,7 +124,7 @@ class Row:
         """The most probable class, or an empty string when there are no probabilities."""
         if not self.probabilities:
             return ""
-        return CLASS_NAMES[self.probabilities.index(max(self.probabilities))]
+        return self.class_names[self.probabilities.index(max(self.probabilities))]
 
     @property
     def confidence(self) -> float | None:
@@ -118,12 +133,13 @@ class Row:
 
     def values(self) -> Cells:
         """See `Tabular.values`."""
-        chances = self.probabilities or (None,) * len(CLASS_NAMES)
+        chances = self.probabilities or (None,) * len(self.class_names)
+        names = map(probability_column, self.class_names)
         return {
             "path": self.path,
             "status": self.status,
             "label": self.label,
-            **{f"prob_{name}": _rounded(value) for name, value in zip(CLASS_NAMES, chances, strict=True)},
+            **{name: _rounded(value) for name, value in zip(names, chances, strict=True)},
             "confidence": _rounded(self.confidence),
             "raw_label": self.raw_label,
             "ood_score": _rounded(self.ood_score),
@@ -147,7 +163,7 @@ class Classified:
 
     `row` is `ok`, or `rejected` by the rules: it has no probabilities then.
     `data`: the file's bytes. `pixels`: the gray picture at its full size, uint8 [H, W]. `input`:
-    uint8 [side, side, 1]. `cam`: float32 [h, w, 3]. `run` classifies other inputs, uint8 [N, side, side, 1],
+    uint8 [side, side, 1]. `cam`: float32 [h, w, C]. `run` classifies other inputs, uint8 [N, side, side, 1],
     any N >= 1, with the session of this image's worker; only for as long as the call that was given this
     lasts.
     """
@@ -184,6 +200,7 @@ class RowMaker:
     runtime: str
     rules: Rules
     preprocessing_version: int = WHOLE_PICTURE
+    class_names: tuple[str, ...] = CLASS_NAMES
 
     def failed(self, name: str, status: str, reason: str) -> Row:
         """Return the row of an input that gave no answer."""
@@ -204,7 +221,7 @@ class RowMaker:
             label = UNCERTAIN
             reason = f"confidence {max(chances):.3f} is below {self.rules.min_confidence:.3f}"
         else:
-            label = CLASS_NAMES[chances.index(max(chances))]
+            label = self.class_names[chances.index(max(chances))]
         return self._row(
             name,
             status,
@@ -235,6 +252,7 @@ class RowMaker:
             self.model_sha256,
             self.runtime,
             preprocessing_version=self.preprocessing_version,
+            class_names=self.class_names,
             **answer,
         )
 
@@ -255,8 +273,9 @@ def printable_name(name: str) -> str:
 def probability_table(row: Row) -> str:
     """Return a small table of one image's probabilities, for a person."""
     lines = [row.path]
-    ranked = sorted(zip(row.probabilities, CLASS_NAMES, strict=True), reverse=True)
-    lines += [f"  {name:<10} {value:7.2%}  {'█' * round(30 * value)}" for value, name in ranked]
+    ranked = sorted(zip(row.probabilities, row.class_names, strict=True), reverse=True)
+    width = max(10, *map(len, row.class_names))
+    lines += [f"  {name:<{width}} {value:7.2%}  {'█' * round(30 * value)}" for value, name in ranked]
     if row.reason:
         lines.append(f"  {row.label}: {row.reason}")
     return "\n".join([*lines, RESEARCH_NOTICE])

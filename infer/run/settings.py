@@ -84,7 +84,9 @@ def what_changes_rows() -> Iterator[tuple[str, str]]:
 def row_maker(manifest: ModelManifest, digest: str, runtime: str, settings: AnswerSettings) -> RowMaker:
     """Return what makes the rows of a model file of this SHA-256 in the runtime of this name."""
     rules = settings.rules(manifest)
-    return RowMaker(manifest.name, digest, runtime, rules, manifest.preprocessing_version)
+    return RowMaker(
+        manifest.name, digest, runtime, rules, manifest.preprocessing_version, manifest.class_names
+    )
 
 
 def fingerprint_of(maker: RowMaker, settings: AnswerSettings, location: str) -> Fingerprint:

@@ -25,7 +25,7 @@ from xray_infer.run.file_job import FileJob
 from xray_infer.run.journal import Journal
 from xray_infer.run.record import write_record
 from xray_infer.run.sources.folder import FolderSource
-from xray_infer.run.writers import Writer, find_writer
+from xray_infer.run.writers import Writer
 from xray_infer.terminal import Report
 
 FORMATS: Final = (".csv", ".jsonl")  # a Parquet file cannot be read before it is closed
@@ -54,7 +54,7 @@ class Watch:
         fingerprint = {**job.fingerprint(), "watch": True}
         with (
             Journal(out, fingerprint, job.engine.maker, restart=restart) as journal,
-            find_writer(out)(out) as writer,
+            job.open_writer() as writer,
             job.page or nullcontext(),
         ):
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from typing import Final
 
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox
 
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import PREDICTED, RESEARCH_NOTICE
 from xray_infer.viewer.canvas import Canvas
 from xray_infer.viewer.film_list import FilmList
-from xray_infer.viewer.heat_controls import PREDICTED, HeatControls
+from xray_infer.viewer.heat_controls import KEYS, HeatControls
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,19 @@ def heat_actions(heat: HeatControls) -> list[Action]:
         Action("&Heat map", "&Stronger", ("]",), partial(heat.fade, 10)),
         Action("&Heat map", "&Weaker", ("[",), partial(heat.fade, -10)),
         Action("&Heat map", "For the most &probable class", ("0",), partial(heat.pick, PREDICTED)),
-        *(
-            Action("&Heat map", f"For {name}", (str(number),), partial(heat.pick, name))
-            for number, name in enumerate(CLASS_NAMES, 1)
-        ),
+    ]
+
+
+def class_actions(heat: HeatControls, class_names: Sequence[str]) -> list[Action]:
+    """Return a choice of the heat map for each class; the first nine have keys."""
+    return [
+        Action(
+            "&Heat map",
+            f"For {name}".replace("&", "&&"),
+            (str(number),) if number < KEYS else (),
+            partial(heat.pick, name),
+        )
+        for number, name in enumerate(class_names, 1)
     ]
 
 
@@ -76,6 +87,7 @@ def picture_actions(canvas: Canvas) -> list[Action]:
     ]
 
 
+_MARK: Final = re.compile("&(&?)")  # before the letter that a menu underlines; doubled, the sign itself
 MOUSE: Final = (
     ("Drag", "move the picture"),
     ("Drag with the right button, or with Shift", "window and level: right is wider, up is brighter"),
@@ -85,19 +97,28 @@ MOUSE: Final = (
 )
 
 
-def add_menus(window: QMainWindow, actions: Sequence[Action]) -> None:
-    """Give a window its menus, and at the end the one that shows all keys."""
-    menus: dict[str, QMenu] = {}
-    help_action = Action("&Help", "&Keys and mouse", ("F1",), lambda: show_keys(window, everything))
-    everything = (*actions, help_action)
-    for one in everything:
-        if one.menu not in menus:
-            menus[one.menu] = window.menuBar().addMenu(one.menu)
-        action = QAction(one.text, window)
-        action.setShortcuts([QKeySequence(key) for key in one.keys])
-        action.setCheckable(one.checkable)
-        action.triggered.connect(partial(_call, one.call))
-        menus[one.menu].addAction(action)
+class Menus:
+    """A window's menus, and at the end the one that shows all keys."""
+
+    def __init__(self, window: QMainWindow, actions: Sequence[Action]) -> None:
+        self._window = window
+        self._menus: dict[str, QMenu] = {}
+        self._actions: list[Action] = []
+        help_action = Action("&Help", "&Keys and mouse", ("F1",), lambda: show_keys(window, self._actions))
+        self.add((*actions, help_action))
+
+    def add(self, actions: Sequence[Action]) -> None:
+        """Add entries, in the order given, to menus that are there or new."""
+        for one in actions:
+            if one.menu not in self._menus:
+                self._menus[one.menu] = self._window.menuBar().addMenu(one.menu)
+            action = QAction(one.text, self._window)
+            action.setShortcuts([QKeySequence(key) for key in one.keys])
+            action.setCheckable(one.checkable)
+            action.triggered.connect(partial(_call, one.call))
+            self._menus[one.menu].addAction(action)
+        order = list(self._menus)
+        self._actions = sorted((*self._actions, *actions), key=lambda one: order.index(one.menu))
 
 
 def _call(call: Callable[[], object], checked: bool = False) -> None:
@@ -113,6 +134,9 @@ def show_keys(window: QMainWindow, actions: Sequence[Action]) -> None:
 
 def keys_page(actions: Sequence[Action]) -> str:
     """Return all keys and what the mouse does, as simple HTML."""
-    rows = [(" or ".join(one.keys), one.text.replace("&", "").rstrip(".")) for one in actions if one.keys]
-    lines = [f"<tr><td><b>{keys}</b></td><td>&nbsp;&nbsp;{what}</td></tr>" for keys, what in (*rows, *MOUSE)]
+    rows = [(" or ".join(one.keys), _MARK.sub(r"\1", one.text).rstrip(".")) for one in actions if one.keys]
+    lines = [
+        f"<tr><td><b>{keys}</b></td><td>&nbsp;&nbsp;{escape(what)}</td></tr>"
+        for keys, what in (*rows, *MOUSE)
+    ]
     return f"<table>{''.join(lines)}</table>"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from PySide6.QtCore import QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QGroupBox, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.run.results import OK, Rules
 from xray_infer.viewer.heat_controls import HeatControls
-from xray_infer.viewer.style import CLASS_COLOURS, QUIET, WARNING, WrappedLabel
+from xray_infer.viewer.style import QUIET, WARNING, WrappedLabel, class_colour
 from xray_infer.viewer.words import MODEL_LOADING, confidence_of, label_of, model_of, precision_of, verdict_of
 
 _BAR_HEIGHT: Final = 26
@@ -27,9 +27,14 @@ class ProbabilityBars(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._class_names: Sequence[str] = ()
         self._probabilities: Mapping[str, float] = {}
-        self.setFixedHeight(_BAR_HEIGHT * len(CLASS_NAMES))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def show_classes(self, class_names: Sequence[str]) -> None:
+        """Make room for a bar of each class."""
+        self._class_names = class_names
+        self.setFixedHeight(_BAR_HEIGHT * len(class_names))
 
     def show_probabilities(self, probabilities: Mapping[str, float]) -> None:
         """Show probabilities by class, 0..1; an empty mapping shows that there is no answer."""
@@ -40,28 +45,30 @@ class ProbabilityBars(QWidget):
 
     def sizeHint(self) -> QSize:
         """Qt's hook."""
-        return QSize(240, _BAR_HEIGHT * len(CLASS_NAMES))
+        return QSize(240, _BAR_HEIGHT * len(self._class_names))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Qt's hook."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         metrics = painter.fontMetrics()
-        names = max(metrics.horizontalAdvance(name) for name in CLASS_NAMES) + 8
+        names = max(map(metrics.horizontalAdvance, self._class_names), default=0)
+        names = min(names, self.width() // 2) + 8
         numbers = metrics.horizontalAdvance("100.0 %") + 8
         most = self.width() - names - numbers
-        for number, name in enumerate(CLASS_NAMES):
+        for number, name in enumerate(self._class_names):
             line = QRect(0, number * _BAR_HEIGHT, self.width(), _BAR_HEIGHT)
             middle = Qt.AlignmentFlag.AlignVCenter
             painter.setPen(self.palette().text().color())
-            painter.drawText(line, Qt.AlignmentFlag.AlignLeft | middle, name)
+            shown = metrics.elidedText(name, Qt.TextElideMode.ElideRight, names - 8)
+            painter.drawText(line, Qt.AlignmentFlag.AlignLeft | middle, shown)
             track = QRectF(names, line.top() + 6, most, _BAR_HEIGHT - 12)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(self.palette().base())
             painter.drawRoundedRect(track, 3, 3)
             value = self._probabilities.get(name)
             if value is not None:
-                painter.setBrush(CLASS_COLOURS[name])
+                painter.setBrush(class_colour(self._class_names, name))
                 painter.drawRoundedRect(
                     QRectF(track.left(), track.top(), track.width() * value, track.height()), 3, 3
                 )
@@ -71,8 +78,8 @@ class ProbabilityBars(QWidget):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Qt's hook."""
         number = int(event.position().y()) // _BAR_HEIGHT
-        if 0 <= number < len(CLASS_NAMES):
-            self.picked.emit(CLASS_NAMES[number])
+        if 0 <= number < len(self._class_names):
+            self.picked.emit(self._class_names[number])
 
 
 class AnswerPanel(QWidget):
@@ -117,6 +124,8 @@ class AnswerPanel(QWidget):
     def show_model(self, manifest: ModelManifest, rules: Rules) -> None:
         """Show what the model file says of the model."""
         self._manifest, self._rules = manifest, rules
+        self.bars.show_classes(manifest.class_names)
+        self.heat.show_classes(manifest.class_names)
         self._model.setText("\n".join(model_of(manifest)))
 
     def show_problem(self, text: str) -> None:
@@ -131,7 +140,7 @@ class AnswerPanel(QWidget):
         colour, confidence, verdict, precision = QUIET, "", "", ""
         if prediction is not None and self._manifest is not None:
             ok = prediction.status == OK
-            colour = CLASS_COLOURS.get(prediction.label, QUIET) if ok else WARNING
+            colour = class_colour(prediction.row.class_names, prediction.label) if ok else WARNING
             confidence = confidence_of(prediction, self._manifest)
             verdict = verdict_of(prediction, self._rules)
             precision = precision_of(prediction.label, self._manifest)

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOpti
 from xray_infer.run.results import OK
 from xray_infer.viewer.films import FILM, Film, Films, ModelIndex
 from xray_infer.viewer.picture_loader import THUMBNAIL_SIDE
-from xray_infer.viewer.style import CLASS_COLOURS, QUIET, WARNING
+from xray_infer.viewer.style import QUIET, WARNING, class_colour
 from xray_infer.viewer.words import detail_of, label_of
 
 GAP: Final = 6
@@ -68,7 +68,7 @@ def _colour(film: Film) -> QColor:
         return QUIET
     if film.prediction.status != OK:
         return WARNING
-    return CLASS_COLOURS.get(film.prediction.label, QUIET)
+    return class_colour(film.prediction.row.class_names, film.prediction.label)
 
 
 def _write(

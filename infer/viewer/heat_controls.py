@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE
+from xray_infer.classes import HEATMAP_NOTICE, PREDICTED
 from xray_infer.outputs.heatmaps.blend import blend
 from xray_infer.outputs.heatmaps.methods import Heatmap
 from xray_infer.outputs.heatmaps.overlay import describe
@@ -25,8 +26,7 @@ from xray_infer.viewer.render import ArrayImage
 from xray_infer.viewer.style import QUIET, WrappedLabel
 from xray_infer.viewer.words import NO_HEAT_MAP
 
-PREDICTED: Final = "predicted"
-SHOWN_CLASSES: Final = (PREDICTED, *CLASS_NAMES)
+KEYS: Final = 10  # that choose a class, 0 to 9
 _BAR, _NUMBERS = 12, 18  # heights of the scale, in points of the screen
 
 
@@ -68,13 +68,9 @@ class HeatControls(QGroupBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Heat map", parent)
         self._buttons = QButtonGroup(self)
-        classes = QGridLayout()
-        for number, name in enumerate(SHOWN_CLASSES):
-            button = QRadioButton(f"{number} {name}")
-            button.setToolTip(f"Key {number}")
-            self._buttons.addButton(button, number)
-            classes.addWidget(button, number // 2, number % 2)
-        self._buttons.button(0).setChecked(True)
+        self._names: tuple[str, ...] = ()
+        self._classes = QGridLayout()
+        self.show_classes(())
         self._slider = QSlider(Qt.Orientation.Horizontal)
         self._slider.setRange(0, 100)
         self._slider.setPageStep(10)
@@ -84,17 +80,32 @@ class HeatControls(QGroupBox):
         self._scale = ColourScale()
         self._text = WrappedLabel()
         layout = QVBoxLayout(self)
-        layout.addLayout(classes)
+        layout.addLayout(self._classes)
         layout.addWidget(self._slider)
         layout.addWidget(self._scale)
         layout.addWidget(self._text)
         self._buttons.idClicked.connect(self.changed)
         self._slider.valueChanged.connect(self.changed)
 
+    def show_classes(self, class_names: Sequence[str]) -> None:
+        """Offer the classes of a model, beside the most probable one, which is chosen."""
+        for button in self._buttons.buttons():
+            self._buttons.removeButton(button)
+            self._classes.removeWidget(button)
+            button.deleteLater()
+        self._names = (PREDICTED, *class_names)
+        for number, name in enumerate(self._names):
+            button = QRadioButton(f"{number} {name}".replace("&", "&&"))
+            if number < KEYS:
+                button.setToolTip(f"Key {number}")
+            self._buttons.addButton(button, number)
+            self._classes.addWidget(button, number // 2, number % 2)
+        self._buttons.button(0).setChecked(True)
+
     @property
     def shown(self) -> str:
         """The class whose heat map is shown, or `predicted`."""
-        return SHOWN_CLASSES[self._buttons.checkedId()]
+        return self._names[self._buttons.checkedId()]
 
     @property
     def strength(self) -> float:
@@ -103,7 +114,7 @@ class HeatControls(QGroupBox):
 
     def pick(self, name: str) -> None:
         """Choose this class, and turn the heat map on if it is off."""
-        self._buttons.button(SHOWN_CLASSES.index(name)).setChecked(True)
+        self._buttons.button(self._names.index(name)).setChecked(True)
         if self._slider.value() == 0:
             self._slider.setValue(self._before)
         self.changed.emit()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from xray_infer.images.limits import DEFAULT_LIMITS
 from xray_infer.images.preprocess import STUDY
 from xray_infer.outputs.heatmaps.methods import Heatmap
 from xray_infer.outputs.heatmaps.overlay import draw_overlay, encode
-from xray_infer.run.results import Row
+from xray_infer.run.results import Row, columns
 from xray_infer.run.sources import Item
 from xray_infer.run.writers import find_writer
 from xray_infer.viewer.threads import fault_message
@@ -86,16 +86,17 @@ class HeatMapFile:
 
 @dataclass(frozen=True, slots=True)
 class RowsFile:
-    """Rows to be written as the command writes them; `left` films have none yet."""
+    """Rows of a model's classes, to be written as the command writes them; `left` films have none yet."""
 
     path: Path
+    class_names: Sequence[str]
     rows: Iterable[Row]
     left: int = 0
 
     def write(self) -> str:
         """Write them, and return what to tell the user. Raises XrayError."""
         count = 0
-        with find_writer(self.path)(self.path) as writer:
+        with find_writer(self.path)(self.path, columns(self.class_names)) as writer:
             for row in self.rows:
                 writer.write(row)
                 count += 1

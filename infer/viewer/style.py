@@ -1,24 +1,30 @@
 """How the window looks: dark, so that a film is the brightest thing on the screen; one colour per class.
 
-The classes' colours are close to Okabe and Ito's, which colour-blind people can tell apart; the class's name
-always stands beside its colour. Text of other people, names and reasons, is shown in a `WrappedLabel`.
+The first classes' colours are close to Okabe and Ito's, which colour-blind people can tell apart; the class's
+name always stands beside its colour. Text of other people, names and reasons, is shown in a `WrappedLabel`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Final
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QLabel
 
-from xray_infer.classes import CLASS_NAMES
-
-CLASS_COLOURS: Final[Mapping[str, QColor]] = {
-    name: QColor(colour) for name, colour in zip(CLASS_NAMES, ("#E69F00", "#56B4E9", "#20B888"), strict=True)
-}
+_CLASS_COLOURS: Final = (
+    "#E69F00",
+    "#56B4E9",
+    "#20B888",
+    "#F0E442",
+    "#CC79A7",
+    "#D5764B",
+    "#8AA4FF",
+    "#BFC5CC",
+)
+_GOLDEN: Final = 0.618034  # of a turn: hues that come one after the other are far apart
 QUIET: Final = QColor("#9AA0A6")
 WARNING: Final = QColor("#FF8A80")
 OUTLINE: Final = QColor("#80DEEA")  # of what is drawn over a film: no class's colour, and no colour of heat
@@ -29,6 +35,16 @@ _RAISED: Final = QColor("#303134")
 _CHOSEN: Final = QColor("#3C4F6B")
 _BREAK: Final = "\N{ZERO WIDTH SPACE}"
 _MAY_BREAK: Final = re.compile(r"([/\\_.-]+|[^\s/\\_.-]{24})(?=\S)")
+
+
+def class_colour(class_names: Sequence[str], name: str) -> QColor:
+    """Return the colour of a class among those of its model; QUIET for what is none of them."""
+    if name not in class_names:
+        return QUIET
+    place = class_names.index(name)
+    if place < len(_CLASS_COLOURS):
+        return QColor(_CLASS_COLOURS[place])
+    return QColor.fromHslF(place * _GOLDEN % 1, 0.55, 0.65)
 
 
 def apply_style(app: QApplication) -> None:

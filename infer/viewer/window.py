@@ -11,18 +11,26 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QImage, QPixmap
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QWidget
 
+from xray_infer.classes import PREDICTED
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.outputs.heatmaps.methods import Heatmap
+from xray_infer.outputs.naming import safe
 from xray_infer.run.results import Rules
 from xray_infer.run.sources import Item
-from xray_infer.viewer.actions import Action, add_menus, film_actions, heat_actions, picture_actions
+from xray_infer.viewer.actions import (
+    Action,
+    Menus,
+    class_actions,
+    film_actions,
+    heat_actions,
+    picture_actions,
+)
 from xray_infer.viewer.answer import AnswerPanel
 from xray_infer.viewer.canvas import Canvas
 from xray_infer.viewer.classifying import ClassifierSettings, ClassifierThread, Lister, Worklist
 from xray_infer.viewer.film_list import FilmList
 from xray_infer.viewer.films import Film, Films
-from xray_infer.viewer.heat_controls import PREDICTED
 from xray_infer.viewer.picture_loader import PictureLoader, PictureRequest
 from xray_infer.viewer.render import ImagePyramid, stretch
 from xray_infer.viewer.saving import PICTURES, RESULTS, FileDialogs, HeatMapFile, RowsFile, Saver
@@ -59,7 +67,7 @@ class Window(QMainWindow):
         self._heatmaps: tuple[Heatmap, ...] = ()
         self._dialogs = FileDialogs(self)
         self._lay_out()
-        add_menus(self, self._actions())
+        self._menus = Menus(self, self._actions())
         self.lister, self.loader = Lister(self), PictureLoader(self)
         self.classifier = ClassifierThread(settings, self)
         self.saver = Saver(self)
@@ -158,7 +166,7 @@ class Window(QMainWindow):
             self._show_message(NO_HEAT_MAP_TO_SAVE)
             return
         stem = Path(film.name).name
-        path = self._dialogs.ask_where(f"{stem}.{heatmap.class_name}.heatmap.jpg", PICTURES)
+        path = self._dialogs.ask_where(f"{stem}.{safe(heatmap.class_name)}.heatmap.jpg", PICTURES)
         if path:
             self.saver.save(HeatMapFile(path, film.item, film.prediction, heatmap))
 
@@ -170,7 +178,7 @@ class Window(QMainWindow):
             return
         path = self._dialogs.ask_where(f"{Path(film.name).name}.csv", RESULTS)
         if path:
-            self.saver.save(RowsFile(path, [film.prediction.row]))
+            self.saver.save(RowsFile(path, film.prediction.row.class_names, [film.prediction.row]))
 
     def save_rows(self) -> None:
         """Ask where, and save the rows of all films."""
@@ -180,7 +188,7 @@ class Window(QMainWindow):
             return
         path = self._dialogs.ask_where("results.csv", RESULTS)
         if path:
-            self.saver.save(RowsFile(path, rows, len(self.films) - len(rows)))
+            self.saver.save(RowsFile(path, rows[0].class_names, rows, len(self.films) - len(rows)))
 
     # What the threads report.
 
@@ -202,7 +210,9 @@ class Window(QMainWindow):
             self._show_message(problem)
 
     def _on_ready(self, known: tuple[ModelManifest, Rules]) -> None:
-        self.answer.show_model(*known)
+        manifest, rules = known
+        self.answer.show_model(manifest, rules)
+        self._menus.add(class_actions(self.answer.heat, manifest.class_names))
 
     def _on_no_model(self, problem: str) -> None:
         self.status.classifying = False

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from xray_infer.classes import CLASS_NAMES, UNCERTAIN
+from xray_infer.classes import UNCERTAIN
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Interval, SplitResult
@@ -101,7 +101,7 @@ def model_of(manifest: ModelManifest) -> Iterator[str]:
     """Yield the facts in a model file, one line each; a fact that the file does not state is left out."""
     yield f"{manifest.name} {manifest.version}, {manifest.recipe}, {manifest.format}"
     if manifest.training.test is not None:
-        yield from _tested(manifest.training.test)
+        yield from _tested(manifest.training.test, manifest.class_names)
     if manifest.confidence is not None:
         yield (
             f"Networks trained without {len(manifest.confidence.domains)} of its domains were right on "
@@ -115,11 +115,11 @@ def model_of(manifest: ModelManifest) -> Iterator[str]:
         )
 
 
-def _tested(test: SplitResult) -> Iterator[str]:
+def _tested(test: SplitResult, class_names: Sequence[str]) -> Iterator[str]:
     if test.images is None or test.accuracy is None:
         return
     yield f"Accuracy {test.accuracy:.1%}{_between(test.accuracy_interval)} on {test.images:,} test images."
-    for name in CLASS_NAMES:
+    for name in class_names:
         found = test.classes.get(name)
         if found is not None and found.recall is not None:
             yield f"Sensitivity for {name}: {found.recall:.0%}{_between(found.recall_interval)}."

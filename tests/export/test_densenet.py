@@ -229,5 +229,5 @@ def test_other_networks_are_refused_by_name(tmp_path, change, reason):
 def test_ranges_of_no_values_do_not_divide_by_zero(tiny_graph, images, statistics):
     ranges = LayerRanges("minmax", (UNIT, (0.0, 0.0), (0.0, 0.0), *[UNIT] * 16))
     quantized = OnnxQuantizer(for_int8(tiny_graph.network, statistics)).quantize(ranges, in_float=())
-    probabilities, _ = _run(onnx.load_from_string(quantized), images)
+    probabilities, *_ = _run(onnx.load_from_string(quantized), images)
     assert np.isfinite(probabilities).all()

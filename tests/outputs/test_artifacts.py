@@ -14,6 +14,7 @@ pytest.importorskip("highdicom")
 
 import pydicom
 from dicom_files import dicom
+from specimens import example_manifest
 
 from xray_infer.cli import main
 from xray_infer.outputs.heatmaps.methods import METHODS
@@ -85,14 +86,13 @@ def test_a_method_for_nothing_is_refused(folder, tiny_onnx, tmp_path):
     assert SAYS["heatmap-method-goes-with"] in result.stderr
 
 
-def test_another_method_is_another_run(folder, tiny_onnx, tmp_path):
-    from xray_infer.model.runtimes import find_model
+def test_another_method_is_another_run(tmp_path):
     from xray_infer.outputs.artifacts import ArtifactOptions, open_artifacts
     from xray_infer.run.settings import EngineOptions
 
     for one in ("gradcam", "occlusion"):
         wanted = ArtifactOptions(one, report=tmp_path / "page.html")
-        made = open_artifacts(wanted, tmp_path / "r.csv", find_model(tiny_onnx), EngineOptions())
+        made = open_artifacts(wanted, tmp_path / "r.csv", example_manifest(), EngineOptions())
         assert [artifact.facts()["heatmap_method"] for artifact in made.all] == [one]
 
 

@@ -20,13 +20,13 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
-from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
+from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 
 hd = pytest.importorskip("highdicom")
 
 from dicom_results import STUDY, TYPE_2, classified, film, made, making, said_in  # noqa: E402
 
-from xray_infer.outputs.dicom.structured_report import LABEL, OOD_SCORE, PROBABILITIES  # noqa: E402
+from xray_infer.outputs.dicom.structured_report import LABEL, OOD_SCORE, probability_code  # noqa: E402
 from xray_infer.outputs.heatmaps.methods import METHODS, heatmaps_for  # noqa: E402
 from xray_infer.outputs.heatmaps.overlay import draw_overlay  # noqa: E402
 from xray_infer.run.results import RowMaker, Rules  # noqa: E402
@@ -116,7 +116,7 @@ def test_an_uncertain_answer_says_so(tmp_path, xray):
     (label,) = group.get_qualitative_evaluations(LABEL)
     assert label.value.value == "UNCERTAIN"
     assert {one.name.value for one in group.get_measurements()} == {
-        one.value for one in PROBABILITIES.values()
+        probability_code(name).value for name in CLASS_NAMES
     }
     assert "confidence 0.500 is below 0.900" in said_in(pydicom.dcmread(tmp_path / "a.dcm.report.dcm"))[0]
 

@@ -16,7 +16,7 @@ from places import REPOSITORY
 from report_pages import HOSTILE_NAMES, ReadPage, example_record, made_up_rows, rows_in, run, write_page
 from specimens import png
 
-from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
+from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.outputs.naming import file_for
 from xray_infer.outputs.overlays import Overlays
 from xray_infer.outputs.page.histogram import Histograms, described
@@ -159,11 +159,11 @@ def test_no_name_breaks_the_page_or_its_pictures(tmp_path, name):
     shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     source = f"/films/{shown}"
     path = tmp_path / "report.html"
-    summary = Summary()
+    summary = Summary(CLASS_NAMES)
     hostile = Row(
         shown, "ok", "m", "0", "r", probabilities=row.probabilities, label="covid", reason=f"<b>{shown}"
     )
-    with Page(path, tmp_path / f"{name[:100]}.csv", None) as page:
+    with Page(path, tmp_path / f"{name[:100]}.csv", None, class_names=CLASS_NAMES) as page:
         page.write(name, hostile)
         page.write(name, Row(shown, "error", "m", "0", "r", reason=f"<b>{shown}"))
         summary.add(hostile)
@@ -253,19 +253,19 @@ def test_a_page_with_all_rows_leaves_nothing_out(tmp_path):
 
 
 def test_what_is_kept_while_a_run_goes_on_does_not_grow_with_it(tmp_path):
-    with Page(tmp_path / "p.html", tmp_path / "r.csv", None, most_rows=20) as page:
+    with Page(tmp_path / "p.html", tmp_path / "r.csv", None, class_names=CLASS_NAMES, most_rows=20) as page:
         sizes = []
         for number, row in enumerate(made_up_rows(4000, failed_every=10)):
             page.write(row.path, row)
             if number % 1000 == 999:
-                page.publish(example_record(Summary()))
+                page.publish(example_record(Summary(CLASS_NAMES)))
                 sizes.append((tmp_path / "p.html.partial").stat().st_size)
     assert len(set(sizes)) == 1
     assert len((tmp_path / "p.html.partial").read_bytes().splitlines()) == 40
 
 
 def test_histograms_count_every_answer_once():
-    histograms = Histograms()
+    histograms = Histograms(CLASS_NAMES)
     rows = list(made_up_rows(500, failed_every=5))
     rows.append(Row("edge", "ok", "m", "0", "r", probabilities=(1.0, 0.0, 0.0), label="covid"))
     for row in rows:
@@ -275,7 +275,7 @@ def test_histograms_count_every_answer_once():
         assert sum(counts) == 401
         assert counts == np.histogram(np.floor(values[:, number] * 20), bins=np.arange(21))[0].tolist()
     assert described("covid", [5, 0, 1, *[0] * 15, 2, 1]) == (SAYS["of-images-have-a"])
-    assert "No image was classified" in Histograms().to_html()
+    assert "No image was classified" in Histograms(CLASS_NAMES).to_html()
 
 
 def test_heat_maps_of_the_option_are_linked_and_not_made_twice(mixed, tiny_onnx, tmp_path):
@@ -301,7 +301,7 @@ def test_heat_maps_of_the_option_are_linked_and_not_made_twice(mixed, tiny_onnx,
         if row["status"] == "ok":
             (url,) = row["overlays"].values()
             assert url.startswith("../m/")
-            assert (report.parent / unquote(url)).resolve() in Overlays(tmp_path / "m").files(
+            assert (report.parent / unquote(url)).resolve() in Overlays(tmp_path / "m", CLASS_NAMES).files(
                 row["path"]
             ).values()
             assert (report.parent / unquote(url)).is_file()

@@ -16,13 +16,14 @@ from patience import until
 from report_pages import ReadPage, rows_in, run
 from specimens import jpeg, png
 
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.model.runtimes import find_model
 from xray_infer.outputs.page.report_pictures import ReportPictures
 from xray_infer.outputs.page.run_page import Page
 from xray_infer.run.engine import Engine
 from xray_infer.run.file_job import FileJob
 from xray_infer.run.job import Stop
-from xray_infer.run.progress import Progress
+from xray_infer.run.progress import Progress, Summary
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import FolderSource
 from xray_infer.run.sources.selection import judge_name
@@ -200,7 +201,7 @@ def test_a_watched_folder_has_a_page_of_what_has_arrived(tmp_path, tiny_onnx, xr
     root.mkdir()
 
     def watch(condition) -> None:
-        stop, page = Stop(), Page(report, tmp_path / "r.csv", None)
+        stop, page = Stop(), Page(report, tmp_path / "r.csv", None, class_names=CLASS_NAMES)
         with Engine(
             find_model(tiny_onnx), EngineOptions(workers=2), on_classified=page.pictures.make
         ) as engine:
@@ -210,6 +211,7 @@ def test_a_watched_folder_has_a_page_of_what_has_arrived(tmp_path, tiny_onnx, xr
                 items=iter(()),
                 stop=stop,
                 progress=quiet,
+                summary=Summary(engine.manifest.class_names),
                 engine=engine,
                 out=tmp_path / "r.csv",
                 artifacts=[page.pictures],

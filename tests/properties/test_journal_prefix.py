@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from xray_infer.run.engine import Engine, EngineOptions
 from xray_infer.run.file_job import FileJob
 from xray_infer.run.job import Stop
-from xray_infer.run.progress import Progress
+from xray_infer.run.progress import Progress, Summary
 
 FEWER = settings(max_examples=settings.default.max_examples // 5)  # each example is several runs
 
@@ -59,7 +59,13 @@ def classify(
     with Engine(fake_model(batch_size), EngineOptions(workers=2, batch_size=batch_size)) as engine:
         progress = Progress(source.count, quiet=True)
         job = FileJob(
-            source=source, items=source, stop=source.stop, progress=progress, engine=engine, out=out
+            source=source,
+            items=source,
+            stop=source.stop,
+            progress=progress,
+            summary=Summary(engine.manifest.class_names),
+            engine=engine,
+            out=out,
         )
         job.to_file(restart=False)
     return job, read

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.preprocess import VERSIONS, WHOLE, Area
-from xray_infer.run.results import COLUMNS, DECIMALS, REJECTED, Row, RowMaker, Rules, StoredRow, Tabular
+from xray_infer.run.results import DECIMALS, REJECTED, Row, RowMaker, Rules, StoredRow, Tabular, columns
 from xray_infer.run.shards.merging import _READERS
 from xray_infer.run.writers import find_writer
 from xray_infer.run.writers.csv_file import FORMULA_STARTS
+
+COLUMNS = columns(CLASS_NAMES)
 
 FEWER = settings(max_examples=settings.default.max_examples // 3)  # each example writes files
 MAKERS = [RowMaker("tiny", "ab" * 32, "fake 1", Rules(2.5, 0.4), version) for version in VERSIONS]
@@ -71,7 +73,7 @@ def there_and_back(made: list[Tabular], suffix: str, read: Callable[[Path], list
     """Write rows to a file and return what a reader finds in it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"rows{suffix}")
-        with find_writer(path)(path) as writer:
+        with find_writer(path)(path, COLUMNS) as writer:
             for row in made:
                 writer.write(row)
             writer.finish()

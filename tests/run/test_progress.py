@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from specimens import png
 
 import xray_infer
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.errors import SourceError
 from xray_infer.model.runtimes import find_model
@@ -23,7 +24,7 @@ MAKER = RowMaker("tiny", "", "", Rules(2.0, 0.5))
 
 
 def summary_of(good: int, *reasons: str) -> Summary:
-    summary = Summary()
+    summary = Summary(CLASS_NAMES)
     for _ in range(good):
         summary.add(MAKER.judged("x", (0.1, 0.8, 0.1), 1.0))
     for reason in reasons:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from patience import PATIENCE_S, until
 from specimens import jpeg, png
 
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
 from xray_infer.model.runtimes import find_model
 from xray_infer.outputs.artifacts import Artifacts
@@ -22,7 +23,7 @@ from xray_infer.outputs.overlays import Overlays
 from xray_infer.run.engine import Engine, make_all
 from xray_infer.run.file_job import FileJob
 from xray_infer.run.job import Stop
-from xray_infer.run.progress import Progress
+from xray_infer.run.progress import Progress, Summary
 from xray_infer.run.settings import EngineOptions
 from xray_infer.run.sources.folder import FolderSource
 from xray_infer.run.watching import Watch
@@ -50,6 +51,7 @@ def watching(root: Path, out: Path, model: Path, *, settle_s: float = 0.15, arti
             items=iter(()),
             stop=stop,
             progress=progress,
+            summary=Summary(engine.manifest.class_names),
             engine=engine,
             out=out,
             artifacts=artifacts.all,
@@ -147,10 +149,10 @@ def test_heat_maps_that_were_moved_away_give_no_second_row(tmp_path, tiny_onnx, 
     root.mkdir()
     (root / "a.png").write_bytes(png(xray))
     overlay = maps / "a.png.heatmap.jpg"
-    with watching(root, out, tiny_onnx, artifacts=Artifacts([Overlays(maps)])):
+    with watching(root, out, tiny_onnx, artifacts=Artifacts([Overlays(maps, CLASS_NAMES)])):
         until(lambda: len(rows_in(out)) == 1)
     overlay.unlink()
-    with watching(root, out, tiny_onnx, artifacts=Artifacts([Overlays(maps)])):
+    with watching(root, out, tiny_onnx, artifacts=Artifacts([Overlays(maps, CLASS_NAMES)])):
         (root / "b.png").write_bytes(png(xray[::-1]))
         until(lambda: len(rows_in(out)) == 2)
     assert [row["path"] for row in rows_in(out)] == ["a.png", "b.png"]

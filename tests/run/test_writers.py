@@ -16,8 +16,10 @@ from xray_infer.classes import CLASS_NAMES, UNCERTAIN
 from xray_infer.cli import main
 from xray_infer.errors import MissingExtraError, OutputError
 from xray_infer.images.preprocess import Area
-from xray_infer.run.results import COLUMNS, OK, REJECTED, ROW_SCHEMA, RowMaker, Rules
+from xray_infer.run.results import OK, REJECTED, ROW_SCHEMA, RowMaker, Rules, columns
 from xray_infer.run.writers import find_writer
+
+COLUMNS = columns(CLASS_NAMES)
 
 SAYS = approved("xray-infer")
 
@@ -73,7 +75,7 @@ def test_a_reason_is_one_line_of_bounded_length():
 
 
 def write(path: Path, rows=ROWS) -> Path:
-    with find_writer(path)(path) as writer:
+    with find_writer(path)(path, COLUMNS) as writer:
         for row in rows:
             writer.write(row)
         writer.finish()
@@ -153,10 +155,10 @@ def test_parquet_is_written_a_row_group_at_a_time(tmp_path):
 import sys
 from pathlib import Path
 import xray_infer.run.writers.parquet_file as parquet
-from xray_infer.run.results import RowMaker, Rules
+from xray_infer.run.results import RowMaker, Rules, columns
 parquet.ROWS_A_GROUP = 10
 maker = RowMaker("tiny", "", "", Rules())
-with parquet.ParquetWriter(Path(sys.argv[1])) as writer:
+with parquet.ParquetWriter(Path(sys.argv[1]), columns(maker.class_names)) as writer:
     for number in range(25):
         writer.write(maker.failed(f"{number}.png", "error", "bad"))
         assert len(writer._rows) < 10
@@ -172,7 +174,7 @@ with parquet.ParquetWriter(Path(sys.argv[1])) as writer:
 def test_the_output_appears_whole_or_not_at_all(tmp_path, suffix, monkeypatch):
     out = tmp_path / f"r{suffix}"
     out.write_text("an older result")
-    with find_writer(out)(out) as writer:
+    with find_writer(out)(out, COLUMNS) as writer:
         writer.write(ROWS[0])
         assert out.read_text() == "an older result"
         assert "plain.png" in (tmp_path / f"r{suffix}.partial").read_text()

@@ -13,7 +13,6 @@ from click.testing import CliRunner, Result
 
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.cli import main
-from xray_infer.outputs.page.page_rows import SHOWN
 from xray_infer.outputs.page.run_page import Page
 from xray_infer.run.progress import Summary
 from xray_infer.run.results import OK, Row
@@ -70,8 +69,9 @@ def write_page(
 ) -> None:
     """Write a page of rows that no run made. `names` are the items', by default the rows' paths."""
     found = list(rows)
-    summary = Summary()
-    with Page(path, path.with_name("results.csv"), overlays, most_rows=most_rows) as page:
+    summary = Summary(CLASS_NAMES)
+    results = path.with_name("results.csv")
+    with Page(path, results, overlays, class_names=CLASS_NAMES, most_rows=most_rows) as page:
         for row, name in zip(found, list(names) or [row.path for row in found], strict=True):
             page.write(name, row)
             summary.add(row)
@@ -99,6 +99,7 @@ def example_record(summary: Summary, **changes: object) -> dict[str, object]:
             "method": "fine_tuning",
             "recipe": "int8-static",
             "format": "onnx",
+            "class_names": list(CLASS_NAMES),
             "sha256": "0" * 64,
             "intended_use": f"Chest X-rays. {RESEARCH_NOTICE}",
         },
@@ -136,7 +137,8 @@ class ReadPage(HTMLParser):
         assert not self._open
         self.facts = json.loads(self.script("facts"))
         self.rows = [
-            dict(zip((*SHOWN, "pictures", "overlays"), row, strict=True)) for row in self.rows_json()
+            dict(zip((*self.facts["columns"], "pictures", "overlays"), row, strict=True))
+            for row in self.rows_json()
         ]
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:

@@ -165,7 +165,7 @@ class SyntheticSource:
 def plan(count: int, out: Path) -> None:
     """List and deal so many objects into `out`; whoever makes shards makes none."""
     from xray_infer.run.job import Stop
-    from xray_infer.run.progress import Progress
+    from xray_infer.run.progress import Progress, Summary
     from xray_infer.run.shards.shard_job import ShardJob, ShardOptions, worker_settings
     from xray_infer.run.shards.shard_store import Store
 
@@ -177,6 +177,7 @@ def plan(count: int, out: Path) -> None:
         items=source,
         stop=Stop(),
         progress=Progress(lambda: None, quiet=True),
+        summary=Summary(model.manifest().class_names),
         settings=settings,
         store=Store(settings.out),
         model=model,

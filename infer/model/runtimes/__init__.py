@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ModelError
+from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtime_table import CPU, RUNTIMES, SUFFIXES, Runtime
 
@@ -74,6 +75,10 @@ class Model:
     def runtimes(self) -> tuple[Runtime, ...]:
         """Return the runtimes that read the file, installed or not, the default first."""
         return tuple(runtime for runtime in RUNTIMES.values() if runtime.format == self.format)
+
+    def manifest(self) -> ModelManifest:
+        """Read the manifest in the file; no runtime is loaded. Raises ModelError."""
+        return READERS[self.format](self.path)
 
     def open(self, *, threads: int = 1, runtime: str | None = None) -> Session:
         """Load the file with `threads` threads inside one forward pass.

@@ -20,6 +20,7 @@ added to it, PreliminaryFlag PRELIMINARY, as it is not what findings are told by
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from highdicom import sr
@@ -37,19 +38,35 @@ from xray_infer.run.results import DECIMALS, NO_LUNGS, NO_LUNGS_NOTICE, Row
 
 SERIES_NUMBER: Final = 9002
 SCHEME: Final = "99XRAYINFER"
-# Private schemes begin with 99 (PS3.16 section 8.2); a code has at most 16 characters.
-PROBABILITIES: Final = {
-    name: Code(f"PROB_{name.upper()}", SCHEME, f"Probability of the class '{name}'") for name in CLASS_NAMES
-}
+MOST_VALUE, MOST_MEANING = 16, 64  # characters
 OOD_SCORE: Final = Code("OOD_SCORE", SCHEME, "Out-of-distribution score")
 LABEL: Final = Code("LABEL", SCHEME, "Class given by the model")
-LABELS: Final = {
-    **{name: Code(name.upper(), SCHEME, f"Class '{name}' of the model") for name in CLASS_NAMES},
-    UNCERTAIN: Code(UNCERTAIN.upper(), SCHEME, "Below the least confidence asked for"),
-}
+NO_LABEL: Final = Code(UNCERTAIN.upper(), SCHEME, "Below the least confidence asked for")
 ENGLISH: Final = sr.CodedConcept("en", "RFC5646", "English")
 PLAIN_CHEST_XRAY: Final = Code("399208008", "SCT", "Plain chest X-ray")
 CONTAINS: Final = sr.RelationshipTypeValues.CONTAINS
+
+
+def probability_code(class_name: str) -> Code:
+    """Return the code of a class's probability."""
+    return _code("PROB_", class_name, f"Probability of the class '{class_name}'")
+
+
+def label_code(label: str) -> Code:
+    """Return the code of a label: a class's, or that of `uncertain`."""
+    return NO_LABEL if label == UNCERTAIN else _code("", label, f"Class '{label}' of the model")
+
+
+def _code(prefix: str, class_name: str, meaning: str) -> Code:
+    """Return a code of our own scheme; private schemes begin with 99 (PS3.16 section 8.2).
+
+    The study's classes are named in it. A value has at most 16 characters of a small alphabet, a meaning 64
+    (PS3.3 section 8.1, PS3.5 section 6.2), so that of another class is told apart by a digest of its name.
+    """
+    if class_name in CLASS_NAMES:
+        return Code(f"{prefix}{class_name.upper()}", SCHEME, meaning)
+    digest = hashlib.sha256(class_name.encode()).hexdigest().upper()
+    return Code(f"{prefix or 'CLASS_'}{digest}"[:MOST_VALUE], SCHEME, meaning[:MOST_MEANING].rstrip())
 
 
 def classification_report(original: Original, image: Dataset, *, row: Row, program: Program) -> Dataset:
@@ -105,7 +122,8 @@ def _group(
     original: Original, image: Dataset, row: Row, program: Program
 ) -> sr.MeasurementsAndQualitativeEvaluations:
     """TID 1501, with the heat map, the reason and the notice of heat maps as extensions."""
-    figures = {PROBABILITIES[name]: value for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)}
+    chances = zip(row.class_names, row.probabilities, strict=True)
+    figures = {probability_code(name): value for name, value in chances}
     if row.ood_score is not None:
         figures[OOD_SCORE] = row.ood_score
     group = sr.MeasurementsAndQualitativeEvaluations(
@@ -129,7 +147,7 @@ def _group(
             sr.Measurement(name=name, value=round(value, DECIMALS), unit=codes.UCUM.NoUnits)
             for name, value in figures.items()
         ],
-        qualitative_evaluations=[sr.QualitativeEvaluation(name=LABEL, value=LABELS[row.label])],
+        qualitative_evaluations=[sr.QualitativeEvaluation(name=LABEL, value=label_code(row.label))],
         source_images=[
             sr.SourceImageForMeasurementGroup(
                 referenced_sop_class_uid=original.sop_class, referenced_sop_instance_uid=original.sop_instance

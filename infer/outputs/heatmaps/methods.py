@@ -17,14 +17,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES
+from xray_infer.classes import ALL, PREDICTED
 from xray_infer.images.preprocess import WHOLE, Area
 from xray_infer.outputs.heatmaps.occlusion import Occlusion
 from xray_infer.run.artifact import GRADCAM, HEATMAP_METHODS, OCCLUSION
 from xray_infer.run.results import Classified, Row
 
 WEAK_SHARE: Final = 0.1
-Maps = NDArray[np.float32]  # [h, w, 3], one map a class, values >= 0 in the method's unit
+Maps = NDArray[np.float32]  # [h, w, C], one map a class, values >= 0 in the method's unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Heatmap:
 
 
 def grad_cam(cam: NDArray[np.float32]) -> Maps:
-    """Return Grad-CAM of every class, float32 [h, w, 3] >= 0, from the model's `cam` of one image."""
+    """Return Grad-CAM of every class, float32 [h, w, C] >= 0, from the model's `cam` of one image."""
     maps: Maps = np.maximum(cam, 0) / (cam.shape[0] * cam.shape[1])
     return maps
 
@@ -108,9 +108,9 @@ def heatmaps_for(wanted: str, maps: Maps, method: Method, row: Row) -> tuple[Hea
 
     `maps` are of the picture that `row` is of. A map that is shown alone has its own maximum for scale.
     """
-    names = CLASS_NAMES if wanted == "all" else (row.raw_label if wanted == "predicted" else wanted,)
+    names = row.class_names if wanted == ALL else (row.raw_label if wanted == PREDICTED else wanted,)
     area = row.area or WHOLE
-    chosen = [maps[..., CLASS_NAMES.index(name)] for name in names]
+    chosen = [maps[..., row.class_names.index(name)] for name in names]
     scale = max(float(values.max()) for values in chosen)
     highest = float(maps.max())
     return tuple(

@@ -40,11 +40,11 @@ def blurred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 FILLS: Final[Mapping[str, Fill]] = {"gray": mean_gray, "blur": blurred}
 
 RunModel = Callable[[NDArray[np.uint8]], ModelOutput]  # uint8 [N, side, side, 1], any N >= 1
-ClassScore = Callable[[ModelOutput], NDArray[np.float64]]  # one number an image and class, [N, 3]
+ClassScore = Callable[[ModelOutput], NDArray[np.float64]]  # one number an image and class, [N, C]
 
 
 def log_odds(output: ModelOutput) -> NDArray[np.float64]:
-    """Return log p - log(1 - p) of every class in nats, [N, 3], finite also where p rounds to 0 or 1."""
+    """Return log p - log(1 - p) of every class in nats, [N, C], finite also where p rounds to 0 or 1."""
     given = np.maximum(output.probabilities.astype(np.float64), np.finfo(np.float32).tiny)
     others = given.sum(axis=1, keepdims=True) - given
     odds: NDArray[np.float64] = np.log(given) - np.log(np.maximum(others, np.finfo(np.float32).tiny))
@@ -52,7 +52,7 @@ def log_odds(output: ModelOutput) -> NDArray[np.float64]:
 
 
 def logits(output: ModelOutput) -> NDArray[np.float64]:
-    """Return every class's logit but for its bias, which no difference holds, [N, 3]."""
+    """Return every class's logit but for its bias, which no difference holds, [N, C]."""
     means: NDArray[np.float64] = output.cam.astype(np.float64).mean(axis=(1, 2))
     return means
 
@@ -77,7 +77,7 @@ class Occlusion:
         return range(0, side - self.window + 1, self.stride)
 
     def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the maps of all classes of uint8 [side, side, 1]: float32 [h, h, 3] >= 0, h = side / stride.
+        """Return the maps of all classes of uint8 [side, side, 1]: float32 [h, h, C] >= 0, h = side / stride.
 
         In units of the score, nats for log-odds. A cell's value is the mean loss of the score over the
         windows that cover it, 0 where it is a gain.

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
+from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.outputs.heatmaps.blend import blend, upsample
 from xray_infer.outputs.heatmaps.caption import BACKGROUND, NO_BREAK, Style, draw_caption
 from xray_infer.outputs.heatmaps.methods import Heatmap
@@ -59,7 +59,7 @@ def lay_heat(pixels: NDArray[np.uint8], heatmap: Heatmap, out: NDArray[np.uint8]
 def caption(style: Style, heatmap: Heatmap, row: Row) -> NDArray[np.uint8]:
     """Return what stands below the picture."""
     chances = ", ".join(
-        f"{name}{NO_BREAK}{value:.1%}" for name, value in zip(CLASS_NAMES, row.probabilities, strict=True)
+        f"{name}{NO_BREAK}{value:.1%}" for name, value in zip(row.class_names, row.probabilities, strict=True)
     )
     unit = f"{heatmap.scale:.3g} {heatmap.unit}"
     answer = f"Label: {row.label}. Probabilities: {chances}."

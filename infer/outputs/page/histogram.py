@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.outputs.page.page_text import escaped
 from xray_infer.run.results import Row
 
@@ -18,19 +17,19 @@ _EDGES: Final = tuple(round(100 * edge / BINS) for edge in range(BINS + 1))
 class Histograms:
     """Counts of probabilities by class and bin, in constant memory."""
 
-    def __init__(self) -> None:
-        self.counts = {name: [0] * BINS for name in CLASS_NAMES}
+    def __init__(self, class_names: Sequence[str]) -> None:
+        self.counts = {name: [0] * BINS for name in class_names}
 
     def add(self, row: Row) -> None:
         """Count a row's probabilities; none where it has no answer."""
-        for name, value in zip(CLASS_NAMES, row.probabilities, strict=False):
+        for name, value in zip(row.class_names, row.probabilities, strict=False):
             self.counts[name][min(BINS - 1, int(value * BINS))] += 1
 
     def to_html(self) -> str:
         """Return one figure a class and a table with the same figures."""
         if not any(map(sum, self.counts.values())):
             return "<p>No image was classified.</p>"
-        figures = "\n".join(_figure(name, counts) for name, counts in self.counts.items())
+        figures = "\n".join(map(_figure, range(len(self.counts)), self.counts, self.counts.values()))
         heads = "".join(f'<th scope="col">{escaped(name)}</th>' for name in self.counts)
         bins = zip(pairwise(_EDGES), zip(*self.counts.values(), strict=True), strict=True)
         rows = "\n".join(_line(low, high, counts) for (low, high), counts in bins)
@@ -57,11 +56,11 @@ def _line(low: int, high: int, counts: Iterable[int]) -> str:
     return f'<tr><th scope="row">{low} to {high} %</th>{cells}</tr>'
 
 
-def _figure(name: str, counts: list[int]) -> str:
+def _figure(number: int, name: str, counts: list[int]) -> str:
     mark, words = escaped(name), escaped(described(name, counts))
     return (
         f'<figure>\n<svg role="img" viewBox="0 0 {_WIDTH} {_TOP + _HEIGHT + 22}" '
-        f'aria-labelledby="histogram-{mark}">\n<title id="histogram-{mark}">{words}</title>\n'
+        f'aria-labelledby="histogram-{number}">\n<title id="histogram-{number}">{words}</title>\n'
         f"{''.join(_shapes(counts))}\n</svg>\n"
         f"<figcaption><strong>{mark}.</strong> {words}</figcaption>\n</figure>"
     )

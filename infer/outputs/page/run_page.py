@@ -8,7 +8,7 @@ security policy lets run the one script and the one style that it holds, by thei
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
@@ -18,14 +18,14 @@ from typing import Final, Self
 import numpy as np
 
 from xray_infer.atomic import make_folder, refusal, write_atomically
-from xray_infer.classes import CLASS_NAMES, HEATMAP_NOTICE, RESEARCH_NOTICE
+from xray_infer.classes import HEATMAP_NOTICE, RESEARCH_NOTICE
 from xray_infer.errors import OutputError
 from xray_infer.outputs.heatmaps.blend import COLOURS
 from xray_infer.outputs.heatmaps.methods import DEFAULT_METHOD, METHODS
 from xray_infer.outputs.overlays import Overlays
 from xray_infer.outputs.page import sections
 from xray_infer.outputs.page.histogram import Histograms
-from xray_infer.outputs.page.page_rows import MOST_ROWS, SHOWN, PageRows, linked_overlays, own_pictures
+from xray_infer.outputs.page.page_rows import MOST_ROWS, PageRows, linked_overlays, own_pictures
 from xray_infer.outputs.page.page_text import data_json, escaped, relative_url
 from xray_infer.outputs.page.report_pictures import ReportPictures
 from xray_infer.outputs.page.sections import Record
@@ -42,9 +42,9 @@ _ROWS_HERE: Final = "<!-- rows -->"
 class Page(ReportPage):
     """The report of one run; a context manager that opens `NAME.partial` and leaves it unless finished.
 
-    `results` is the file that has all rows. `pictures` are made while the run goes on; `overlays` are the
-    files of `--heatmap`, None where the pictures have their own; both are by `method`. Raises OutputError:
-    another suffix, a folder, not writable, a full disk.
+    `results` is the file that has all rows, `class_names` are the model's. `pictures` are made while the run
+    goes on; `overlays` are the files of `--heatmap`, None where the pictures have their own; both are by
+    `method`. Raises OutputError: another suffix, a folder, not writable, a full disk.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Page(ReportPage):
         results: Path,
         overlays: Overlays | None,
         *,
+        class_names: Sequence[str],
         method: str = DEFAULT_METHOD,
         most_rows: int = MOST_ROWS,
     ) -> None:
@@ -63,7 +64,7 @@ class Page(ReportPage):
         self.path, self._results, self._overlays = path, results, overlays
         self.pictures = ReportPictures(path, overlays is None, method)
         self._partial = path.with_name(path.name + PARTIAL)
-        self._most_rows = most_rows
+        self._most_rows, self._class_names = most_rows, class_names
 
     def __enter__(self) -> Self:
         """Open `NAME.partial`, and make the folder of the pictures: better now than at the first image."""
@@ -72,8 +73,8 @@ class Page(ReportPage):
         except OSError as error:
             raise refusal(self.path, "cannot write there", error) from error
         make_folder(self.pictures.folder)
-        self._rows = PageRows(self._stream, most=self._most_rows)
-        self._histograms = Histograms()
+        self._rows = PageRows(self._stream, self._class_names, most=self._most_rows)
+        self._histograms = Histograms(self._class_names)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -118,8 +119,8 @@ class Page(ReportPage):
         style = Template(page_part("page.css")).substitute(heat=", ".join(heat_stops()))
         script = page_part("page.js")
         facts = {
-            "columns": SHOWN,
-            "classes": CLASS_NAMES,
+            "columns": self._rows.shown,
+            "classes": self._class_names,
             "rows_a_page": ROWS_A_PAGE,
             "pictures": relative_url(self.pictures.folder, self.path),
             "suffixes": dict(self.pictures.suffixes),
@@ -153,7 +154,7 @@ class Page(ReportPage):
         """Say as HTML how many rows the page has not; an empty text when it has all."""
         rows = self._rows
         total = rows.answers + rows.without
-        answers, without = rows.shown
+        answers, without = rows.numbers
         if answers + without == total:
             return ""
         which = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from xray_infer.classes import CLASS_NAMES, UNCERTAIN
+from xray_infer.classes import UNCERTAIN
 from xray_infer.outputs.page.page_text import escaped
 from xray_infer.run.progress import duration
 from xray_infer.run.results import ERROR, OK, REJECTED
@@ -46,7 +46,11 @@ def counts(record: Record) -> str:
     """Return the tables of statuses, labels and reasons as HTML."""
     found = record["counts"]
     by_status, by_label = found["by_status"], found["by_label"]
-    labels = [name for name in (*CLASS_NAMES, UNCERTAIN) if name != UNCERTAIN or by_label.get(name)]
+    labels = [
+        name
+        for name in (*record["model"]["class_names"], UNCERTAIN)
+        if name != UNCERTAIN or by_label.get(name)
+    ]
     parts = [
         '<div class="tables">',
         _table(

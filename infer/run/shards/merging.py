@@ -9,16 +9,18 @@ from __future__ import annotations
 import importlib
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.atomic import refusal
+from xray_infer.classes import CLASS_NAMES, check_class_names
 from xray_infer.errors import OutputError, extra_for
 from xray_infer.run.object_store import is_uri
 from xray_infer.run.record import SUFFIX, write_record
-from xray_infer.run.results import COLUMNS, ROW_SCHEMA, StoredRow
+from xray_infer.run.results import ROW_SCHEMA, StoredRow, columns
 from xray_infer.run.shards import FORMATS
 from xray_infer.run.shards.shard_inputs import digest, number_of
 from xray_infer.run.shards.shard_store import PLAN, RECORD, Shard, Store
@@ -72,14 +74,15 @@ def _merge_to_file(store: Store, out: Path) -> int:
     if form not in FORMATS:
         raise OutputError(f"{store.where(PLAN)}: shards of an unknown format, {form}")
     images: int = record["counts"]["images"]
-    writer_of = find_writer(out)
+    wanted = columns(check_class_names(record["model"].get("class_names", CLASS_NAMES)))
+    open_writer = partial(find_writer(out), out, wanted)
     if not out.absolute().parent.is_dir():
         raise OutputError(f"{out}: there is no such folder")
     try:
         with tempfile.TemporaryDirectory(prefix=".xray-infer-", dir=out.absolute().parent) as temporary:
             folder, shards = Path(temporary), [Shard(number, count) for number in range(count)]
             stretches = _deal(store, shards, form, folder, images)
-            written = _write(stretches, writer_of, out, images)
+            written = _write(stretches, open_writer, out, images)
     except OSError as error:
         raise refusal(out, "cannot be merged there", error) from error
     write_record(out, {**record, "results": out.name})
@@ -100,17 +103,17 @@ def _deal(store: Store, shards: Sequence[Shard], form: str, folder: Path, images
     return paths
 
 
-def _write(stretches: Sequence[Path], writer_of: type[Writer], out: Path, images: int) -> int:
+def _write(stretches: Sequence[Path], open_writer: Callable[[], Writer], out: Path, images: int) -> int:
     """Write the rows of all stretches in order, and return their number. Raises OutputError."""
     written = 0
-    with writer_of(out) as writer:
+    with open_writer() as writer:
         for path in stretches:
             with open(path, "rb") as stream:
                 rows = sorted((json.loads(line) for line in stream), key=lambda row: row[0])
             for place, cells in rows:
                 if place != written:
                     raise OutputError(f"{out}: row {written:,} of the source is missing or there twice")
-                writer.write(StoredRow(cells))
+                writer.write(StoredRow({column: cells[column] for column in writer.columns}))
                 written += 1
         if written != images:
             raise OutputError(f"{out}: {written:,} rows; the record of the shards tells of {images:,}")
@@ -134,7 +137,7 @@ def _numbered(store: Store, shard: Shard, form: str, folder: Path) -> Iterator[t
     places = 0
     for line, cells in zip(lines, rows, strict=False):
         places += 1
-        yield number_of(line), {column: cells[column] for column in COLUMNS}
+        yield number_of(line), cells
     if places != counts["images"] or places != len(lines):
         raise OutputError(f"{store.where(name)}: {places:,} rows for {len(lines):,} inputs; {again}")
     local.unlink()

@@ -17,8 +17,6 @@ from typing import Any, Final
 
 from xray_infer.atomic import refusal
 from xray_infer.errors import OutputError, XrayError
-from xray_infer.model.embedding import READERS
-from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtimes import Model
 from xray_infer.run.job import Job
 from xray_infer.run.object_store import is_uri
@@ -63,7 +61,7 @@ def worker_settings(
 
     Raises ModelError, XrayError for a runtime that is broken.
     """
-    manifest = READERS[model.format](model.path)
+    manifest = model.manifest()
     maker = row_maker(manifest, model.digest, model.runtime_name(runtime, options.device), options)
     return WorkerSettings(
         out=wanted.out if is_uri(wanted.out) else os.path.abspath(wanted.out),
@@ -254,7 +252,7 @@ class ShardJob(Job):
             beside={"shards": self.count, "shards_finished": self.done},
         )
         results = f"rows-*-of-{self.count:05}.{self.settings.form}"
-        manifest: ModelManifest = READERS[self.model.format](self.model.path)
+        manifest = self.model.manifest()
         self.store.write_json(
             RECORD, run_record(results, manifest, self._fingerprint(), statistics, self.summary)
         )

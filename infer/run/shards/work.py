@@ -20,6 +20,7 @@ from xray_infer.images.limits import DEFAULT_DECODE_SECONDS
 from xray_infer.model.runtimes import find_model
 from xray_infer.run.engine import Engine
 from xray_infer.run.progress import Summary
+from xray_infer.run.results import columns
 from xray_infer.run.settings import EngineOptions, Fingerprint, differences, fingerprint_of
 from xray_infer.run.shards.shard_inputs import Reopener, digest
 from xray_infer.run.shards.shard_store import Shard, Store
@@ -140,12 +141,13 @@ class ShardWorker(AbstractContextManager["ShardWorker", None]):
             raise OutputError(f"{self._store.where(shard.inputs)}: is gone; give the command again")
         lines = inputs.splitlines(keepends=True)
         name = shard.rows(self._settings.form)
-        summary, unread = Summary(), 0
+        class_names = engine.manifest.class_names
+        summary, unread = Summary(class_names), 0
         before = engine.seconds.totals()
         folder = self._folder / shard.key
         folder.mkdir()
         try:
-            with find_writer(folder / name)(folder / name) as writer:
+            with find_writer(folder / name)(folder / name, columns(class_names)) as writer:
                 for outcome in engine.run(Reopener(self._settings.source).tasks(lines)):
                     writer.write(outcome.row)
                     summary.add(outcome.row)

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from xray_infer.atomic import refusal
 from xray_infer.errors import OutputError
-from xray_infer.run.results import Tabular
+from xray_infer.run.results import Columns, Tabular
 
 PARTIAL: Final = ".partial"
 STANDARD_OUTPUT: Final = "-"
@@ -24,11 +24,12 @@ STANDARD_OUTPUT: Final = "-"
 class Writer(ABC):
     """One format's way of writing rows. A context manager that closes the file and leaves it partial.
 
-    `path` is where the finished file goes. Methods raise OutputError, for example on a full disk.
+    `path` is where the finished file goes; `columns` are those of its rows. Methods raise OutputError, for
+    example on a full disk.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self.path, self.columns = path, columns
         self.partial = path.with_name(path.name + PARTIAL)
         try:
             self._begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import Final
 
-from xray_infer.run.results import COLUMNS, DECIMALS, Tabular
+from xray_infer.run.results import DECIMALS, Tabular
 from xray_infer.run.writers import Writer
 
 # A spreadsheet runs a cell that begins so as a formula, or strips what hides that
@@ -20,7 +20,7 @@ class CsvWriter(Writer):
         self._stream = self.partial.open("w", newline="", encoding="utf-8")
         self._csv = csv.writer(self._stream, lineterminator="\n")
         self._quoting = csv.writer(self._stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        self._csv.writerow(COLUMNS)
+        self._csv.writerow(map(_cell, self.columns))
 
     def _write(self, row: Tabular) -> None:
         cells = [_cell(value) for value in row.values().values()]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from xray_infer.errors import extra_for
-from xray_infer.run.results import COLUMNS, ROW_SCHEMA, Cells, Tabular
+from xray_infer.run.results import ROW_SCHEMA, Cells, Tabular
 from xray_infer.run.writers import Writer
 
 with extra_for("writing Parquet", "parquet"):
@@ -29,7 +29,10 @@ class ParquetWriter(Writer):
             int: pyarrow.int32,
         }
         self._schema = pyarrow.schema(
-            [pyarrow.field(name, types[kind](), nullable=kind is float) for name, kind in COLUMNS.items()],
+            [
+                pyarrow.field(name, types[kind](), nullable=kind is float)
+                for name, kind in self.columns.items()
+            ],
             metadata={"xray_infer.row_schema": str(ROW_SCHEMA)},
         )
         self._stream = self.partial.open("wb")
