@@ -260,8 +260,8 @@ def test_the_notice_never_scrolls_away_and_keys_are_told(qtbot, ready, monkeypat
     assert RESEARCH_NOTICE in shown[0]
 
 
-def test_no_key_does_two_things_and_f1_lists_all_of_them(qtbot, open_window, monkeypatch):
-    window = open_window()
+def test_no_key_does_two_things_and_f1_lists_all_of_them(ready, monkeypatch):
+    window = ready
     actions = [action for menu in window.menuBar().actions() for action in menu.menu().actions()]
     keys = [key.toString() for action in actions for key in action.shortcuts()]
     assert len(keys) == len(set(keys))
