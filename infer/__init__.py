@@ -3,9 +3,11 @@
 Research use only. Not a medical device; not for diagnosis.
 
 Importing this package loads neither an inference runtime nor TensorFlow; `Classifier` is loaded when it is
-first asked for.
+first asked for. It switches ONNX Runtime's telemetry off, for this process and its children, unless the
+environment says otherwise: from 1.29 on ONNX Runtime keeps a device id and sends events by default.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "Prediction", "__version__"]
 __version__ = "0.2.0"
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the runtime starts
 
 
 def __getattr__(name: str) -> object:

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -130,3 +131,29 @@ def test_openvino_is_imported_in_one_place():
     sources = [path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py")]
     found = [path.relative_to(REPOSITORY).as_posix() for path in sources if plain.search(path.read_text())]
     assert found == ["infer/model/runtimes/ov.py"]
+
+
+def test_the_main_job_leaves_nothing_but_its_results(tmp_path):
+    """ONNX Runtime would keep a device id in the cache and a file among the temporary ones, and send events."""
+    folders = {name: tmp_path / name for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR", "out")}
+    for folder in folders.values():
+        folder.mkdir()
+    places = {name: str(folder) for name, folder in folders.items() if name != "out"}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY")
+    }
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "xray_infer",
+        SAMPLES,
+        "--out",
+        folders["out"] / "r.csv",
+        "--quiet",
+    ]
+    subprocess.run([str(one) for one in command], env=inherited | places, check=True)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"out/r.csv", "out/r.csv.run.json"}
