@@ -134,7 +134,7 @@ def test_openvino_is_imported_in_one_place():
 
 
 def test_the_main_job_leaves_nothing_but_its_results(tmp_path):
-    """ONNX Runtime would keep a device id in the cache and a file among the temporary ones, and send events."""
+    """ONNX Runtime would keep a device id in the cache, and a file among the temporary ones."""
     folders = {name: tmp_path / name for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR", "out")}
     for folder in folders.values():
         folder.mkdir()
