@@ -77,7 +77,8 @@ def measure(request: BenchRequest, *, report: Report) -> Results:
     """Measure what is asked for and write results.json. Raises DataError, ModelError, OutputError."""
     began = time.monotonic()
     rows = find_rows(request.models)
-    sets = _read_sets(request)
+    classes = rows[0].model.class_names  # of all of them
+    sets = _read_sets(request, classes)
     for test in sets[:1]:
         _warn(rows, test, report)
     make_folder(request.out)
@@ -95,9 +96,9 @@ def measure(request: BenchRequest, *, report: Report) -> Results:
         found["answers"] = [answers for _, answers in kept] + answer_rows(rows, sets, parts, report)
         found["probes"] = probe_sources(rows, request.data, parts, report)
         found["guesses"] = parts.get(
-            "guesses", list[Guess], partial(measure_guesses, request.data, report=report)
+            "guesses", list[Guess], partial(measure_guesses, request.data, classes, report=report)
         )
-        found["trained"] = read_evidence(request.evidence) if request.evidence else None
+        found["trained"] = read_evidence(request.evidence, classes) if request.evidence else None
     found |= _measure_speed(request, rows, sets, parts, report)
     results = Results(
         schema=SCHEMA,
@@ -107,7 +108,7 @@ def measure(request: BenchRequest, *, report: Report) -> Results:
         version=__version__,
         options=request.options(),
         machine=machine,
-        gmac=densenet121_gmac(),
+        gmac=densenet121_gmac(classes=len(classes)),
         models=models,
         **found,
     )
@@ -115,10 +116,10 @@ def measure(request: BenchRequest, *, report: Report) -> Results:
     return results
 
 
-def _read_sets(request: BenchRequest) -> list[InputSet]:
+def _read_sets(request: BenchRequest, classes: Sequence[str]) -> list[InputSet]:
     """Return the test images first, then those from elsewhere."""
-    sets = [read_test_images(request.data)] if request.data else []
-    return [*sets, *([read_external_images(request.external)] if request.external else [])]
+    sets = [read_test_images(request.data, classes)] if request.data else []
+    return [*sets, *([read_external_images(request.external, classes)] if request.external else [])]
 
 
 def _measure_speed(

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.benchmarks.results_schema import ModelFile, RowKey
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, ModelError
 from xray_infer.images.preprocess import SIDES, STUDY, Preprocessing
 from xray_infer.model.embedding import READERS
 from xray_infer.model.manifest import METHODS
 from xray_infer.model.runtime_table import RUNTIMES, SUFFIXES
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.class_choice import listed
 from xray_infer.study.training_record import read_training_record
 
 KERAS: Final = "keras"
@@ -38,8 +40,8 @@ def find_rows(places: Iterable[Path]) -> list[ModelRow]:
     """Find every .keras, .onnx and .tflite model among files and folders, methods and formats in order.
 
     An exported file takes part in its default runtime and in every other one that is installed. Nothing is
-    loaded. Raises DataError when there is no file or two would be the same row, ModelError for one that
-    cannot be used.
+    loaded. Raises DataError when there is no file, two would be the same row or have other classes,
+    ModelError for one that cannot be used.
     """
     rows = _at_one_temperature([row for place in places for path in _files(place) for row in _rows(path)])
     if not rows:
@@ -49,6 +51,11 @@ def find_rows(places: Iterable[Path]) -> list[ModelRow]:
         other = seen.setdefault(row.key, row.path)
         if other != row.path:
             raise DataError(f"{row.path} and {other} are both {row.key.name}; give one of them")
+        if row.model.class_names != rows[0].model.class_names:
+            raise DataError(
+                f"{row.path} has the classes {listed(row.model.class_names)}, {rows[0].path} has "
+                f"{listed(rows[0].model.class_names)}; measure them one at a time"
+            )
     order = {name: place for place, name in enumerate((KERAS, *RUNTIMES))}
 
     def place(row: ModelRow) -> tuple[int, int, str, int]:
@@ -120,6 +127,7 @@ def _rows(path: Path) -> Iterator[ModelRow]:
                 temperature=manifest.temperature,
                 data_digest=manifest.training.data_sha256 or "",
                 preprocessing=manifest.preprocessing,
+                class_names=manifest.class_names,
             ),
         )
 
@@ -131,15 +139,16 @@ def _keras_row(path: Path) -> ModelRow:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model file: {error.strerror}") from error
+    classes: tuple[str, ...] = CLASS_NAMES
     temperature, data, version = 1.0, "", STUDY.version
     if (record := path.with_suffix(".json")).exists():
         training = read_training_record(record)
         temperature, data = training.temperature, training.facts.data_sha256
-        version = training.facts.preprocessing_version
+        version, classes = training.facts.preprocessing_version, training.facts.classes
     preprocessing = Preprocessing(version, _keras_side(path))
     key = RowKey(path.stem, KERAS, "fp32", KERAS)
     digest = hashlib.sha256(content).hexdigest()
-    model = ModelFile(key, path.name, digest, len(content), temperature, data, preprocessing)
+    model = ModelFile(key, path.name, digest, len(content), temperature, data, preprocessing, classes)
     return ModelRow(key, path, model)
 
 

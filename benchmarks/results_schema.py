@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.study.domains import LeaveOneDomainOut
 
@@ -35,7 +36,8 @@ class RowKey:
 class ModelFile:
     """The file of a row: its name, digest, size, softmax temperature, what it was trained on and is given.
 
-    `preprocessing` is the study's in results of versions that had no other.
+    `class_names` are those of its outputs. They and `preprocessing` are the study's in results of versions
+    that had no other.
     """
 
     row: RowKey
@@ -45,13 +47,14 @@ class ModelFile:
     temperature: float
     data_digest: str
     preprocessing: Preprocessing = STUDY
+    class_names: tuple[str, ...] = CLASS_NAMES
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
     """Labelled images that rows answer to; all lists are of the same length.
 
-    `name` is "test", "external" or another; `labels` are indices into CLASS_NAMES; `groups` are the
+    `name` is "test", "external" or another; `labels` are indices into `Results.classes`; `groups` are the
     patients or look-alike series ("" where unknown), `sources` the collections. `domains` are "" where
     unknown, and missing from files of earlier versions.
     """
@@ -69,7 +72,7 @@ class ImageSet:
 class RowAnswers:
     """What a row answers to an image set of which `region` is kept: "all", "border" or "centre".
 
-    `probabilities` `[N][3]`, at the file's temperature, in the set's order.
+    `probabilities` `[N][C]`, at the file's temperature, in the set's order.
     """
 
     row: RowKey
@@ -259,3 +262,8 @@ class Results:
     limits: list[LimitRun] = field(default_factory=list)
     peers: list[Peer] = field(default_factory=list)
     peer_runs: list[PeerRun] = field(default_factory=list)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of all models, in the order of the outputs; the study's where there is no model."""
+        return self.models[0].class_names if self.models else CLASS_NAMES

@@ -17,7 +17,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, SourceError
 from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.model.manifest_parts import Training
@@ -85,6 +84,7 @@ def draw(
 def draw_from(
     path: Path,
     *,
+    classes: Sequence[str],
     count: int,
     seed: int,
     barred: Iterable[ImageStream],
@@ -92,16 +92,16 @@ def draw_from(
 ) -> ImageStream:
     """Draw up to `count` images of other data: a manifest, a class-per-folder tree or any folder of images.
 
-    Splits do not matter there. Raises DataError for data that cannot be read, or that holds an image of
-    `barred`, which is to choose or to judge.
+    A folder with a folder of one of the model's `classes` is a tree. Splits do not matter there. Raises
+    DataError for data that cannot be read, of other classes, or that holds an image of `barred`, which is to
+    choose or to judge.
     """
-    classes = [path / name for name in CLASS_NAMES]
     if (
         (path.exists() and not path.is_dir())
         or (path / "manifest.csv").exists()
-        or any(one.is_dir() for one in classes)
+        or any((path / name).is_dir() for name in classes)
     ):
-        images = read_images(path).images
+        images = read_images(path, classes=classes).images
     else:
         try:
             found = [item.path for item in local_source(path)]
@@ -118,7 +118,7 @@ def draw_from(
 def balanced_sample(images: Sequence[LabelledImage], *, count: int, seed: int) -> tuple[LabelledImage, ...]:
     """Draw up to `count` images, one class after the other, and in each class one source after the other."""
     decks = []
-    for label in range(len(CLASS_NAMES)):
+    for label in sorted({image.label for image in images}):
         of_class = [image for image in images if image.label == label]
         of_source = []
         for source in sorted({image.source for image in of_class}):

@@ -77,7 +77,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class DenseNet:
-    """The classifier; `head` makes the class activation map, `bias` float64 [3] is added to its mean.
+    """The classifier; `head` makes the class activation map, `bias` float64 [C] is added to its mean.
 
     The input is gray, `side` pixels square. The stem sees two planes: gray less `centre`, and WHITE less
     `centre`, each padded with zeros.

@@ -9,7 +9,6 @@ from typing import Final
 import keras
 import numpy as np
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
 from xray_infer.export.densenet import Array, Convolution, DenseNet, Reader, gray_stem
 from xray_infer.images.preprocess import SIDES
@@ -81,7 +80,7 @@ def take_apart(classifier: keras.Model, *, path: Path, temperature: float = 1.0)
         pool=pool,
         blocks=blocks,
         last=last,
-        head=Convolution(kernel[None, None], np.zeros(len(CLASS_NAMES))),
+        head=Convolution(kernel[None, None], np.zeros(len(bias))),
         bias=bias,
         temperature=temperature,
     )
@@ -90,15 +89,13 @@ def take_apart(classifier: keras.Model, *, path: Path, temperature: float = 1.0)
 
 
 def _head(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, Array, Array]:
-    """Return the last feature map, and kernel [K, 3] and bias [3] of the Dense layer after its pooling."""
+    """Return the last feature map, and kernel [K, C] and bias [C] of the Dense layer after its pooling."""
     nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
     if nested:
         raise ModelError(f"{path}: the network is nested as layer {nested[0]!r}; build it flat")
     dense = model.layers[-1]
     if not isinstance(dense, layers.Dense):
         raise ModelError(f"{path}: the last layer is {type(dense).__name__}, expected Dense")
-    if dense.units != len(CLASS_NAMES):
-        raise ModelError(f"{path}: the model has {dense.units} outputs, expected {len(CLASS_NAMES)}")
     if dense.activation is not keras.activations.softmax:
         raise ModelError(f"{path}: the last layer's activation is not softmax")
     pooling = dense.input._keras_history.operation

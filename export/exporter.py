@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Final
 
 import xray_infer
 from xray_infer.atomic import make_folder, staged
-from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import ModelError, OutputError, ParityError, XrayError
 from xray_infer.export.calibration import (
     CALIBRATION_SPLIT,
@@ -41,12 +41,12 @@ from xray_infer.model.json_records import from_json
 from xray_infer.model.manifest import CONFIDENCE_NAME, ModelManifest
 from xray_infer.model.manifest_parts import Certificate, Quantization, Training
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.class_choice import listed
 from xray_infer.study.confidence import read_confidence
 from xray_infer.study.datasets import Dataset, read_dataset, split_images
 from xray_infer.study.training_record import read_training_record
 from xray_infer.terminal import Report
 
-INTENDED_USE: Final = f"Chest X-rays: COVID-19, other pneumonia or normal. {RESEARCH_NOTICE}"
 # What the system answers where the temporary folder cannot be written to.
 REFUSED: Final = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -91,10 +91,16 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
     file that fails; the files before it stay.
     """
     training = training_of(config.model)
-    dataset = read_dataset(config.data)
+    classes = classes_of(training)
+    dataset = read_dataset(config.data, classes=classes)
     check_same_data(dataset, training, data=config.data, model=config.model)
     classifier = load_classifier(config.model)
     graph = take_apart(classifier, path=config.model, temperature=training.temperature)
+    if len(graph.network.bias) != len(classes):
+        raise ModelError(
+            f"{config.model}: the model has {len(graph.network.bias)} outputs, its training record "
+            f"{len(classes)} classes: {listed(classes)}"
+        )
     preprocessing = preprocessing_of(training, graph.network.side, model=config.model)
     confidence, limits = None, {}
     if config.evidence is not None:
@@ -121,9 +127,10 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         training=training,
         parity=None,
         tool_versions=tool_versions,
-        intended_use=INTENDED_USE,
+        intended_use=intended_use(classes),
         confidence=confidence,
         thresholds=limits,
+        class_names=classes,
         input_shape=preprocessing.shape,
         preprocessing_version=preprocessing.version,
     )
@@ -185,6 +192,20 @@ def training_of(model: Path) -> Training:
     return from_json(Training, read_training_record(model.with_suffix(".json")).to_dict())
 
 
+def classes_of(training: Training) -> tuple[str, ...]:
+    """Return the classes that a training record names, the study's where it is of before."""
+    return tuple(training.record.get("class_names", CLASS_NAMES))
+
+
+def intended_use(classes: Sequence[str]) -> str:
+    """Return what files of these classes are for.
+
+    >>> intended_use(["covid", "pneumonia", "normal"])
+    'Chest X-rays: covid, pneumonia or normal. Research use only. Not a medical device, not for diagnosis.'
+    """
+    return f"Chest X-rays: {', '.join(classes[:-1])} or {classes[-1]}. {RESEARCH_NOTICE}"
+
+
 def preprocessing_of(training: Training, side: int, *, model: Path) -> Preprocessing:
     """Return what made the images that a Keras model was trained on. Raises ModelError for an unknown one."""
     version = training.record.get("preprocessing_version")
@@ -210,6 +231,7 @@ def _draw_images(
         return take(CALIBRATION_SPLIT, count=count), choice, gate
     calibration = draw_from(
         config.calibration_data,
+        classes=dataset.classes,
         count=count,
         seed=config.seed,
         barred=(choice, gate),

@@ -1,7 +1,7 @@
 """What the Keras model answers to the images that judge a file: real ones of one split and made-up extremes.
 
 The answers are kept beside the exported files, `METHOD.reference.npz`, so that any file can be held against
-them again without TensorFlow: probabilities float32 [N + M, 3], cam float32 [N + M, h, w, 3], labels
+them again without TensorFlow: probabilities float32 [N + M, C], cam float32 [N + M, h, w, C], labels
 int64 [N] and the SHA-256 of each of the N real inputs; the M made-up inputs are made anew.
 """
 

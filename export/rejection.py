@@ -133,7 +133,7 @@ def reject(path: Path, data: Path, *, out: Path, false_rejection: float, report:
     manifest = find_model(path).open().manifest
     if SCORE_NAME in manifest.output_names:
         raise ModelError(f"{path}: has the output {SCORE_NAME} already; give the file as it was before")
-    dataset = read_dataset(data)
+    dataset = read_dataset(data, classes=manifest.class_names)
     check_same_data(dataset, manifest.training, data=data, model=path)
     images = draw_splits(dataset, manifest.preprocessing, recipe=manifest.recipe)
     graph, scored = add_rejection(

@@ -21,7 +21,7 @@ from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.manifest_parts import Certificate
 from xray_infer.model.runtimes import find_model
 from xray_infer.run.sources.folder import local_source
-from xray_infer.study.datasets import read_images
+from xray_infer.study.datasets import list_images
 
 FIGURES: Final = (
     "agreement",
@@ -86,10 +86,10 @@ def _with_inputs(stored: StoredReference, data: Path, preprocessing: Preprocessi
 
 
 def _files(data: Path) -> list[Path]:
-    """List the images of a manifest or a folder; what cannot be read is no matter unless it is missed."""
+    """List the images of a manifest or a folder; what cannot be read, or its class, is no matter."""
     if data.is_dir() and not (data / "manifest.csv").exists():
         return [item.path for item in local_source(data)]
-    return [image.path for image in read_images(data, unreadable={}).images]
+    return [image.path for image in list_images(data).images]
 
 
 def _read(

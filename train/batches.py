@@ -9,7 +9,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.train.film_quality import vary_qualities
 
 
@@ -30,11 +29,12 @@ class BatchOptions:
     """How batches are made.
 
     `mixup` is alpha of Zhang et al. 2018, 0 for none; with it, or with `one_hot`, labels are
-    `float [B, 3]` instead of `int [B]`.
+    `float [B, classes]` instead of `int [B]`.
     """
 
     batch_size: int
     seed: int
+    classes: int
     mixup: float = 0.0
     one_hot: bool = False
 
@@ -44,9 +44,9 @@ class BatchOptions:
         return self.mixup == 0 and not self.one_hot
 
 
-def one_hot(labels: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return `float32 [N, 3]`, 1 at the label."""
-    return np.asarray(np.eye(len(CLASS_NAMES), dtype=np.float32)[labels])
+def one_hot(labels: NDArray[np.integer], classes: int) -> NDArray[np.float32]:
+    """Return `float32 [N, classes]`, 1 at the label."""
+    return np.asarray(np.eye(classes, dtype=np.float32)[labels])
 
 
 class TrainingBatches(keras.utils.PyDataset):
@@ -88,7 +88,7 @@ class TrainingBatches(keras.utils.PyDataset):
         size, options = self._options.batch_size, self._options
         chosen = self._order[index * size : (index + 1) * size]
         inputs, labels = self._views.view(chosen, self._epoch), self._labels[chosen]
-        targets = labels if options.targets_are_indices else one_hot(labels)
+        targets = labels if options.targets_are_indices else one_hot(labels, options.classes)
         batch = (inputs, targets) if self._weights is None else (inputs, targets, self._weights[chosen])
         if options.mixup == 0:
             return batch

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xray_infer.errors import DataError
+from xray_infer.study.class_choice import ClassChoice, parse_class_choice
 from xray_infer.terminal import debug_option, one_line_errors, say
 
 if TYPE_CHECKING:
@@ -22,6 +23,23 @@ pattern_option = click.option(
     "--patient-pattern",
     metavar="REGEX",
     help="Its first group, in the file name, names the patient: '(person\\d+)_'.",
+)
+
+
+def _class_choice(context: click.Context, parameter: click.Parameter, text: str | None) -> ClassChoice | None:
+    """Read a choice of classes. Click's callback."""
+    try:
+        return None if text is None else parse_class_choice(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+classes_option = click.option(
+    "--classes",
+    metavar="CHOICE",
+    callback=_class_choice,
+    help="Take some of the data's classes, rename (=) and merge (+) them: "
+    "'sick=COVID+Viral Pneumonia,Normal'.  [default: all]",
 )
 json_option = click.option(
     "--json",
@@ -35,11 +53,12 @@ json_option = click.option(
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Manifest to write, a CSV.")
 @click.option("--seed", default=0, show_default=True, help="Of the dealing.")
+@classes_option
 @pattern_option
 @click.option("--again", is_flag=True, help="Deal anew where DATA has a split; replace --out if it is there.")
 @debug_option
 def split_command(
-    data: Path, out: Path, seed: int, patient_pattern: str | None, again: bool, debug: bool
+    data: Path, out: Path, classes: ClassChoice | None, again: bool, debug: bool, **options: Any
 ) -> None:
     """Deal DATA to train, val and test, 80/10/10, with copies and patients kept together.
 
@@ -48,9 +67,10 @@ def split_command(
     """
     with one_line_errors("xray-train", debug=debug):
         from xray_infer.study.datasets import check_split, read_images
+        from xray_infer.train.data.leaks import counts_text
         from xray_infer.train.data.splits import grouped_split, write_manifest
 
-        dataset = read_images(data)
+        dataset = read_images(data, choice=classes, report=say)
         listing = data / "manifest.csv" if data.is_dir() else data
         if out.exists() and out.resolve() == listing.resolve():
             raise DataError(f"--out {out} would replace the manifest that is read; give another name")
@@ -58,18 +78,25 @@ def split_command(
             raise DataError(f"--out {out} exists, and a model may depend on it; --again replaces it")
         if dataset.has_split and not again:
             raise DataError(f"{data} has a split already, use it as it is; --again deals it anew")
-        dataset = grouped_split(dataset, seed=seed, patient_pattern=patient_pattern, report=say)
+        dataset = grouped_split(dataset, **options, report=say)
         write_manifest(check_split(dataset, data), out)
-        click.echo(_counts_text(dataset.counts()))
+        click.echo(counts_text("split", dataset.counts(), dataset.classes))
         say(f"wrote {out}")
 
 
 @click.command("inspect")
 @click.argument("data", type=click.Path(path_type=Path))
+@classes_option
 @pattern_option
 @json_option
 @debug_option
-def inspect_command(data: Path, patient_pattern: str | None, json_file: Path | None, debug: bool) -> None:
+def inspect_command(
+    data: Path,
+    classes: ClassChoice | None,
+    patient_pattern: str | None,
+    json_file: Path | None,
+    debug: bool,
+) -> None:
     """Look for unreadable files, copies, label conflicts, leaks between splits and telling sources in DATA.
 
     Exit status: 0, or 1 when files, labels or the split are to be mended.
@@ -77,7 +104,7 @@ def inspect_command(data: Path, patient_pattern: str | None, json_file: Path | N
     with one_line_errors("xray-train", debug=debug):
         from xray_infer.train.data.leaks import inspect
 
-        found = inspect(data, patient_pattern=patient_pattern, report=say)
+        found = inspect(data, choice=classes, patient_pattern=patient_pattern, report=say)
         _print(found.as_text(), found.to_dict(), json_file)
     if found.to_mend:
         sys.exit(EXIT_TO_MEND)
@@ -86,15 +113,19 @@ def inspect_command(data: Path, patient_pattern: str | None, json_file: Path | N
 @click.command("yardsticks")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--seed", default=0, show_default=True, help="Of the random forest.")
+@classes_option
 @json_option
 @debug_option
-def yardsticks_command(data: Path, seed: int, json_file: Path | None, debug: bool) -> None:
+def yardsticks_command(
+    data: Path, seed: int, classes: ClassChoice | None, json_file: Path | None, debug: bool
+) -> None:
     """Measure what guesses without lungs reach on DATA, which has a split: a network must beat them all."""
     with one_line_errors("xray-train", debug=debug):
         from xray_infer.study.datasets import read_dataset
         from xray_infer.train.data.yardsticks import yardsticks
 
-        found = yardsticks(read_dataset(data), seed=seed, report=say)
+        dataset = read_dataset(data, choice=classes, report=say)
+        found = yardsticks(dataset, seed=seed, report=say)
         _print(_yardsticks_text(found), {"yardsticks": [one.to_dict() for one in found]}, json_file)
 
 
@@ -108,12 +139,6 @@ def _print(text: str, record: dict[str, Any], json_file: Path | None) -> None:
         from xray_infer.atomic import write_json
 
         write_json(json_file, record)
-
-
-def _counts_text(counts: dict[str, dict[str, int]]) -> str:
-    labels = next(iter(counts.values()))
-    rows = [("split", *labels), *((split, *row.values()) for split, row in counts.items())]
-    return "\n".join(f"{row[0]:<7}" + "".join(f"{cell:>11}" for cell in row[1:]) for row in rows)
 
 
 def _yardsticks_text(found: Sequence[Yardstick]) -> str:

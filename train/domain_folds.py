@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final
 
 from xray_infer.atomic import make_folder, staged
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
 from xray_infer.model.manifest_parts import Confidence
 from xray_infer.study.confidence import fit_confidence
@@ -38,17 +37,9 @@ from xray_infer.train.schedule import TrainConfig
 
 FOLDER: Final = "domains"
 PREDICTIONS_FILE: Final = "predictions.csv"
-# `id` is the file as the manifest names it. `temperature` is that of the fold; the probabilities are those at
-# temperature 1, so that another one can be fitted to all folds at once.
-PREDICTION_COLUMNS: Final = (
-    "id",
-    "domain",
-    "label",
-    "group",
-    "method",
-    "temperature",
-    *(f"prob_{name}" for name in CLASS_NAMES),
-)
+# `id` is the file as the manifest names it. `temperature` is that of the fold; the probabilities, a column
+# prob_CLASS each, are those at temperature 1, so that another one can be fitted to all folds at once.
+PREDICTION_COLUMNS: Final = ("id", "domain", "label", "group", "method", "temperature")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +110,8 @@ def run_folds(
         ]
         for method in config.methods
     }
-    judged = {method: judge_left_out(several) for method, several in answers.items()}
-    figures = LeaveOneDomainOut(dataset.domains_from, judged, skipped, unnamed)
+    judged = {method: judge_left_out(several, dataset.classes) for method, several in answers.items()}
+    figures = LeaveOneDomainOut(dataset.domains_from, judged, skipped, unnamed, dataset.classes)
     confidence = {method: fit_confidence(several) for method, several in answers.items() if several}
     return DomainFolds(figures, records, confidence)
 
@@ -146,7 +137,7 @@ def without_domain(dataset: Dataset, domain: str) -> Dataset:
 def _why_not(fold: Dataset) -> str | None:
     """Return why a fold cannot be trained, None where it can."""
     labels = {image.label for image in fold.split("train")}
-    missing = [name for label, name in enumerate(CLASS_NAMES) if label not in labels]
+    missing = [name for label, name in enumerate(fold.classes) if label not in labels]
     if missing:
         return f"no other domain has training images of class {missing[0]!r}"
     return None if fold.split("val") else "no other domain has validation images"
@@ -177,12 +168,12 @@ def _write_predictions(path: Path, dataset: Dataset, results: Mapping[str, Seque
     make_folder(path.parent)
     with staged(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
-        table.writerow(PREDICTION_COLUMNS)
+        table.writerow((*PREDICTION_COLUMNS, *(f"prob_{name}" for name in dataset.classes)))
         for domain, several in results.items():
             for one in several:
                 test = one.test
                 facts = zip(test.files, test.labels, test.groups, softmax(test.logits).tolist(), strict=True)
                 for file, label, group, probabilities in facts:
                     name, temperature = relative_to(file, root), repr(one.temperature)
-                    known = (name, domain, CLASS_NAMES[label], group, one.method, temperature)
+                    known = (name, domain, dataset.classes[label], group, one.method, temperature)
                     table.writerow((*known, *map(repr, probabilities)))

@@ -13,6 +13,7 @@ the test split: of each run's own, so those of random splits are of other images
 split. evidence.json and evidence.md hold what the last command asked for, however much is there.
 
 evidence.json:
+    class_names             the classes, in the order of the outputs; the study's where it says nothing
     data_sha256             digest of the images with a split, as in a training record
     preprocessing           how an image becomes an input: version and side
     runs.NAME.METHOD        training record of each run of `seeds` and `controls`
@@ -106,7 +107,7 @@ def gather(
     when `data` has no split, or no domains that could be left out as the plan says, and what a training run
     raises.
     """
-    given = read_dataset(data)
+    given = read_dataset(data, choice=config.choice, report=report)
     dataset = replace(given, images=tuple(image for split in SPLITS for image in given.split(split)))
     make_folder(out)
     cache = cache or out / "cache"
@@ -139,6 +140,7 @@ def gather(
         lines += _controls(Runs(runs), measured, config.methods)
     page = "\n".join([*lines, ""])
     evidence: dict[str, Any] = {
+        "class_names": dataset.classes,
         "data_sha256": dataset.digest,
         "preprocessing": asdict(config.preprocessing),
         "runs": _to_json(runs),

@@ -57,7 +57,7 @@ def train(
     unusable data or an output folder of another configuration, ModelError when the backbone's weights
     cannot be had.
     """
-    dataset = read_images(data)
+    dataset = read_images(data, choice=config.choice, report=report)
     if not dataset.has_split:
         dataset = grouped_split(dataset, seed=config.seed, patient_pattern=patient_pattern, report=report)
     check_split(dataset, data)
@@ -69,7 +69,7 @@ def train(
 def train_dataset(
     dataset: Dataset, out: Path, config: TrainConfig, *, cache: Path | None = None, report: Report
 ) -> str:
-    """Train on a data set with a split, as `train` does."""
+    """Train on a data set with a split, as `train` does; its classes are those chosen."""
     records = train_methods(dataset, out, config, cache=cache, report=report)
     if config.validation_only:
         return _validation_lines(records)
@@ -97,6 +97,7 @@ def train_methods(
         split_images(used, split, use="which training needs")
     identity = {
         **config.identity(),
+        "classes": list(used.classes),
         "data_sha256": used.digest,
         "backbone_sha256": _digest(config.weights),
     }
@@ -115,6 +116,8 @@ def train_methods(
             backbone_sha256=identity["backbone_sha256"],
             preprocessing_version=config.preprocessing.version,
             versions={**installed_versions(PACKAGES), "backend": keras.backend.backend()},
+            class_names=used.classes,
+            class_choice=None if config.choice is None else config.choice.parts,
         )
         trainer = Trainer(dataset, out, config, facts, cache or out / "cache", report)
         for record in untested:

@@ -11,7 +11,7 @@ import click
 
 from xray_infer.errors import DataError, ModelError, extra_for
 from xray_infer.terminal import debug_option, one_line_errors, say
-from xray_infer.train.data_cli import pattern_option
+from xray_infer.train.data_cli import classes_option, pattern_option
 
 if TYPE_CHECKING:
     from xray_infer.images.preprocess import Preprocessing
@@ -140,6 +140,7 @@ def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Folder that keeps decoded images and features for other runs: about 60 kB a view.",
 )
 @click.option("--validation-only", is_flag=True, help="Leave the test split alone, to compare schedules.")
+@classes_option
 @pattern_option
 @click.option("--seed", default=0, show_default=True, help="Of split, shuffling, augmentation and head.")
 @debug_option
@@ -154,9 +155,9 @@ def fit_command(
 ) -> None:
     """Train feature extraction, then fine-tuning, on DATA, and compare them.
 
-    DATA is a folder with one sub-folder per class, or a manifest CSV (columns file, label and maybe split,
-    group_id, patient_id, source, domain). Where there is no split, one is made that divides no patient and no
-    copies.
+    DATA is a folder with one sub-folder per class, 2 to 50 of any names, or a manifest CSV (columns file,
+    label and maybe split, group_id, patient_id, source, domain). Where there is no split, one is made that
+    divides no patient and no copies.
     """
     with one_line_errors("xray-train", debug=debug):
         _check_weights(options["weights"])
@@ -169,6 +170,7 @@ def fit_command(
             schedule=_schedule(options),
             methods=METHOD_CHOICES[options["method"]],
             preprocessing=_preprocessing(options),
+            choice=options["classes"],
             **{name: options[name] for name in ("weights", "seed", "plain", "region", "validation_only")},
         )
         click.echo(train(data, out, config, patient_pattern=patient_pattern, cache=cache, report=say))
@@ -222,6 +224,7 @@ def _evidence_parts(context: click.Context, parameter: click.Parameter, text: st
 @weights_option
 @input_options
 @schedule_options
+@classes_option
 @debug_option
 def evidence_command(data: Path, out: Path, cache: Path | None, debug: bool, **options: Any) -> None:
     """Train without each domain in turn, with several seeds, on a random split, and on borders alone.
@@ -242,6 +245,7 @@ def evidence_command(data: Path, out: Path, cache: Path | None, debug: bool, **o
             preprocessing=_preprocessing(options),
             seed=options["seed"],
             view_seed=0,
+            choice=options["classes"],
         )
         plan = EvidencePlan(**{name: options[name] for name in ("parts", "seeds", "domains")})
         click.echo(gather(data, out, config, plan, cache=cache, report=say))

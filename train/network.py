@@ -11,7 +11,6 @@ from typing import Final
 
 import keras
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ModelError
 from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from xray_infer.model.manifest import INPUT_NAME
@@ -56,13 +55,13 @@ AUGMENTATIONS: Final[dict[str, Callable[[int], list[keras.Layer]]]] = {
 
 
 def build_classifier(
-    weights: str | Path, *, seed: int, augmentation: str = "study", side: int = 224
+    weights: str | Path, *, classes: int, seed: int, augmentation: str = "study", side: int = 224
 ) -> keras.Model:
-    """Build the untrained classifier on a pre-trained backbone.
+    """Build the untrained classifier of so many classes on a pre-trained backbone.
 
     `weights` is "imagenet" (Keras fetches them), "none" (random), or the path of a backbone saved by
     `xray-train pretrain`; `augmentation` is a name in AUGMENTATIONS.
-    Input: gray `uint8 [N, side, side, 1]`; output: probabilities `float [N, 3]`.
+    Input: gray `uint8 [N, side, side, 1]`; output: probabilities `float [N, classes]`.
     Raises ModelError when the weights cannot be had.
     """
     image = keras.Input((side, side, 1), dtype="uint8", name=INPUT_NAME)
@@ -76,9 +75,9 @@ def build_classifier(
     load_backbone(base, weights)
     pooled = layers.GlobalAveragePooling2D(name=POOLED)(base.output)
     initializer = keras.initializers.GlorotUniform(seed=seed)
-    probabilities = layers.Dense(
-        len(CLASS_NAMES), activation="softmax", kernel_initializer=initializer, name=HEAD
-    )(pooled)
+    probabilities = layers.Dense(classes, activation="softmax", kernel_initializer=initializer, name=HEAD)(
+        pooled
+    )
     return keras.Model(image, probabilities, name="densenet121")
 
 

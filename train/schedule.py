@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.atomic import write_json
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.model.json_records import JsonError, from_json, load_object
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.class_choice import ClassChoice
 from xray_infer.study.training_record import MethodSchedule
 
 
@@ -143,7 +145,8 @@ class TrainConfig:
     once for each view. `region` blackens part of each image (see `inputs.keep_region`). With
     `validation_only` the test split is not looked at, for choosing between schedules.
     `view_seed` seeds the augmented views of the fast path, made of held-out images too: runs that share it
-    and the cache share the views, however they split the images.
+    and the cache share the views, however they split the images. `choice` says which of the data's classes
+    are told apart, None for all.
     """
 
     weights: str = "imagenet"
@@ -155,21 +158,23 @@ class TrainConfig:
     plain: bool = False
     region: str = "all"
     validation_only: bool = False
+    choice: ClassChoice | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return what tells runs apart, as flat JSON types.
 
         The weights' folder does not, nor which methods are trained or whether they are tested: a folder
-        may get these later.
+        may get these later. Nor does the choice of classes, but what comes of it: the classes and the data.
         """
         facts = {**asdict(self), "weights": Path(self.weights).name}
-        del facts["methods"], facts["validation_only"]
+        del facts["methods"], facts["validation_only"], facts["choice"]
         return _flat(facts)
 
 
 def read_identity(out: Path) -> dict[str, Any]:
     """Return the configuration of the run in a folder, as `write_identity` left it in run.json.
 
+    One of before that names no classes has the study's.
     Raises OSError where there is none, DataError for one that is damaged.
     """
     path = out / IDENTITY_FILE
@@ -181,7 +186,7 @@ def read_identity(out: Path) -> dict[str, Any]:
             f"{path}: the configuration of the run is damaged: {error}; "
             "restore it from a copy, or train in a new folder"
         ) from error
-    return found
+    return {"classes": list(CLASS_NAMES)} | dict(found)
 
 
 def write_identity(out: Path, identity: Mapping[str, Any]) -> None:

@@ -41,13 +41,15 @@ SECONDS_BETWEEN_LINES: Final = 30
 class StageData:
     """What a method is trained on: views of all images, their labels `[N]`, the rows of the two splits.
 
-    `weights` float32 [N] say how much each image counts; None where all count alike.
+    `classes` is the number of classes. `weights` float32 [N] say how much each image counts; None where all
+    count alike.
     """
 
     views: Views
     labels: NDArray[np.int64]
     train: NDArray[np.integer]
     val: NDArray[np.integer]
+    classes: int
     weights: NDArray[np.float32] | None = None
 
 
@@ -70,12 +72,12 @@ def train_stage(model: keras.Model, top: keras.Model, method: str, data: StageDa
     stage = run.schedule.stage(method)
     last, progress = run.out / f"{method}.last.keras", run.out / f"{method}.progress.json"
     history: History = _read_history(progress) if last.exists() else []
-    options = BatchOptions(run.schedule.batch_size, run.seed, stage.mixup, one_hot=stage.label_smoothing > 0)
+    size, smooth = run.schedule.batch_size, stage.label_smoothing > 0
+    options = BatchOptions(size, run.seed, data.classes, stage.mixup, one_hot=smooth)
     batches = TrainingBatches(
         data.views, data.labels, data.train, options, first_epoch=len(history), weights=data.weights
     )
-    targets = data.labels if options.targets_are_indices else one_hot(data.labels)
-    size = run.schedule.batch_size
+    targets = data.labels if options.targets_are_indices else one_hot(data.labels, data.classes)
     validation = PlainBatches(data.views, targets, data.val, batch_size=size, weights=data.weights)
     if history:
         trained = keras.saving.load_model(last)

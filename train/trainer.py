@@ -83,7 +83,12 @@ class Trainer:
             model = self._start(method)
             views, parts = self._views(model, method)
             data = StageData(
-                views, self._labels, self._rows["train"], self._rows["val"], self._image_weights()
+                views,
+                self._labels,
+                self._rows["train"],
+                self._rows["val"],
+                len(self._dataset.classes),
+                self._image_weights(),
             )
             run = Run(self._out, self._config.schedule, self._config.seed, self._report)
             top = model if parts is None else parts.top
@@ -124,6 +129,7 @@ class Trainer:
         if method == METHODS[0]:
             model = build_classifier(
                 self._config.weights,
+                classes=len(self._dataset.classes),
                 seed=self._config.seed,
                 augmentation=self._config.schedule.augmentation,
                 side=self._config.preprocessing.side,
@@ -216,9 +222,10 @@ class Trainer:
             logits=logits,
             sources=tuple(image.source for image in images),
             groups=tuple(image.group for image in images),
+            classes=self._dataset.classes,
             domains=tuple(image.domain for image in images),
         )
 
 
 def _measure(predictions: Predictions, temperature: float) -> Metrics:
-    return measure(predictions.labels, softmax(predictions.logits, temperature))
+    return measure(predictions.labels, softmax(predictions.logits, temperature), predictions.classes)

@@ -106,13 +106,15 @@ def accuracy_rows(
         regions = {
             region: answers[key, region] for region in ("border", "centre") if (key, region) in answers
         }
-        found.append(_row(key, images, answers[key, "all"], beside, regions, temperatures[key], weights))
+        mine = answers[key, "all"]
+        found.append(_row(key, images, results.classes, mine, beside, regions, temperatures[key], weights))
     return found
 
 
 def _row(  # noqa: PLR0913 - all that is known of one row
     key: RowKey,
     images: ImageSet,
+    classes: Sequence[str],
     probabilities: Floats,
     beside: tuple[RowKey, Floats] | None,
     regions: Mapping[str, Floats],
@@ -120,7 +122,7 @@ def _row(  # noqa: PLR0913 - all that is known of one row
     weights: Floats,
 ) -> RowAccuracy:
     labels = np.array(images.labels, np.int64)
-    metrics = measure(labels, probabilities)
+    metrics = measure(labels, probabilities, classes)
     once = np.ones((1, len(labels)))
     # Logarithms of probabilities are logits but for a constant, which softmax takes away.
     logits = np.log(np.clip(at_temperature(probabilities.astype(np.float32), 1 / temperature), 1e-12, None))
@@ -144,12 +146,12 @@ def _row(  # noqa: PLR0913 - all that is known of one row
         passes_99=passes,
         controls={region: _share(labels, found) for region, found in regions.items()},
         by_source=_by_source(images.sources, labels, probabilities),
-        within=within_domains(labels, logits, images.domains or [""] * len(labels), images.groups),
+        within=within_domains(labels, logits, classes, images.domains or [""] * len(labels), images.groups),
     )
 
 
 def compare_rows(other: RowKey, mine: Floats, theirs: Floats, labels: Labels, weights: Floats) -> Against:
-    """Hold a row's answers `[N, 3]` against another's to the same images."""
+    """Hold a row's answers `[N, C]` against another's to the same images."""
     same = int((mine.argmax(1) == theirs.argmax(1)).sum())
     right, theirs_right = mine.argmax(1) == labels, theirs.argmax(1) == labels
     gaps = accuracy(weights, labels, mine) - accuracy(weights, labels, theirs)

@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from xray_infer.benchmarks.model_rows import KERAS, ModelRow, reference_of
 from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import ImageSet, ModelFile, RowAnswers, RowKey
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, extra_for
 from xray_infer.export.reference import SUFFIX, input_digest, load_reference
 from xray_infer.host import default_workers
 from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.model.runtimes import Session, find_model
 from xray_infer.study.datasets import (
+    Dataset,
     LabelledImage,
     file_digest,
     read_dataset,
@@ -66,19 +68,22 @@ class InputSet:
         return self._made[preprocessing]
 
 
-def read_test_images(data: Path) -> InputSet:
-    """Decode the test split of a data set. Raises DataError."""
-    dataset = read_dataset(data)
+def read_test_images(data: Path, classes: Sequence[str]) -> InputSet:
+    """Decode the test split of a data set of these classes. Raises DataError."""
+    dataset = read_dataset(data, classes=classes)
     chosen = split_images(dataset, TEST, use="which the benchmark measures")
-    return _described(TEST, chosen, dataset.digest)
+    return _described(TEST, replace(dataset, images=chosen), dataset.digest)
 
 
-def read_external_images(data: Path) -> InputSet:
-    """Decode all labelled images of a folder or manifest from elsewhere, whatever their split."""
-    dataset = read_images(data)
+def read_external_images(data: Path, classes: Sequence[str]) -> InputSet:
+    """Decode all labelled images of a folder or manifest from elsewhere, whatever their split.
+
+    They are of these classes, or of some of them.
+    """
+    dataset = read_images(data, classes=classes)
     if not dataset.images:
         raise DataError(f"{data}: no labelled images in it; it needs a folder a class, or a manifest")
-    return _described(EXTERNAL, dataset.images, dataset.digest)
+    return _described(EXTERNAL, dataset, dataset.digest)
 
 
 def _decoded(images: Sequence[LabelledImage], preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -86,10 +91,13 @@ def _decoded(images: Sequence[LabelledImage], preprocessing: Preprocessing) -> N
         return np.stack(list(pool.map(partial(read_input, preprocessing=preprocessing), images)))
 
 
-def _described(name: str, images: Sequence[LabelledImage], data_digest: str) -> InputSet:
+def _described(name: str, dataset: Dataset, data_digest: str) -> InputSet:
+    images = dataset.images
     inputs = _decoded(images, STUDY)
     labels = [int(image.label) for image in images]
-    digest = hashlib.sha256(inputs.tobytes() + bytes(labels)).hexdigest()
+    # Runs on other classes are of other images; the study's digest is what it was when there were no others.
+    named = b"" if dataset.classes == CLASS_NAMES else "\n".join(dataset.classes).encode()
+    digest = hashlib.sha256(inputs.tobytes() + bytes(labels) + named).hexdigest()
     described = ImageSet(
         name=name,
         digest=digest,
@@ -99,7 +107,7 @@ def _described(name: str, images: Sequence[LabelledImage], data_digest: str) -> 
         sources=[image.source for image in images],
         domains=[image.domain for image in images],
     )
-    return InputSet(described, tuple(images), data_digest, {STUDY: inputs})
+    return InputSet(described, images, data_digest, {STUDY: inputs})
 
 
 def answer_rows(
@@ -196,7 +204,7 @@ class Contender(Protocol):
     """A row that is open."""
 
     def predict_many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Classify uint8 [N, side, side, 1] the fast way of its kind; return float32 [N, 3]."""
+        """Classify uint8 [N, side, side, 1] the fast way of its kind; return float32 [N, C]."""
         ...
 
 

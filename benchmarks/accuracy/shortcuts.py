@@ -26,6 +26,7 @@ from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, MissingExtraError, extra_for
 from xray_infer.model.json_records import from_json
 from xray_infer.model.manifest import METHODS
+from xray_infer.study.class_choice import listed
 from xray_infer.study.datasets import SPLITS, LabelledImage, read_dataset, read_input
 from xray_infer.study.domains import LeaveOneDomainOut
 from xray_infer.terminal import Report
@@ -43,17 +44,23 @@ def probe_sources(
     keras_rows = [row for row in rows if row.key.format == KERAS]
     if not keras_rows:
         report("no source probe: the pooled features need a .keras file among --models")
+        return []
+    classes = keras_rows[0].model.class_names
+    dataset = read_dataset(data, classes=classes)
+    if len({image.source for image in dataset.split("train")} - {""}) < 2:
+        report(f"no source probe: {data} names no two sources of training images")
+        return []
+    images = [image for split in SPLITS for image in dataset.split(split)]
     found = []
     for row in keras_rows:
 
         def measure(row: ModelRow = row) -> SourceProbe:
             report(f"source probe: {row.key.method}")
-            images = [image for split in SPLITS for image in read_dataset(data).split(split)]
             path = parts.folder / f"features_{row.key.method}.npy"
             if not path.exists():
                 features = pooled_features(row, images)
                 write_atomically(path, lambda temporary: np.save(temporary, features))
-            return probe(row.key.method, np.load(path), images)
+            return probe(row.key.method, np.load(path), images, classes)
 
         found.append(parts.get(f"probe/{row.key.method}", SourceProbe, measure))
     return found
@@ -73,7 +80,12 @@ def pooled_features(row: ModelRow, images: Sequence[LabelledImage]) -> NDArray[n
     return np.concatenate(batches).astype(np.float32)
 
 
-def probe(method: str, features: NDArray[np.float32], images: Sequence[LabelledImage]) -> SourceProbe:
+def probe(
+    method: str,
+    features: NDArray[np.float32],
+    images: Sequence[LabelledImage],
+    classes: Sequence[str],
+) -> SourceProbe:
     """Fit the probe on training images, choose its strength on validation ones, and try it on test images."""
     sources = np.array([image.source for image in images])
     splits = np.array([image.split for image in images])
@@ -81,7 +93,7 @@ def probe(method: str, features: NDArray[np.float32], images: Sequence[LabelledI
     known = sources != ""
     truth, predicted, strength = _fit(features[known], sources[known], splits[known])
     within = {}
-    for label, name in enumerate(CLASS_NAMES):
+    for label, name in enumerate(classes):
         kept = known & (labels == label)
         tested = sources[kept & (splits == "test")]
         common = [source for source in sorted({*tested}) if (tested == source).sum() >= LEAST]
@@ -121,10 +133,10 @@ def _fit(
     return sources[test], fitted[strength][1].predict(features[test]), strength
 
 
-def measure_guesses(data: Path, *, report: Report) -> list[Guess]:
+def measure_guesses(data: Path, classes: Sequence[str], *, report: Report) -> list[Guess]:
     """Measure the yardsticks; none, and a line that says why, where that cannot be done."""
     try:
-        found = yardsticks(read_dataset(data), report=report)
+        found = yardsticks(read_dataset(data, classes=classes), report=report)
     except (DataError, MissingExtraError) as error:
         report(f"no yardsticks: {error}")
         return []
@@ -136,12 +148,13 @@ EVIDENCE_FILE: Final = "evidence.json"
 KINDS: Final = {"group": "group-", "random": "random-", "border": "border", "centre": "centre"}
 
 
-def read_evidence(path: Path) -> Trained:
-    """Read evidence.json, or that of a folder. Raises DataError."""
+def read_evidence(path: Path, classes: Sequence[str]) -> Trained:
+    """Read evidence.json, or that of a folder, of networks with these classes. Raises DataError."""
     if path.is_dir():
         path = path / EVIDENCE_FILE
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        names = from_json(tuple[str, ...], found.get("class_names", CLASS_NAMES))
         kept = found.get("leave_one_domain_out")
         left_out = None if kept is None else from_json(LeaveOneDomainOut, kept)
         accuracies = {
@@ -159,4 +172,6 @@ def read_evidence(path: Path) -> Trained:
         raise DataError(f"{path}: cannot be read: {error.strerror}; xray-train evidence writes it") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: is no evidence.json of xray-train evidence") from error
+    if set(names) != set(classes):
+        raise DataError(f"{path}: is of the classes {listed(names)}; the models have {listed(classes)}")
     return Trained(accuracies, left_out)

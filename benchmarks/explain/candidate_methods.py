@@ -47,7 +47,7 @@ class Shifted:
         return self.steps**2
 
     def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the maps of all classes of uint8 [side, side, 1]: float32 [h, h, 3] >= 0.
+        """Return the maps of all classes of uint8 [side, side, 1]: float32 [h, h, C] >= 0.
 
         h is `steps` times the side of the model's own map. In units of the class's logit. What a shift lays
         bare is filled with the edge's pixels.
@@ -58,7 +58,7 @@ class Shifted:
         wide = np.asarray(cv2.copyMakeBorder(image[..., 0], *sides, cv2.BORDER_REPLICATE), np.uint8)
         apart = CAM_CELL / self.steps
         shifts = [round((step + 0.5) * apart - CAM_CELL / 2) for step in range(self.steps)]
-        total = np.zeros((*size, 3), np.float32)
+        total: float | NDArray[np.float32] = 0.0
         for down, right in product(shifts, shifts):
             top, left = CAM_CELL + down, CAM_CELL + right
             view = np.ascontiguousarray(wide[top : top + side, left : left + side])
@@ -66,10 +66,13 @@ class Shifted:
                 grad_cam(run(view[None, ..., None]).cam[0]), size, interpolation=cv2.INTER_LINEAR
             )
             back = np.array([[1, 0, right], [0, 1, down]], np.float32)
-            total += cv2.warpAffine(fine, back, size, borderMode=cv2.BORDER_REPLICATE)
+            total = total + cv2.warpAffine(fine, back, size, borderMode=cv2.BORDER_REPLICATE)
         fine_cells = (cells * self.steps, cells * self.steps)
-        mean = total / self.passes(side)
-        return np.asarray(cv2.resize(mean, fine_cells, interpolation=cv2.INTER_AREA), np.float32)
+        mean = np.asarray(total / self.passes(side), np.float32)
+        # One class at a time: OpenCV averages areas of at most four channels, unless whole pixels fit in.
+        planes = [np.ascontiguousarray(mean[..., one]) for one in range(mean.shape[-1])]
+        small = [cv2.resize(one, fine_cells, interpolation=cv2.INTER_AREA) for one in planes]
+        return np.asarray(np.stack(small, axis=-1), np.float32)
 
 
 RISE_CELLS = 28  # of the map along each side
@@ -97,7 +100,7 @@ class Rise:
         return self.masks
 
     def explain(self, run: RunModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the maps of all classes, float32 [28, 28, 3] >= 0, in nats, of uint8 [side, side, 1]."""
+        """Return the maps of all classes, float32 [28, 28, C] >= 0, in nats, of uint8 [side, side, 1]."""
         scores: list[NDArray[np.float64]] = []
         masks: list[NDArray[np.float32]] = []
         filled = FILLS[self.fill](image[..., 0]).astype(np.float32)

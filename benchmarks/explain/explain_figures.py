@@ -48,9 +48,10 @@ def mean_of(values: PerImage, groups: Sequence[str]) -> Mean:
 
 
 class MapFigures:
-    """The figures of some records, which are of one run; at least one."""
+    """The figures of some records, which are of one run; at least one. `classes` are the model's."""
 
-    def __init__(self, records: Iterable[Measurement]) -> None:
+    def __init__(self, records: Iterable[Measurement], classes: Sequence[str]) -> None:
+        self.classes = classes
         self.records: Sequence[Measurement] = sorted(records, key=lambda record: record["number"])
         self.groups = [record["group"] for record in self.records]
         maps = self.records[0]["maps"]

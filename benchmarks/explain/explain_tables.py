@@ -13,7 +13,6 @@ from xray_infer.benchmarks.explain.explain_figures import MapFigures, Mean
 from xray_infer.benchmarks.explain.measuring import BLOB, MIRRORED, RANDOM
 from xray_infer.benchmarks.explain.sanity import SIMILARITIES
 from xray_infer.benchmarks.explain.simple_maps import border_ring
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.preprocess import STUDY
 
 UNIT: Final = "log-odds"
@@ -47,7 +46,9 @@ def _title(name: str) -> str:
 
 def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+    return "\n".join(
+        [*lines, *("| " + " | ".join(one.replace("|", r"\|") for one in row) + " |" for row in rows)]
+    )
 
 
 def faithfulness_table(figures: MapFigures) -> str:
@@ -116,11 +117,11 @@ def _compared(figures: MapFigures, name: str, base: str) -> str:
 def classes_table(figures: MapFigures) -> str:
     """Return the differences to the centre blob by the class that images are called, and in words."""
     rows, lines = [], []
-    for label in CLASS_NAMES:
+    for label in figures.classes:
         called = [record for record in figures.records if record["predicted"] == label]
         if not called:
             continue
-        of_class = MapFigures(called)
+        of_class = MapFigures(called, figures.classes)
         for name in of_class.methods:
             found = {key: of_class.difference(name, key, to=BLOB) for key in METRICS}
             cells = (f"{one.signed()} {verdict(one, METRICS[key]).split()[0]}" for key, one in found.items())
@@ -158,24 +159,28 @@ def regions_table(figures: MapFigures) -> str:
     """Return the share of the heat in the border ring, and in the lung fields where masks were given."""
     names = (*figures.methods, BLOB)
     rows = [
-        ["border ring", _title(name), *(str(figures.share(name, "border", one)) for one in CLASS_NAMES)]
+        ["border ring", _title(name), *(str(figures.share(name, "border", one)) for one in figures.classes)]
         for name in names
     ]
     uniform = f"{border_ring(_side(figures)).mean():.3f}"
-    rows.append(["border ring", "a uniform map", *[uniform] * len(CLASS_NAMES)])
+    rows.append(["border ring", "a uniform map", *[uniform] * len(figures.classes)])
     if figures.records[0]["lung_area"] is not None:
         rows += [
-            ["lung fields", _title(name), *(str(figures.share(name, "lungs", one)) for one in CLASS_NAMES)]
+            [
+                "lung fields",
+                _title(name),
+                *(str(figures.share(name, "lungs", one)) for one in figures.classes),
+            ]
             for name in names
         ]
         areas = [
             [record["lung_area"] for record in figures.records if record["predicted"] == one]
-            for one in CLASS_NAMES
+            for one in figures.classes
         ]
         rows.append(
             ["lung fields", "a uniform map", *(f"{np.mean(one):.3f}" if one else "" for one in areas)]
         )
-    return _markdown(["share of the heat in the", "map", *(f"called {one}" for one in CLASS_NAMES)], rows)
+    return _markdown(["share of the heat in the", "map", *(f"called {one}" for one in figures.classes)], rows)
 
 
 def _side(figures: MapFigures) -> int:

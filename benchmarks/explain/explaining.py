@@ -35,15 +35,14 @@ class ExplainRequest:
     sanity_images: int
     lung_masks: Path | None
 
-    @property
-    def plan(self) -> Plan:
-        """What is measured of each image. Raises DataError for an unknown method."""
+    def plan(self, classes: tuple[str, ...]) -> Plan:
+        """Return what is measured of each image. Raises DataError for an unknown method."""
         names = tuple(METHODS) if self.methods is None else tuple(self.methods.split(","))
         for name in names:
             find_method(name)
-        return Plan(names, self.seed, self.sanity_images, self.lung_masks)
+        return Plan(names, self.seed, self.sanity_images, classes, self.lung_masks)
 
-    def facts(self, dataset: Dataset) -> Mapping[str, Any]:
+    def facts(self, dataset: Dataset, plan: Plan) -> Mapping[str, Any]:
         """Return everything that a record depends on, for JSON."""
         return {
             "model_sha256": self.model.digest,
@@ -51,7 +50,7 @@ class ExplainRequest:
             "data_sha256": dataset.digest,
             "split": self.split,
             "seed": self.seed,
-            "methods": self.plan.methods,
+            "methods": plan.methods,
             "sanity_images": self.sanity_images,
             "lung_masks": self.lung_masks and str(self.lung_masks.resolve()),
         }
@@ -59,15 +58,16 @@ class ExplainRequest:
 
 def explain(request: ExplainRequest, *, report: Report) -> str:
     """Measure what the folder does not hold yet, and return the tables of the images asked for."""
-    dataset = read_dataset(request.data)
     manifest = READERS[request.model.format](request.model.path)
+    plan = request.plan(manifest.class_names)
+    dataset = read_dataset(request.data, classes=plan.classes)
     check_same_data(dataset, manifest.training, data=request.data, model=request.model.path)
     count = request.images or sys.maxsize
     images = draw(dataset, request.split, count=count, seed=request.seed).images
-    with MeasurementFile(request.out, request.facts(dataset)) as records:
-        measure_images(request.model, images, request.plan, records, runtime=request.runtime, report=report)
+    with MeasurementFile(request.out, request.facts(dataset, plan)) as records:
+        measure_images(request.model, images, plan, records, runtime=request.runtime, report=report)
         found = [records.found[image.digest] for image in images]
-    figures = MapFigures(found)
+    figures = MapFigures(found, plan.classes)
     groups = len({record["group"] for record in found if record["group"]})
     checked = sum(bool(record["sanity"]) for record in found)
     return "\n\n".join(

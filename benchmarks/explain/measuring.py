@@ -34,7 +34,6 @@ from xray_infer.benchmarks.explain.simple_maps import (
     random_map,
     share_inside,
 )
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, OutputError
 from xray_infer.host import default_workers
 from xray_infer.images.preprocess import WHOLE
@@ -59,11 +58,15 @@ REPORTED: Final = 10  # images between two lines of progress
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured. The first `sanity_images` of the images have the sanity checks, too."""
+    """What is measured. The first `sanity_images` of the images have the sanity checks, too.
+
+    `classes` are the model's.
+    """
 
     methods: tuple[str, ...]
     seed: int
     sanity_images: int
+    classes: tuple[str, ...]
     lung_masks: Path | None = None
 
 
@@ -124,8 +127,8 @@ class Measurer:
             "digest": image.digest,
             "name": image.path.name,
             "number": number,
-            "label": CLASS_NAMES[image.label],
-            "predicted": CLASS_NAMES[label],
+            "label": self._plan.classes[image.label],
+            "predicted": self._plan.classes[label],
             "group": image.group,
             "source": image.source,
             "side": side,

@@ -1,7 +1,8 @@
 """What every peer's script shares: the files of the folder, its plain way to read one, and its answers.
 
-OUT.csv has a line an image: name, label, the three probabilities. OUT.csv.json says when the first answer was
-there, by `time.monotonic()`, which is one clock for all processes of the machine, and how many there were.
+OUT.csv has a line an image: name, number of the most probable class, and the probabilities. OUT.csv.json
+says when the first answer was there, by `time.monotonic()`, which is one clock for all processes of the
+machine, and how many there were.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.run.sources.folder import FileItem, local_source
 
 
@@ -51,11 +51,11 @@ class AnswerFile:
         self._images = 0
 
     def add(self, path: Path, probabilities: Any) -> None:
-        """Write one image's answer, three probabilities."""
+        """Write one image's answer, the probabilities of its classes."""
         if self._first is None:
             self._first = time.monotonic()
         values = np.asarray(probabilities, dtype=float).ravel().tolist()
-        self._table.writerow([path.name, CLASS_NAMES[int(np.argmax(values))], *values])
+        self._table.writerow([path.name, int(np.argmax(values)), *values])
         self._images += 1
 
     def __enter__(self) -> Self:

@@ -167,13 +167,13 @@ def read_answers(path: Path) -> AnswersByFile:
     with path.open(newline="", encoding="utf-8") as stream:
         lines = list(csv.reader(stream))
     if lines and lines[0][0] == "path":
-        first = lines[0].index("prob_covid")
+        chances = [place for place, name in enumerate(lines[0]) if name.startswith("prob_")]
         return {
-            Path(line[0]).name: [float(value) for value in line[first : first + 3]]
+            Path(line[0]).name: [float(line[place]) for place in chances]
             for line in lines[1:]
-            if line[first]
+            if line[chances[0]]
         }
-    return {line[0]: [float(value) for value in line[2:5]] for line in lines}
+    return {line[0]: [float(value) for value in line[2:]] for line in lines}
 
 
 def compare_answers(mine: AnswersByFile, standard: AnswersByFile) -> str:

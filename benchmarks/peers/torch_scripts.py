@@ -25,7 +25,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from xray_infer.atomic import write_atomically
 from xray_infer.benchmarks.peers.answer_file import AnswerFile, read_gray, run
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 # With one channel: near to what each of the three would take away, so that padding is nearly the same.
@@ -57,24 +56,24 @@ def normalised(gray: np.ndarray, channels: int) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class PeerNetwork:
-    """A network with random weights, made by `build`, that takes so many channels."""
+    """A network that takes so many channels; `build` makes one of so many classes with random weights."""
 
     channels: int
-    build: Callable[[], Any]
+    build: Callable[[int], Any]
 
 
-def timm_densenet() -> Any:
+def timm_densenet(classes: int) -> Any:
     """Return timm's DenseNet121."""
     import timm
 
-    return timm.create_model("densenet121", pretrained=False, num_classes=len(CLASS_NAMES))
+    return timm.create_model("densenet121", pretrained=False, num_classes=classes)
 
 
-def torchxrayvision_densenet() -> Any:
+def torchxrayvision_densenet(classes: int) -> Any:
     """Return TorchXRayVision's for one gray channel, without the sigmoid and thresholds of its own labels."""
     from torchxrayvision.models import DenseNet
 
-    one: Any = DenseNet(num_classes=len(CLASS_NAMES), in_channels=1, weights=None)
+    one: Any = DenseNet(num_classes=classes, in_channels=1, weights=None)
     one.apply_sigmoid = False
     return one
 
@@ -87,8 +86,8 @@ NETWORKS: Final[dict[str, PeerNetwork]] = {
 
 def classify(kind: PeerNetwork, weights: Path, files: list[Path], answers: AnswerFile) -> None:
     """Load the weights and classify all files."""
-    network = kind.build()
     stored = torch.load(weights, weights_only=True)
+    network = kind.build(stored["classes"])
     network.load_state_dict(stored["weights"])
     network = network.eval().to(memory_format=torch.channels_last)
     images = Files(files, kind.channels, stored["side"])
@@ -114,16 +113,17 @@ class Converted:
 
 
 def convert(keras_model: Path, name: str, weights: Path, images: np.ndarray) -> Converted:
-    """Write the Keras model's weights for a network of NETWORKS, and its side; compare their answers.
+    """Write the Keras model's weights for a network of NETWORKS, its side and classes; compare their answers.
 
     `images`: uint8 [N, side, side, 1].
     """
     import keras
 
     model: Any = keras.saving.load_model(keras_model, compile=False)
-    network, channels = NETWORKS[name].build(), NETWORKS[name].channels
+    classes = int(model.output_shape[-1])
+    network, channels = NETWORKS[name].build(classes), NETWORKS[name].channels
     copy_weights(model, network, channels)
-    stored = {"weights": network.state_dict(), "side": images.shape[1]}
+    stored = {"weights": network.state_dict(), "side": images.shape[1], "classes": classes}
     write_atomically(weights, lambda temporary: torch.save(stored, temporary))
     gray = torch.from_numpy(normalised(images[..., 0].astype(np.float32) / 255, channels))
     network.eval()

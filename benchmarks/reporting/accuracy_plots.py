@@ -16,7 +16,6 @@ from xray_infer.benchmarks.reporting.accuracy_tables import source_names
 from xray_infer.benchmarks.reporting.bench_figures import SHORT, BenchFigures, guess_share, title
 from xray_infer.benchmarks.reporting.drawing import MARKERS, SERIES, Plot, drawn, row_panels, short
 from xray_infer.benchmarks.results_schema import RowKey
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.study.intervals import percent
 from xray_infer.train.predictions import Predictions
 from xray_infer.train.report.plots import confusion_matrix, reliability, roc_curves
@@ -123,8 +122,8 @@ def row_plots(figures: BenchFigures, key: RowKey) -> Iterator[Plot]:
     one = figures.accuracy[key]
     name = short(key)
     hits = ", ".join(
-        f"{one.metrics.confusion[place][place]} of {one.metrics.classes[label].support} {label}"
-        for place, label in enumerate(CLASS_NAMES)
+        f"{one.metrics.confusion[place][place]} of {each.support} {label}"
+        for place, (label, each) in enumerate(one.metrics.classes.items())
     )
     yield drawn(
         partial(confusion_matrix, name, one.metrics),
@@ -141,7 +140,7 @@ def row_plots(figures: BenchFigures, key: RowKey) -> Iterator[Plot]:
         alt=f"ROC curves of {title(key)}, one class against the rest; areas: {areas}.",
     )
     yield drawn(
-        partial(reliability, name, one.before, one.after),
+        partial(reliability, name, one.before, one.after, classes=len(figures.results.classes)),
         caption=f"Reliability before and after the temperature, {title(key)}",
         alt=f"Reliability diagram of {title(key)}: calibration error "
         f"{percent(one.before.expected_calibration_error)} before and "
@@ -161,4 +160,5 @@ def _predictions(figures: BenchFigures, key: RowKey) -> Predictions:
         logits=np.log(np.clip(np.array(answers.probabilities), 1e-12, None)),
         sources=tuple(images.sources),
         groups=tuple(images.groups),
+        classes=figures.results.classes,
     )

@@ -16,7 +16,6 @@ from xray_infer.benchmarks.reporting.bench_figures import (
     title,
 )
 from xray_infer.benchmarks.results_schema import RowKey, SourceProbe
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.study.document import Block, Heading, Paragraph, Table
 from xray_infer.study.domain_tables import WITHIN, figure, left_out_blocks, pair_name
 from xray_infer.study.intervals import number, percent, points
@@ -104,7 +103,7 @@ def accuracy_tables(figures: BenchFigures) -> Iterator[Block]:
             "calibration error",
             "its interval over groups, after",
             "Brier score",
-            f"rows true, columns predicted, {', '.join(CLASS_NAMES)}",
+            f"rows true, columns predicted, {', '.join(figures.results.classes)}",
         ),
         [_calibration(key, one) for key, one in rows.items()],
     )

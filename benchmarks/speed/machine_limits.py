@@ -29,7 +29,7 @@ PRODUCT_GMAC: Final = PRODUCT[0] * PRODUCT[1] * PRODUCT[2] / 1e9
 OPSET, IR_VERSION = 17, 8
 
 
-def densenet121_gmac(side: int = STUDY.side) -> float:
+def densenet121_gmac(side: int = STUDY.side, classes: int = len(CLASS_NAMES)) -> float:
     """Count DenseNet121's 10**9 multiply-accumulates of three planes (Huang et al. 2017, table 1).
 
     Those of the Keras model: an exported graph averages before it convolves between blocks, and needs fewer.
@@ -44,7 +44,7 @@ def densenet121_gmac(side: int = STUDY.side) -> float:
         if part < 32:  # the transition halves the channels, then the side
             total += cells * channels * (channels // 2)
             channels //= 2
-    return (total + channels * len(CLASS_NAMES)) / 1e9
+    return (total + channels * classes) / 1e9
 
 
 def measure_limit(number: int) -> LimitRun:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.studies.study_command import FILE, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 from xray_infer.export.calibration import draw
 from xray_infer.export.parity import answer, sessions
@@ -30,12 +30,12 @@ from xray_infer.study.datasets import LabelledImage, read_dataset, read_input
 from xray_infer.terminal import Report, say
 
 BATCH_SIZE: Final = 16
-LEAST_PEAK: Final = 1e-3  # of the highest of an image's three maps: below it a map is empty
+LEAST_PEAK: Final = 1e-3  # of the highest of an image's maps: below it a map is empty
 LOW_CORRELATION: Final = 0.95
 
 
 def tape_maps(model: Path, inputs: NDArray[np.uint8]) -> Maps:
-    """Return Grad-CAM of a .keras classifier's logits, float32 [N, h, w, 3] >= 0, by tf.GradientTape.
+    """Return Grad-CAM of a .keras classifier's logits, float32 [N, h, w, C] >= 0, by tf.GradientTape.
 
     `inputs` are uint8 [N, side, side, 1]. Needs TensorFlow as Keras's backend.
     """
@@ -54,7 +54,7 @@ def tape_maps(model: Path, inputs: NDArray[np.uint8]) -> Maps:
     for start in range(0, len(inputs), BATCH_SIZE):
         with tf.GradientTape(persistent=True) as tape:
             activations, scores = network(inputs[start : start + BATCH_SIZE], training=False)
-            of_class = [scores[:, index] for index in range(len(CLASS_NAMES))]
+            of_class = [scores[:, index] for index in range(softmax.units)]
         maps = []
         for score in of_class:
             weights = tf.reduce_mean(tape.gradient(score, activations), axis=(1, 2), keepdims=True)
@@ -68,7 +68,7 @@ def tape_maps(model: Path, inputs: NDArray[np.uint8]) -> Maps:
 class MapParity:
     """How close maps are to those expected, each divided by its own maximum.
 
-    Arrays are of shape [N, 3], images by classes. `errors`: the largest absolute difference in a map.
+    Arrays are of shape [N, C], images by classes. `errors`: the largest absolute difference in a map.
     `correlations`: Pearson's over its cells. `hottest`: whether the same cell is the hottest. `peaks`: the
     expected map's maximum over the highest of its image's. `empty` maps, with next to nothing that speaks for
     their class, have no shape to compare: they count in nothing, and are nan in the others.
@@ -88,7 +88,7 @@ class MapParity:
 
 
 def compare_maps(given: Maps, expected: Maps) -> MapParity:
-    """Compare maps, float32 [N, h, w, 3] >= 0."""
+    """Compare maps, float32 [N, h, w, C] >= 0."""
     peaks = expected.max(axis=(1, 2)).astype(np.float64)
     shares = peaks / np.maximum(peaks.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     empty = shares < LEAST_PEAK
@@ -103,8 +103,8 @@ def compare_maps(given: Maps, expected: Maps) -> MapParity:
 
 
 def _normalised(maps: Maps) -> NDArray[np.float64]:
-    """Return maps over their maxima, [N, 3, h * w]; a map without heat stays zero."""
-    flat = maps.transpose(0, 3, 1, 2).reshape(len(maps), len(CLASS_NAMES), -1).astype(np.float64)
+    """Return maps over their maxima, [N, C, h * w]; a map without heat stays zero."""
+    flat = maps.transpose(0, 3, 1, 2).reshape(len(maps), maps.shape[-1], -1).astype(np.float64)
     peak = flat.max(axis=-1, keepdims=True)
     normalised: NDArray[np.float64] = np.divide(flat, peak, out=np.zeros_like(flat), where=peak > 0)
     return normalised
@@ -120,7 +120,7 @@ def _correlations(first: NDArray[np.float64], second: NDArray[np.float64]) -> ND
 
 
 def file_maps(model: Model, inputs: NDArray[np.uint8]) -> Iterator[tuple[str, Maps]]:
-    """Yield each runtime that reads an exported file, and the file's Grad-CAM there, float32 [N, 7, 7, 3]."""
+    """Yield each runtime that reads an exported file, and the file's Grad-CAM there, float32 [N, 7, 7, C]."""
     recipe = model.open().manifest.recipe
     for runtime, session in sessions(model, recipe):
         yield runtime, np.stack([grad_cam(cam) for cam in answer(session, inputs, model.path.name).cam])
@@ -133,6 +133,7 @@ class Compared:
     file: str
     runtime: str
     names: Sequence[str]
+    classes: Sequence[str]
     parity: MapParity
 
 
@@ -163,7 +164,7 @@ def low_table(rows: Sequence[Compared]) -> str:
     for row in rows:
         for image, label in row.parity.low():
             lines.append(
-                f"| {row.file} | {row.runtime} | {row.names[image]} | {CLASS_NAMES[label]} "
+                f"| {row.file} | {row.runtime} | {row.names[image]} | {row.classes[label]} "
                 f"| {row.parity.correlations[image, label]:.3f} | {row.parity.peaks[image, label]:.3f} |"
             )
     return "\n".join(lines) if len(lines) > 2 else ""
@@ -179,7 +180,8 @@ def compare_files(
     it knows. Raises DataError when there are no such answers or none of the images is among them, ParityError
     for a file that does not run.
     """
-    made = READERS[models[0].format](models[0].path).preprocessing  # of all: they are of one Keras model
+    manifest = READERS[models[0].format](models[0].path)  # of all: they are of one Keras model
+    made, classes = manifest.preprocessing, manifest.class_names
     inputs = np.stack([read_input(image, made) for image in images])
     names = [image.path.name for image in images]
     expected: Maps | None = None
@@ -193,7 +195,9 @@ def compare_files(
             rows, maps = _stored_maps(model, inputs)
         for runtime, given in file_maps(model, inputs[rows]):
             report(f"{model.path.name} in {runtime}")
-            yield Compared(model.path.name, runtime, [names[row] for row in rows], compare_maps(given, maps))
+            yield Compared(
+                model.path.name, runtime, [names[row] for row in rows], classes, compare_maps(given, maps)
+            )
 
 
 def _stored_maps(model: Model, inputs: NDArray[np.uint8]) -> tuple[Sequence[int], Maps]:
@@ -220,7 +224,8 @@ def main(files: tuple[Path, ...], data: Path, keras_model: Path | None, images: 
     FILES.
     """
     models = [find_model(path) for path in files]
-    chosen = draw(read_dataset(data), "test", count=images or sys.maxsize, seed=0).images
+    classes = READERS[models[0].format](models[0].path).class_names
+    chosen = draw(read_dataset(data, classes=classes), "test", count=images or sys.maxsize, seed=0).images
     rows = list(compare_files(models, chosen, keras_model=keras_model, report=say))
     click.echo("\n\n".join(part for part in (parity_table(rows), low_table(rows)) if part))
     click.echo(f"\nMaps over their maxima, all classes. {describe_machine()} {RESEARCH_NOTICE}")

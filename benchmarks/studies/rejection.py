@@ -24,7 +24,7 @@ from benchmarks.studies.ood_images.altered import ALTERED
 from benchmarks.studies.ood_images.drawn import DRAWN
 from benchmarks.studies.study_command import FILE, study
 from xray_infer.benchmarks.machine import describe_machine
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError, ImageError, ModelError
 from xray_infer.export.calibration import ImageStream, check_same_data
 from xray_infer.export.familiarity import fit_familiarity, set_limit
@@ -125,7 +125,7 @@ def measure(
         both.append(answerers.answer(f"{split} images", loaders, ood=False))
         images += mine
         yield both[-1]
-    yield from _parts(images, both)
+    yield from _parts(images, dataset.classes, both)
     for name, draw in DRAWN.items():
         rng = np.random.default_rng(seed)
         yield answerers.answer(name, [partial(made, draw(rng)) for _ in range(count)], ood=True)
@@ -145,7 +145,9 @@ def _load(file: Path, preprocessing: Preprocessing) -> ModelInput:
         raise DataError(f"{file}: {error}; remove it") from error
 
 
-def _parts(images: Sequence[LabelledImage], both: Sequence[Answers]) -> Iterator[Answers]:
+def _parts(
+    images: Sequence[LabelledImage], classes: Sequence[str], both: Sequence[Answers]
+) -> Iterator[Answers]:
     """Yield validation and test images by class, by source and by domain."""
     whole = Answers(
         "both",
@@ -153,7 +155,7 @@ def _parts(images: Sequence[LabelledImage], both: Sequence[Answers]) -> Iterator
         np.concatenate([one.confidences for one in both]),
         np.concatenate([one.no_lungs for one in both]),
     )
-    labels = [CLASS_NAMES[image.label] for image in images]
+    labels = [classes[image.label] for image in images]
     sources = [image.source or "no source" for image in images]
     domains = [f"the domain {image.domain}" if image.domain else "" for image in images]
     for column in map(np.array, (labels, sources, domains)):
@@ -298,7 +300,8 @@ def main(  # noqa: PLR0913 - a command line
     Noise, blanks, text, screens, CT slices, hands and lateral chests are drawn; test images are rotated, cut
     and so on. --without may be given several times.
     """
-    file, dataset = find_model(model), read_dataset(data)
+    file = find_model(model)
+    dataset = read_dataset(data, classes=READERS[file.format](model).class_names)
     others, listed = named_folders(ood), {} if extra is None else listed_sets(extra)
     if twice := sorted(others.keys() & listed.keys()):
         raise DataError(f"--ood {twice[0]}: {extra} has images of that name; give another")

@@ -19,7 +19,7 @@ from xray_infer.export import load_toolchain
 from xray_infer.export.calibration import CALIBRATION_SPLIT, CHOICE_SPLIT, check_same_data, draw
 from xray_infer.export.densenet import DenseNet
 from xray_infer.export.edge_graph import load_classifier, take_apart
-from xray_infer.export.exporter import preprocessing_of, training_of
+from xray_infer.export.exporter import classes_of, preprocessing_of, training_of
 from xray_infer.export.int8_network import Int8Network, correct, equalise, for_int8, round_stem
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.ranges import CALIBRATORS, collect_ranges, collect_statistics
@@ -108,7 +108,8 @@ def steps_table(found: Sequence[Closeness]) -> str:
 def main(model: Path, data: Path, images: int, calibration_images: int, seed: int) -> None:
     """Measure what each step before int8 keeps: MODEL, a .keras file, on DATA's validation images."""
     load_toolchain()
-    training, dataset = training_of(model), read_dataset(data)
+    training = training_of(model)
+    dataset = read_dataset(data, classes=classes_of(training))
     check_same_data(dataset, training, data=data, model=model)
     network = take_apart(load_classifier(model), path=model, temperature=training.temperature).network
     made = preprocessing_of(training, network.side, model=model)

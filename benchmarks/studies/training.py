@@ -7,7 +7,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -91,7 +91,7 @@ def plain_fit(manifest: str, weights: str, seed: str, out: str, jit: str = "auto
     }
     labels = {split: np.array([image.label for image in dataset.split(split)]) for split in SPLITS}
     keras.utils.set_random_seed(int(seed))
-    model = build_classifier(weights, seed=int(seed))
+    model = build_classifier(weights, classes=len(dataset.classes), seed=int(seed))
     accuracies: dict[str, float] = {}
     for method in METHODS:
         stage = schedule.stage(method)
@@ -150,7 +150,7 @@ def part_of(dataset: Dataset, count: int | None) -> Dataset:
     for split in SPLITS:
         images = sorted(dataset.split(split), key=lambda image: image.digest)
         chosen += [images[int(index * step)] for index in range(int(len(images) / step))]
-    return Dataset(tuple(chosen))
+    return replace(dataset, images=tuple(chosen))
 
 
 @study("training")

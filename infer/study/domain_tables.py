@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.model.manifest_parts import Confidence
 from xray_infer.study.confidence import RIGHT
 from xray_infer.study.document import Block, Paragraph, Table
@@ -99,13 +98,13 @@ def left_out_blocks(found: LeaveOneDomainOut) -> list[Block]:
                     "images",
                     "balanced accuracy",
                     "AUROC",
-                    *(f"recall, {name}" for name in CLASS_NAMES),
+                    *(f"recall, {name}" for name in found.classes),
                     "calibration error",
                     "mean confidence",
                     "accuracy",
-                    f"rows true, columns predicted, {', '.join(CLASS_NAMES)}",
+                    f"rows true, columns predicted, {', '.join(found.classes)}",
                 ),
-                [_row(name, domain) for name, domain in _by_domain(found)],
+                [_row(name, domain, found.classes) for name, domain in _by_domain(found)],
             )
         )
     if found.skipped:
@@ -165,7 +164,7 @@ def _by_domain(found: LeaveOneDomainOut) -> list[tuple[str, LeftOutDomain]]:
     return sorted(listed, key=lambda one: order.index(one[1].domain))
 
 
-def _row(method: str, domain: LeftOutDomain) -> tuple[str, ...]:
+def _row(method: str, domain: LeftOutDomain, classes: Sequence[str]) -> tuple[str, ...]:
     return (
         domain.domain,
         _title(method),
@@ -174,7 +173,7 @@ def _row(method: str, domain: LeftOutDomain) -> tuple[str, ...]:
         figure(domain.within.mean),
         *(
             f"{percent(one.hits / one.images, one.interval)}, n = {one.images}" if one.images else ""
-            for one in domain.recalls.values()
+            for one in (domain.recalls[name] for name in classes)
         ),
         figure(domain.calibration_error),
         percent(domain.mean_confidence),

@@ -97,7 +97,7 @@ class LeftOutDomain:
     """What one method did in a domain that took no part in its training, on all images of the domain.
 
     `temperature` was fitted without the domain; confidence and calibration error are at it. `confusion[true]
-    [predicted]` counts images, classes in the order of CLASS_NAMES. `balanced_accuracy` is the mean recall of
+    [predicted]` counts images, classes in the order of the outputs. `balanced_accuracy` is the mean recall of
     the classes with at least `within.least` images, None where no class has so many.
     """
 
@@ -136,17 +136,19 @@ class LeaveOneDomainOut:
     """Leave-one-domain-out: `methods` by name, and why a domain was `skipped`.
 
     `domains_from` is the column that names the domains; images without a domain were in no training.
+    `classes` are in the order of the outputs; records of before have the study's.
     """
 
     domains_from: str
     methods: Mapping[str, MethodLeftOut]
     skipped: Mapping[str, str]
     images_without_domain: Count
+    classes: tuple[str, ...] = CLASS_NAMES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DomainAnswers:
-    """A network's logits `[N, 3]` on all images of one domain, and the temperature of the network."""
+    """A network's logits `[N, C]` on all images of one domain, and the temperature of the network."""
 
     domain: str
     labels: Labels
@@ -158,6 +160,7 @@ class DomainAnswers:
 def within_domains(
     labels: Labels,
     scores: Floats,
+    classes: Sequence[str],
     domains: Sequence[str],
     groups: Sequence[str],
     *,
@@ -165,7 +168,7 @@ def within_domains(
 ) -> WithinDomains | None:
     """Measure the AUROC of each pair of classes in each domain, and their mean; None without any domain.
 
-    `scores` `[N, 3]` are logits or logarithms of probabilities; what is added to all of an image's or divides
+    `scores` `[N, C]` are logits or logarithms of probabilities; what is added to all of an image's or divides
     all of them, such as a temperature, changes nothing. `domains` and `groups` are "" where unknown.
     """
     names, grouped = np.array(domains), np.array(groups)
@@ -177,7 +180,7 @@ def within_domains(
     for name in present:
         mine = names == name
         weights = _weights(name, grouped[mine].tolist())
-        found, resampled = _pairs_of(name, labels[mine], scores[mine], weights, least)
+        found, resampled = _pairs_of(name, classes, labels[mine], scores[mine], weights, least)
         pairs += found
         drawn += resampled
     return WithinDomains(least, tuple(pairs), int((names == "").sum()), _mean_of(pairs, drawn))
@@ -189,10 +192,10 @@ def _weights(domain: str, groups: Sequence[str]) -> Floats:
 
 
 def _pairs_of(
-    domain: str, labels: Labels, scores: Floats, weights: Floats, least: int
+    domain: str, classes: Sequence[str], labels: Labels, scores: Floats, weights: Floats, least: int
 ) -> tuple[list[DomainPair], list[Floats]]:
     """Return the pairs of one domain, and the resampled AUROC of those that count."""
-    counts = np.bincount(labels, minlength=len(CLASS_NAMES))
+    counts = np.bincount(labels, minlength=len(classes))
     pairs, drawn = [], []
     for first, second in combinations(np.flatnonzero(counts).tolist(), 2):
         images = (int(counts[first]), int(counts[second]))
@@ -204,7 +207,7 @@ def _pairs_of(
             once = weighted_auroc(np.ones((1, len(odds))), positive, odds)
             drawn.append(weighted_auroc(weights[:, chosen], positive, odds))
             auroc = Estimated(float(once[0]), percentile_interval(drawn[-1]))
-        pairs.append(DomainPair(domain, CLASS_NAMES[first], CLASS_NAMES[second], images, auroc))
+        pairs.append(DomainPair(domain, classes[first], classes[second], images, auroc))
     return pairs, drawn
 
 
@@ -215,9 +218,11 @@ def _mean_of(pairs: Sequence[DomainPair], drawn: Sequence[Floats]) -> Estimated 
     return Estimated(float(np.mean(values)), percentile_interval(np.mean(drawn, axis=0)))
 
 
-def judge_left_out(answers: Sequence[DomainAnswers], *, least: int = LEAST) -> MethodLeftOut:
+def judge_left_out(
+    answers: Sequence[DomainAnswers], classes: Sequence[str], *, least: int = LEAST
+) -> MethodLeftOut:
     """Measure one method in the domains left out, each answered by the network trained without it."""
-    judged = [_judge(one, least) for one in answers]
+    judged = [_judge(one, classes, least) for one in answers]
     kept = [(domain, figures) for domain, figures in judged if "auroc" in figures]
     mean = None
     if kept:
@@ -232,13 +237,13 @@ def judge_left_out(answers: Sequence[DomainAnswers], *, least: int = LEAST) -> M
     return MethodLeftOut(tuple(domain for domain, _ in judged), mean)
 
 
-def _judge(one: DomainAnswers, least: int) -> tuple[LeftOutDomain, dict[str, Floats]]:
+def _judge(one: DomainAnswers, classes: Sequence[str], least: int) -> tuple[LeftOutDomain, dict[str, Floats]]:
     """Return one domain's figures, and some of them as they are and then resampled, `[1 + RESAMPLES]`."""
     probabilities = softmax(one.logits, one.temperature)
     weights = np.vstack([np.ones(len(one.labels)), _weights(one.domain, one.groups)])
     predicted = probabilities.argmax(axis=1)
-    counts = np.bincount(one.labels, minlength=len(CLASS_NAMES))
-    confusion = np.zeros((len(CLASS_NAMES),) * 2, int)
+    counts = np.bincount(one.labels, minlength=len(classes))
+    confusion = np.zeros((len(classes),) * 2, int)
     np.add.at(confusion, (one.labels, predicted), 1)
     figures = {
         "accuracy": accuracy(weights, one.labels, probabilities),
@@ -248,7 +253,7 @@ def _judge(one: DomainAnswers, least: int) -> tuple[LeftOutDomain, dict[str, Flo
     counted = np.flatnonzero(counts >= least)
     if len(counted):
         figures["balanced_accuracy"] = np.mean([recalls[label] for label in counted], axis=0)
-    pairs, drawn = _pairs_of(one.domain, one.labels, one.logits, weights[1:], least)
+    pairs, drawn = _pairs_of(one.domain, classes, one.labels, one.logits, weights[1:], least)
     mean = _mean_of(pairs, drawn)
     if mean is not None:
         figures["auroc"] = np.append(mean.value, np.mean(drawn, axis=0))
@@ -268,7 +273,7 @@ def _judge(one: DomainAnswers, least: int) -> tuple[LeftOutDomain, dict[str, Flo
                 hits=int(confusion[label, label]),
                 interval=percentile_interval(recalls[label][1:]) if counts[label] else None,
             )
-            for label, name in enumerate(CLASS_NAMES)
+            for label, name in enumerate(classes)
         },
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         within=WithinDomains(least, tuple(pairs), 0, mean),

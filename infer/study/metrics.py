@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.model.json_records import Count
 from xray_infer.study.intervals import Interval, wilson_interval
 
@@ -40,7 +39,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """`confusion[true][predicted]` counts images, classes in the order of CLASS_NAMES.
+    """`confusion[true][predicted]` counts images, classes in the order of the model's outputs.
 
     `balanced_accuracy` is the mean recall of the classes that have images (Brodersen et al. 2010).
     """
@@ -97,17 +96,19 @@ class McNemar:
     p_value: float
 
 
-def measure(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Metrics:
-    """Compare true labels `[N]` with probabilities `[N, 3]`; the prediction is the largest."""
+def measure(
+    labels: NDArray[np.integer], probabilities: NDArray[np.floating], classes: Sequence[str]
+) -> Metrics:
+    """Compare true labels `[N]` with probabilities `[N, C]` of C classes; the prediction is the largest."""
     if len(labels) == 0:
         raise ValueError("no images to measure")
-    size = len(CLASS_NAMES)
+    size = len(classes)
     confusion = np.zeros((size, size), dtype=int)
     np.add.at(confusion, (labels, probabilities.argmax(axis=1)), 1)
     hits, total = confusion.diagonal(), int(confusion.sum())
     predicted, present = confusion.sum(axis=0), confusion.sum(axis=1)
     absent, rejected = total - present, total - present - predicted + hits
-    classes = {
+    by_class = {
         name: ClassMetrics(
             precision=_ratio(hits[index], predicted[index]),
             recall=_ratio(hits[index], present[index]),
@@ -119,14 +120,14 @@ def measure(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) ->
             recall_interval=wilson_interval(int(hits[index]), int(present[index])),
             specificity_interval=wilson_interval(int(rejected[index]), int(absent[index])),
         )
-        for index, name in enumerate(CLASS_NAMES)
+        for index, name in enumerate(classes)
     }
-    recalls = [one.recall for one in classes.values() if one.support]
+    recalls = [one.recall for one in by_class.values() if one.support]
     return Metrics(
         images=len(labels),
         accuracy=_ratio(hits.sum(), total),
-        macro_f1=sum(one.f1 for one in classes.values()) / size,
-        classes=classes,
+        macro_f1=sum(one.f1 for one in by_class.values()) / size,
+        classes=by_class,
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         accuracy_interval=wilson_interval(int(hits.sum()), total),
         balanced_accuracy=sum(recalls) / len(recalls),

@@ -28,7 +28,7 @@ def fit_temperature(
 ) -> float:
     """Return T > 0 that minimises the negative log-likelihood of softmax(logits / T).
 
-    `logits [N, 3]`, `labels [N]`, `weights [N]` of the images, all alike by default. The likelihood has one
+    `logits [N, C]`, `labels [N]`, `weights [N]` of the images, all alike by default. The likelihood has one
     maximum in log T; it is found by golden section.
     """
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from xray_infer.atomic import write_json
+from xray_infer.classes import CLASS_NAMES, check_class_names
 from xray_infer.errors import ModelError
 from xray_infer.model.json_records import FLAT, REST, AnyFloat, JsonError, from_json, load_object, to_json
 from xray_infer.study.domains import WithinDomains
@@ -25,10 +26,12 @@ ADVICE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What both methods of a run share: their data, seed, backbone and the versions that trained them.
+    """What both methods of a run share: their data and classes, seed, backbone and versions.
 
     `data_sha256` is `Dataset.digest`: which images, labels and splits. `counts` are images by split and
-    class. `backbone_sha256` is of the backbone's file, None for one that has no file.
+    class. `backbone_sha256` is of the backbone's file, None for one that has no file. `class_names` is
+    None in records of before, which are of the study's. `class_choice` is what `--classes` made the classes
+    of: name to the data's names, None where it was not given.
     """
 
     data_sha256: str
@@ -37,6 +40,13 @@ class RunFacts:
     backbone_sha256: str | None
     preprocessing_version: int
     versions: Mapping[str, str]
+    class_names: tuple[str, ...] | None = None
+    class_choice: Mapping[str, tuple[str, ...]] | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the outputs."""
+        return self.class_names or CLASS_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +116,9 @@ def read_training_record(path: Path) -> TrainingRecord:
         record = from_json(TrainingRecord, load_object(path))
         if record.temperature <= 0:
             raise JsonError("temperature is not above 0")
+        check_class_names(record.facts.classes)
     except OSError as error:
         raise ModelError(f"{path}: cannot read the training record: {error.strerror}; {ADVICE}") from error
-    except JsonError as error:
+    except ValueError as error:  # a JsonError, or classes that cannot be
         raise ModelError(f"{path}: the training record is damaged: {error}; {ADVICE}") from error
     return record

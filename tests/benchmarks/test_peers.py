@@ -188,7 +188,7 @@ from pathlib import Path
 from xray_infer.benchmarks.peers.torch_scripts import convert
 from xray_infer.train.network import build_classifier
 folder = Path(sys.argv[1])
-build_classifier("none", seed=3).save(folder / "model.keras")
+build_classifier("none", classes=3, seed=3).save(folder / "model.keras")
 rough = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 1)).astype(np.uint8)
 found = convert(folder / "model.keras", "{script}", folder / "weights.pt", rough)
 print(found.max_dp, found.parameters, found.keras_parameters)

@@ -23,7 +23,7 @@ from xray_infer.benchmarks.speed import worker
 from xray_infer.benchmarks.speed.presets import Effort
 from xray_infer.benchmarks.speed.process_runs import SpeedRequest, measure_speed
 from xray_infer.benchmarks.speed.worker import InputFile, single_stream
-from xray_infer.classes import RESEARCH_NOTICE
+from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.model.json_records import to_json
@@ -58,7 +58,7 @@ def test_a_whole_run_gives_every_row_every_figure(tiny_onnx, split_tree, tmp_pat
     assert done.exit_code == 0, done.stderr
     found = read_results(out)
     keys = {row.key for row in find_rows([tiny_onnx])}
-    test = read_test_images(split_tree)
+    test = read_test_images(split_tree, CLASS_NAMES)
     assert {one.row for one in found.answers} == keys
     assert {one.region for one in found.answers} == {"all", "border", "centre"}
     assert all(np.shape(one.probabilities) == (len(test.set.labels), 3) for one in found.answers)
@@ -95,7 +95,7 @@ def test_a_finished_run_measures_nothing_again(tiny_onnx, split_tree, tmp_path, 
 def test_a_killed_run_repeats_only_what_is_missing(
     tiny_onnx, split_tree, tmp_path, quick_limits, monkeypatch
 ):
-    rows, images = find_rows([tiny_onnx]), read_test_images(split_tree)
+    rows, images = find_rows([tiny_onnx]), read_test_images(split_tree, CLASS_NAMES)
     parts = PartStore(tmp_path, {})
     ran: list[int] = []
     really = measuring.run_worker
@@ -125,7 +125,7 @@ def test_every_row_gets_what_its_own_model_is_given(
     manifest = example_manifest(recipe="fp16", preprocessing_version=2, input_shape=of_lungs.shape)
     rows = find_rows([tiny_onnx, make_tiny_onnx(manifest)])
     assert {row.model.preprocessing for row in rows} == {STUDY, of_lungs}
-    images, parts = read_test_images(split_tree), PartStore(tmp_path, {})
+    images, parts = read_test_images(split_tree, CLASS_NAMES), PartStore(tmp_path, {})
     answers = answer_rows(rows, [images], parts, quiet, controls=False)
     for row, answered in zip(rows, answers, strict=True):
         session = find_model(row.path).open(runtime=row.key.runtime)
@@ -139,7 +139,7 @@ def test_every_row_gets_what_its_own_model_is_given(
 
 
 def test_answers_that_are_there_are_not_asked_for_again(tiny_onnx, split_tree, tmp_path, monkeypatch):
-    row, images = find_rows([tiny_onnx])[0], read_test_images(split_tree)
+    row, images = find_rows([tiny_onnx])[0], read_test_images(split_tree, CLASS_NAMES)
     parts = PartStore(tmp_path, {})
     first = answer_rows([row], [images], parts, quiet)
     (parts.folder / f"answers_{row.key.name.replace('/', '_')}_test_border.json").unlink()
@@ -155,7 +155,7 @@ def test_answers_that_are_there_are_not_asked_for_again(tiny_onnx, split_tree, t
 def test_a_row_that_is_too_slow_keeps_its_accuracy_and_loses_the_controls(
     tiny_onnx, split_tree, tmp_path, monkeypatch
 ):
-    row, images = find_rows([tiny_onnx])[0], read_test_images(split_tree)
+    row, images = find_rows([tiny_onnx])[0], read_test_images(split_tree, CLASS_NAMES)
     monkeypatch.setattr(answering, "MOST_SECONDS", 0.0)
     lines: list[str] = []
     found = answer_rows([row], [images], PartStore(tmp_path, {}), lines.append)
@@ -165,10 +165,12 @@ def test_a_row_that_is_too_slow_keeps_its_accuracy_and_loses_the_controls(
 
 def test_images_from_elsewhere_are_a_set_of_their_own(tiny_onnx, split_tree, labelled_tree, tmp_path):
     row = find_rows([tiny_onnx])[0]
-    elsewhere = read_external_images(labelled_tree)
+    elsewhere = read_external_images(labelled_tree, CLASS_NAMES)
     assert elsewhere.set.name == "external"
     assert len(elsewhere.set.labels) == 30  # all of them, whatever their split
-    found = answer_rows([row], [read_test_images(split_tree), elsewhere], PartStore(tmp_path, {}), quiet)
+    found = answer_rows(
+        [row], [read_test_images(split_tree, CLASS_NAMES), elsewhere], PartStore(tmp_path, {}), quiet
+    )
     assert [(one.images, one.region) for one in found] == [
         ("test", "all"),
         ("external", "all"),
@@ -209,7 +211,7 @@ def test_time_and_number_both_have_to_be_reached_and_time_bounds_the_number(tmp_
 def test_a_process_that_dies_names_the_row(tiny_onnx, split_tree, tmp_path, quick_limits):
     model = tmp_path / "model.onnx"
     model.write_bytes(tiny_onnx.read_bytes())
-    rows, images = find_rows([model]), read_test_images(split_tree)
+    rows, images = find_rows([model]), read_test_images(split_tree, CLASS_NAMES)
     model.write_bytes(b"no longer a model")
     with pytest.raises(DataError, match=SAYS["fine-tuning-onnx-fp"]):
         measure_speed(SpeedRequest(EFFORT, ("single",)), rows, images.inputs, PartStore(tmp_path, {}), quiet)
@@ -268,7 +270,9 @@ def test_the_probe_finds_a_source_that_the_features_hold_and_none_that_they_do_n
     features = generator.normal(size=(count, 8)).astype(np.float32)
     if planted:
         features[:, 3] += 4 * numbers
-    found = probe("fine_tuning", features, labelled(sources, splits, [index % 3 for index in range(count)]))
+    found = probe(
+        "fine_tuning", features, labelled(sources, splits, [index % 3 for index in range(count)]), CLASS_NAMES
+    )
     assert len(found.truth) == 60
     right = np.mean([mine == true for mine, true in zip(found.predicted, found.truth, strict=True)])
     assert set(found.within_class) == {"covid", "pneumonia", "normal"}
@@ -284,7 +288,7 @@ def test_a_class_of_one_source_has_no_probe_of_its_own():
     sources = ["here", "there"] * 40 + ["here"] * 40
     splits = [("train", "val", "test", "test")[index // 2 % 4] for index in range(120)]
     features = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32)
-    found = probe("fine_tuning", features, labelled(sources, splits, [0] * 80 + [1] * 40))
+    found = probe("fine_tuning", features, labelled(sources, splits, [0] * 80 + [1] * 40), CLASS_NAMES)
     assert set(found.within_class) == {"covid"}
 
 
@@ -294,32 +298,32 @@ def test_evidence_of_other_trainings_is_read(tmp_path):
 
     runs = {"group-seed-0": record(0.8), "group-seed-1": record(0.9), "random-seed-0": record(1.0)}
     (tmp_path / "evidence.json").write_text(json.dumps({"runs": {**runs, "border": record(0.5)}}))
-    found = read_evidence(tmp_path).accuracies
+    found = read_evidence(tmp_path, CLASS_NAMES).accuracies
     assert found["group"]["fine_tuning"] == [0.8, 0.9]
     assert (found["random"]["fine_tuning"], found["border"]["fine_tuning"]) == ([1.0], [0.5])
     assert found["centre"]["fine_tuning"] == []
-    assert read_evidence(tmp_path).left_out is None  # of an earlier version
+    assert read_evidence(tmp_path, CLASS_NAMES).left_out is None  # of an earlier version
     (tmp_path / "evidence.json").write_text("[]")
     with pytest.raises(DataError, match="is no evidence"):
-        read_evidence(tmp_path)
+        read_evidence(tmp_path, CLASS_NAMES)
 
 
 def test_evidence_of_left_out_domains_is_read_and_kept(tmp_path):
     left_out = left_out_domains()
     evidence = {"runs": {}, "yardsticks": [], "leave_one_domain_out": to_json(left_out)}
     (tmp_path / "evidence.json").write_text(json.dumps(evidence))
-    found = read_evidence(tmp_path)
+    found = read_evidence(tmp_path, CLASS_NAMES)
     assert found.left_out == left_out
     results = replace(made_up(), trained=found)
     write_results(tmp_path / "results.json", results)
     assert read_results(tmp_path).trained == found
     (tmp_path / "evidence.json").write_text(json.dumps({**evidence, "leave_one_domain_out": {"methods": 1}}))
     with pytest.raises(DataError, match="is no evidence"):
-        read_evidence(tmp_path)
+        read_evidence(tmp_path, CLASS_NAMES)
 
 
 def test_the_worker_is_a_process_of_its_own_and_speaks_json(tiny_onnx, split_tree, tmp_path):
-    row, images = find_rows([tiny_onnx])[0], read_test_images(split_tree)
+    row, images = find_rows([tiny_onnx])[0], read_test_images(split_tree, CLASS_NAMES)
     np.save(tmp_path / "inputs.npy", images.inputs(STUDY))
     asked = worker.WorkerRequest(
         row.key, str(row.path), str(tmp_path / "inputs.npy"), ("offline",), EFFORT, 3, 2, 7, True, 0.0

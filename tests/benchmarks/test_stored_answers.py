@@ -6,6 +6,7 @@ from approved import approved
 
 from xray_infer.benchmarks.accuracy.answering import read_test_images, stored_answers
 from xray_infer.benchmarks.model_rows import find_rows
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.export.reference import SUFFIX, Reference, extreme_inputs
 from xray_infer.images.preprocess import STUDY
 
@@ -31,7 +32,7 @@ def keep(model, inputs, labels):
 
 
 def test_answers_are_found_by_the_pixels_whatever_their_order(beside, split_tree):
-    images = read_test_images(split_tree)
+    images = read_test_images(split_tree, CLASS_NAMES)
     inputs = images.inputs(STUDY)
     order = np.arange(len(inputs))[::-1]
     chances = keep(beside, inputs[order], np.array(images.set.labels)[order])
@@ -42,7 +43,7 @@ def test_answers_are_found_by_the_pixels_whatever_their_order(beside, split_tree
 
 
 def test_answers_to_other_images_do_not_count_and_that_is_said(beside, split_tree):
-    images = read_test_images(split_tree)
+    images = read_test_images(split_tree, CLASS_NAMES)
     keep(beside, images.inputs(STUDY)[1:], images.set.labels[1:])
     lines: list[str] = []
     assert list(stored_answers(find_rows([beside]), images, lines.append)) == []
@@ -50,4 +51,4 @@ def test_answers_to_other_images_do_not_count_and_that_is_said(beside, split_tre
 
 
 def test_without_stored_answers_nothing_is_held_against_them(beside, split_tree):
-    assert list(stored_answers(find_rows([beside]), read_test_images(split_tree), print)) == []
+    assert list(stored_answers(find_rows([beside]), read_test_images(split_tree, CLASS_NAMES), print)) == []

@@ -180,7 +180,11 @@ def retrained(tiny_keras, tmp_path):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ("train", "no training images of class 'covid'; the split 'train' needs some of every class"),
+        (
+            "train",
+            "no training images of class 'covid'; the split 'train' needs some of every class: "
+            "covid, pneumonia, normal",
+        ),
         (
             "val",
             "no images in the split 'val', on which int8's choices are made; make .* train with it",

@@ -173,7 +173,7 @@ def test_the_command_prints_json_and_tells_by_its_exit_status(tmp_path):
 
 def test_a_faulty_manifest_is_an_error(tmp_path):
     (tmp_path / "manifest.csv").write_text("file,label\nx.png,flu\n")
-    with pytest.raises(DataError, match="unknown class 'flu'"):
+    with pytest.raises(DataError, match="all images are of one class, 'flu'"):
         inspect(tmp_path, report=quiet)
 
 
@@ -188,7 +188,7 @@ def test_the_real_data_set_has_one_copy_on_two_sides(shared_data):
 
 
 def test_data_of_which_nothing_can_be_read_is_still_reported(tmp_path):
-    (tmp_path / "manifest.csv").write_text("file,label\ngone.png,covid\n")
+    (tmp_path / "manifest.csv").write_text("file,label\ngone.png,covid\nlost.png,normal\n")
     found = inspect(tmp_path, patient_pattern="(x)", report=quiet)
-    assert (found.images, list(found.unreadable), found.to_mend) == (1, ["gone.png"], True)
+    assert (found.images, list(found.unreadable), found.to_mend) == (2, ["gone.png", "lost.png"], True)
     assert SAYS["images-of-them-cannot"] in found.as_text()

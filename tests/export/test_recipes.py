@@ -145,18 +145,20 @@ def test_calibration_images_may_come_from_elsewhere(tiny_keras, tmp_path):
                 shutil.copy(image.path, plain / f"{name}-{index}.png")
                 shutil.copy(image.path, tree / name)
     for folder in (plain, tree):
-        drawn = draw_from(folder, count=6, seed=0, barred=[judged])
+        drawn = draw_from(folder, classes=CLASS_NAMES, count=6, seed=0, barred=[judged])
         assert len({image.digest for image in drawn.images}) == 6
         assert {image.digest for image in drawn.images} <= {one.digest for one in dataset.split("train")}
-    assert [image.label for image in draw_from(tree, count=6, seed=0, barred=[]).images] == [0, 1, 2] * 2
+    assert [
+        image.label for image in draw_from(tree, classes=CLASS_NAMES, count=6, seed=0, barred=[]).images
+    ] == [0, 1, 2] * 2
     shutil.copy(judged.images[0].path, plain / "known.png")
     with pytest.raises(DataError, match=SAYS["known-png-is-a"]):
-        draw_from(plain, count=6, seed=0, barred=[judged])
+        draw_from(plain, classes=CLASS_NAMES, count=6, seed=0, barred=[judged])
     with pytest.raises(DataError, match="No such file"):
-        draw_from(tmp_path / "none", count=6, seed=0, barred=[])
+        draw_from(tmp_path / "none", classes=CLASS_NAMES, count=6, seed=0, barred=[])
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=SAYS["no-images-in-this"]):
-        draw_from(tmp_path / "empty", count=6, seed=0, barred=[])
+        draw_from(tmp_path / "empty", classes=CLASS_NAMES, count=6, seed=0, barred=[])
 
 
 def test_images_are_balanced_over_sources(tmp_path):

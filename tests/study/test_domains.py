@@ -29,7 +29,9 @@ def within(labels, odds, domains, groups=None, **options):
     """Measure scores that differ between covid and the rest by `odds`."""
     scores = np.zeros((len(labels), 3))
     scores[:, COVID] = odds
-    return within_domains(np.array(labels), scores, domains, groups or [""] * len(labels), **options)
+    return within_domains(
+        np.array(labels), scores, CLASS_NAMES, domains, groups or [""] * len(labels), **options
+    )
 
 
 def answers(domain, labels, predicted, *, sure=2.0, groups=None, temperature=1.0):
@@ -124,8 +126,8 @@ def test_neither_a_temperature_nor_what_is_added_to_an_image_changes_it(temperat
     labels, logits = np.arange(30) % 3, rng.normal(size=(30, 3))
     domains, groups = ["a"] * 30, [""] * 30
     changed = np.log(softmax(logits, temperature))
-    first = within_domains(labels, logits, domains, groups)
-    second = within_domains(labels, changed, domains, groups)
+    first = within_domains(labels, logits, CLASS_NAMES, domains, groups)
+    second = within_domains(labels, changed, CLASS_NAMES, domains, groups)
     assert first.mean.value == pytest.approx(second.mean.value)
 
 
@@ -133,7 +135,7 @@ def test_a_left_out_domain_has_these_figures():
     """Ten covid films, eight right; ten normal ones, five right, three called pneumonia; one pneumonia."""
     labels = [COVID] * 10 + [NORMAL] * 10 + [PNEUMONIA]
     predicted = [COVID] * 8 + [NORMAL] * 2 + [NORMAL] * 5 + [PNEUMONIA] * 3 + [COVID] * 2 + [PNEUMONIA]
-    (domain,) = judge_left_out([answers("far", labels, predicted, temperature=2.0)]).domains
+    (domain,) = judge_left_out([answers("far", labels, predicted, temperature=2.0)], CLASS_NAMES).domains
     assert (domain.domain, domain.images, domain.temperature) == ("far", 21, 2.0)
     assert domain.confusion == ((8, 0, 2), (0, 1, 0), (2, 3, 5))
     assert domain.accuracy.value == pytest.approx(14 / 21)
@@ -159,7 +161,7 @@ def test_the_mean_is_over_domains_with_two_classes_each_alike():
     chance = answers("b", [COVID] * 50 + [NORMAL] * 50, [COVID] * 100)
     single = answers("c", [NORMAL] * 7, [NORMAL] * 7)
     few = answers("d", [NORMAL, COVID], [NORMAL, COVID])
-    found = judge_left_out([both, chance, single, few])
+    found = judge_left_out([both, chance, single, few], CLASS_NAMES)
     assert [one.domain for one in found.domains] == ["a", "b", "c", "d"]
     assert found.mean.domains == ("a", "b")
     assert found.mean.balanced_accuracy.value == pytest.approx(0.75)
@@ -168,21 +170,21 @@ def test_the_mean_is_over_domains_with_two_classes_each_alike():
     assert low <= 0.75 <= high
     assert found.domains[2].balanced_accuracy.value == 1.0  # of the one class, and in no mean
     assert found.domains[3].balanced_accuracy is None
-    assert judge_left_out([single]).mean is None
+    assert judge_left_out([single], CLASS_NAMES).mean is None
 
 
 def test_groups_that_hold_together_widen_the_interval():
     labels, predicted = [COVID] * 40 + [NORMAL] * 40, [COVID] * 20 + [NORMAL] * 60
     groups = [f"g{number // 10}" for number in range(80)]
-    (loose,) = judge_left_out([answers("a", labels, predicted)]).domains
-    (held,) = judge_left_out([answers("a", labels, predicted, groups=groups)]).domains
+    (loose,) = judge_left_out([answers("a", labels, predicted)], CLASS_NAMES).domains
+    (held,) = judge_left_out([answers("a", labels, predicted, groups=groups)], CLASS_NAMES).domains
     widths = [np.ptp(one.balanced_accuracy.interval) for one in (loose, held)]
     assert widths[1] > 1.5 * widths[0]
 
 
 @pytest.fixture
 def left_out():
-    tuned = judge_left_out([answers("a", [COVID] * 5 + [NORMAL] * 6, [COVID] * 11)])
+    tuned = judge_left_out([answers("a", [COVID] * 5 + [NORMAL] * 6, [COVID] * 11)], CLASS_NAMES)
     return LeaveOneDomainOut("hospital", {"fine_tuning": tuned}, {"b": "no other domain has any"}, 2)
 
 

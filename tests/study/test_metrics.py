@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.study.intervals import wilson_interval
 from xray_infer.study.metrics import (
     auroc,
@@ -22,7 +23,7 @@ PREDICTED = np.array([0, 0, 1, 1, 2, 2])
 
 
 def test_metrics_by_hand():
-    metrics = measure(LABELS, np.eye(3)[PREDICTED])
+    metrics = measure(LABELS, np.eye(3)[PREDICTED], CLASS_NAMES)
     assert metrics.confusion == ((2, 1, 0), (0, 1, 1), (0, 0, 1))
     assert metrics.hits == 4
     assert metrics.accuracy == pytest.approx(4 / 6)
@@ -37,7 +38,7 @@ def test_metrics_by_hand():
 
 
 def test_intervals_of_a_class_are_those_of_its_counts():
-    metrics = measure(LABELS, np.eye(3)[PREDICTED])
+    metrics = measure(LABELS, np.eye(3)[PREDICTED], CLASS_NAMES)
     assert metrics.accuracy_interval == wilson_interval(4, 6)
     normal = metrics.classes["normal"]
     assert normal.precision_interval == wilson_interval(1, 2)
@@ -46,7 +47,7 @@ def test_intervals_of_a_class_are_those_of_its_counts():
 
 
 def test_a_class_that_is_never_predicted_counts_as_zero():
-    metrics = measure(np.array([0, 1]), np.eye(3)[[0, 0]])
+    metrics = measure(np.array([0, 1]), np.eye(3)[[0, 0]], CLASS_NAMES)
     assert metrics.classes["pneumonia"].f1 == 0
     assert metrics.classes["normal"].precision == 0
     assert metrics.balanced_accuracy == 0.5  # of the two classes that have images

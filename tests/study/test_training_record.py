@@ -18,8 +18,8 @@ SAYS = approved("xray-train")
 # The order of fields in METHOD.json.
 FIELDS = [
     "method", "data_sha256", "counts", "seed", "backbone_sha256", "preprocessing_version", "versions",
-    "schedule", "region", "path", "history", "wall_seconds_since_start_or_resume", "temperature",
-    "validation", "test",
+    "class_names", "schedule", "region", "path", "history", "wall_seconds_since_start_or_resume",
+    "temperature", "validation", "test",
 ]  # fmt: skip
 
 

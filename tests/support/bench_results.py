@@ -27,6 +27,7 @@ from xray_infer.benchmarks.results_schema import (
     StageRun,
     Trained,
 )
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.study.domains import DomainAnswers, LeaveOneDomainOut, judge_left_out
 from xray_infer.study.metrics import softmax
 from xray_infer.study.temperature import at_temperature
@@ -125,7 +126,8 @@ def left_out_domains() -> LeaveOneDomainOut:
             [
                 DomainAnswers(domain, np.arange(40) % 2, rng.normal(size=(40, 3)), [""] * 40, 1.5)
                 for domain in ("east", "west")
-            ]
+            ],
+            CLASS_NAMES,
         )
         for method in METHODS
     }

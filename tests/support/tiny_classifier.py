@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.images.preprocess import STUDY
 from xray_infer.model.manifest import INPUT_NAME
 from xray_infer.train.network import AUGMENTATIONS, HEAD, NORMALISED, POOLED
@@ -15,7 +14,7 @@ UNFROZEN = 3  # so many layers are the top: the second convolution, its normalis
 
 
 def build_tiny_classifier(
-    weights: str, *, seed: int, augmentation: str = "study", side: int = STUDY.side
+    weights: str, *, classes: int, seed: int, augmentation: str = "study", side: int = STUDY.side
 ) -> keras.Model:
     """As `build_classifier`, whatever the weights."""
     layers: Any = keras.layers
@@ -35,5 +34,5 @@ def build_tiny_classifier(
     values = layers.Activation("relu", name="relu")(values)
     pooled = layers.GlobalAveragePooling2D(name=POOLED)(values)
     head = keras.initializers.GlorotUniform(seed=seed)
-    scores = layers.Dense(len(CLASS_NAMES), activation="softmax", kernel_initializer=head, name=HEAD)(pooled)
+    scores = layers.Dense(classes, activation="softmax", kernel_initializer=head, name=HEAD)(pooled)
     return keras.Model(image, scores)

@@ -21,6 +21,7 @@ FACTS = RunFacts(
     backbone_sha256=None,
     preprocessing_version=1,
     versions={"python": "3.11.0", "backend": "tensorflow"},
+    class_names=CLASS_NAMES,
 )
 SCHEDULE = MethodSchedule(
     optimizer="Adam",
@@ -47,7 +48,7 @@ def example_metrics(accuracy: float = 0.75) -> Metrics:
     """Metrics of 12 images, whose accuracy is then set to what a test wants to find again."""
     labels = np.arange(12) % 3
     probabilities = np.eye(3)[np.where(np.arange(12) < 9, labels, (labels + 1) % 3)]
-    return replace(measure(labels, probabilities), accuracy=accuracy)
+    return replace(measure(labels, probabilities, CLASS_NAMES), accuracy=accuracy)
 
 
 def example_record(*, data_sha256: str = FACTS.data_sha256, **changes: Any) -> TrainingRecord:

@@ -24,7 +24,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
     other.save(tmp_path / "other.keras")
     with pytest.raises(ModelError, match="not a DenseNet121 backbone"):
-        build_classifier(tmp_path / "other.keras", seed=0)
+        build_classifier(tmp_path / "other.keras", classes=3, seed=0)
 
 
 def test_imagenet_weights_reach_the_classifier(monkeypatch):
@@ -40,7 +40,7 @@ def test_imagenet_weights_reach_the_classifier(monkeypatch):
         return model
 
     monkeypatch.setattr(keras.applications, "DenseNet121", densenet)
-    classifier = build_classifier("imagenet", seed=0)
+    classifier = build_classifier("imagenet", classes=3, seed=0)
     (source,) = downloaded
     for layer, trained in zip(backbone_layers(classifier), backbone_layers(source), strict=True):
         assert all(map(np.array_equal, layer.get_weights(), trained.get_weights()))

@@ -18,7 +18,7 @@ SIDE = 64  # where the boundary lies is a matter of layers, not of pixels
 def classifier():
     from xray_infer.train.network import build_classifier
 
-    model = build_classifier("none", seed=0, augmentation="strong", side=SIDE)
+    model = build_classifier("none", classes=3, seed=0, augmentation="strong", side=SIDE)
     rng = np.random.default_rng(0)
     for layer in model.layers:  # as after training: no statistic at its initial value
         if isinstance(layer, keras.layers.BatchNormalization):

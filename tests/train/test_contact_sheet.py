@@ -6,6 +6,7 @@ import pytest
 from specimens import png
 
 pytest.importorskip("matplotlib")
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.train.predictions import Predictions
 from xray_infer.train.report.contact_sheet import draw_contact_sheet
 from xray_infer.train.report.figures import WrongImage
@@ -15,7 +16,7 @@ from xray_infer.train.report.plots import save
 def first_tile(tmp_path, path):
     """The thumbnail of a contact sheet whose one error is the image at `path`."""
     error = WrongImage(0, path.name, "", "covid", "normal", 0.9)
-    split = Predictions((path,), np.zeros(1, np.int64), np.array([[0.0, 0, 1]]), ("",), ("",))
+    split = Predictions((path,), np.zeros(1, np.int64), np.array([[0.0, 0, 1]]), ("",), ("",), CLASS_NAMES)
     save(draw_contact_sheet("x", split, [error], 1), tmp_path / "sheet.png")
     return cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_GRAYSCALE)[46:266, 12:232]
 

@@ -257,6 +257,7 @@ def images(*rows):
             )
             for at, (domain, name, split, group, patient) in enumerate(rows)
         ),
+        CLASS_NAMES,
         domains_from="domain",
     )
 

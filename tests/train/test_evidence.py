@@ -9,6 +9,7 @@ from approved import approved
 from specimens import quick_config
 from training_records import example_metrics, example_record
 
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.model.manifest import METHODS
 from xray_infer.study.domains import within_domains
 from xray_infer.study.training_record import write_training_record
@@ -67,7 +68,8 @@ def test_evidence_runs_seeds_splits_and_regions(split_tree, tmp_path, monkeypatc
     stored = json.loads((tmp_path / "evidence" / "evidence.json").read_text())
     assert stored["runs"]["centre"]["fine_tuning"]["test"]["accuracy"] == 0.7
     assert stored["yardsticks"][0]["name"] == "commonest class"
-    assert stored.keys() == {"data_sha256", "preprocessing", "runs", "yardsticks"}
+    assert stored["class_names"] == list(CLASS_NAMES)
+    assert stored.keys() == {"class_names", "data_sha256", "preprocessing", "runs", "yardsticks"}
 
 
 def test_parts_and_one_method_alone(split_tree, tmp_path, monkeypatch):
@@ -77,7 +79,9 @@ def test_parts_and_one_method_alone(split_tree, tmp_path, monkeypatch):
 
     done = []
     lacking = example_record().validation_within_domains
-    within = within_domains(np.arange(20) % 2, np.eye(3)[np.arange(20) % 2], ["a"] * 20, [""] * 20)
+    within = within_domains(
+        np.arange(20) % 2, np.eye(3)[np.arange(20) % 2], CLASS_NAMES, ["a"] * 20, [""] * 20
+    )
     assert lacking is None
 
     def train_dataset(dataset, out, config, *, cache, report):

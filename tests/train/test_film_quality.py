@@ -84,17 +84,17 @@ def test_weights_reach_the_batches_and_are_blended_as_targets_are():
     labels, rows = np.arange(12) % 3, np.arange(12)
     weights = np.arange(12, dtype=np.float32)
     views = ImageViews(inputs)
-    for options in (BatchOptions(4, 0), BatchOptions(4, 0, one_hot=True)):
+    for options in (BatchOptions(4, 0, 3), BatchOptions(4, 0, 3, one_hot=True)):
         batches = TrainingBatches(views, labels, rows, options, weights=weights)
         for number in range(3):
             images, _, given = batches[number]
             assert np.array_equal(images.ravel(), given)
-    mixed = TrainingBatches(views, labels, rows, BatchOptions(4, 0, mixup=0.4), weights=weights)
+    mixed = TrainingBatches(views, labels, rows, BatchOptions(4, 0, 3, mixup=0.4), weights=weights)
     for number in range(3):
         images, targets, given = mixed[number]
         assert given == pytest.approx(images.ravel().astype(float), abs=0.5)  # integers are rounded
         assert targets.sum(axis=1) == pytest.approx(1)
-    assert len(TrainingBatches(views, labels, rows, BatchOptions(4, 0))[0]) == 2
+    assert len(TrainingBatches(views, labels, rows, BatchOptions(4, 0, 3))[0]) == 2
     assert np.array_equal(
         PlainBatches(views, labels, rows, batch_size=5, weights=weights)[1][2], weights[5:10]
     )

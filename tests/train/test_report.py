@@ -66,7 +66,7 @@ def predict(files, *, seed, skill):
     logits[0] = [0, 30, 0]
     sources = tuple(("", "hospital a", "hospital b")[number // 20] for number in range(IMAGES))
     groups = tuple("" if number < 30 else f"g{number // 5}" for number in range(IMAGES))
-    return Predictions(files, labels, logits, sources, groups)
+    return Predictions(files, labels, logits, sources, groups, CLASS_NAMES)
 
 
 def result_of(method, files, *, skill):
@@ -163,7 +163,9 @@ def test_figures_agree_with_metrics_worked_out_apart(written, pair):
         for name in ("validation", "test"):
             split, figures = getattr(result, name), method[name]
             probabilities = metrics.softmax(split.logits, TEMPERATURE)
-            measured = json.loads(json.dumps(metrics.measure(split.labels, probabilities).to_dict()))
+            measured = json.loads(
+                json.dumps(metrics.measure(split.labels, probabilities, CLASS_NAMES).to_dict())
+            )
             assert {key: figures[key] for key in measured} == measured
             hits = probabilities.argmax(axis=1) == split.labels
             assert figures["accuracy"] == hits.mean()
@@ -342,6 +344,7 @@ def test_a_method_without_errors_on_two_classes_and_with_a_loss_that_is_not_fini
         logits=np.eye(3)[pair[0].test.labels[keep]] * 9,
         sources=("",) * int(keep.sum()),
         groups=("",) * int(keep.sum()),
+        classes=CLASS_NAMES,
     )
     history = [{**pair[0].history[0], "loss": float("nan"), "learning_rate": np.float32(0.5)}]
     text = write_report(tmp_path, [replace(pair[0], test=test, history=history)], FACTS)
@@ -362,7 +365,7 @@ def test_predictions_of_unequal_length_are_refused(pair):
 
 def test_plots_show_the_figures(pair):
     test = pair[0].test
-    measured = metrics.measure(test.labels, metrics.softmax(test.logits, TEMPERATURE))
+    measured = metrics.measure(test.labels, metrics.softmax(test.logits, TEMPERATURE), CLASS_NAMES)
     before, after = (metrics.calibration(test.labels, test.logits, value) for value in (1.0, TEMPERATURE))
 
     (matrix,) = confusion_matrix("x", measured).axes
@@ -373,7 +376,7 @@ def test_plots_show_the_figures(pair):
     labels = [text.get_text() for text in roc.get_legend().get_texts()]
     assert labels[1:] == [f"{name}: AUROC {one.auroc:.3f}" for name, one in measured.classes.items()]
 
-    upper, lower = reliability("x", before, after).axes
+    upper, lower = reliability("x", before, after, classes=3).axes
     legend = " ".join(text.get_text() for text in upper.get_legend().get_texts())
     assert f"T = 1.7, ECE {after.expected_calibration_error:.3f}" in legend
     assert lower.lines[1].get_ydata().tolist() == [one.images for one in after.bins]

@@ -124,7 +124,7 @@ def test_a_changed_copy_is_joined_across_classes_and_sources(films, tmp_path, ch
     path = tmp_path / f"copy{'.jpg' if change == 'recompressed' else '.png'}"
     path.write_bytes(COPIES[change](cv2.imread(str(original.path), cv2.IMREAD_GRAYSCALE)))
     copy = LabelledImage(path, 2 - original.label, "another digest", source="elsewhere")
-    grouping = group_images(Dataset((*films.images, copy)), report=quiet)
+    grouping = group_images(Dataset((*films.images, copy), CLASS_NAMES), report=quiet)
     (pair,) = grouping.pairs
     kind = change if change in ("mirrored", "inverted") else "near"
     assert (pair.first, pair.second, pair.kind) == (3, 30, kind)
@@ -135,7 +135,7 @@ def test_a_changed_copy_is_joined_across_classes_and_sources(films, tmp_path, ch
 def test_identical_files_are_joined_across_classes(films):
     first = films.images[0]
     twins = [replace(first, label=label) for label in (1, 2)]
-    grouping = group_images(Dataset((*films.images, *twins)), report=quiet)
+    grouping = group_images(Dataset((*films.images, *twins), CLASS_NAMES), report=quiet)
     assert [(pair.first, pair.second, pair.kind) for pair in grouping.pairs] == [
         (0, 30, "identical"),
         (0, 31, "identical"),
@@ -154,7 +154,7 @@ def test_flat_pictures_are_not_copies_of_each_other(films, tmp_path):
 
 def test_patients_are_joined_by_the_manifest_or_by_the_file_name(films):
     images = tuple(replace(image, patient="known" * (n in (0, 29))) for n, image in enumerate(films.images))
-    grouped = group_images(Dataset(images), report=quiet).dataset.images
+    grouped = group_images(Dataset(images, CLASS_NAMES), report=quiet).dataset.images
     assert grouped[0].group == grouped[29].group
     assert len({image.group for image in grouped}) == 29
 
@@ -177,7 +177,7 @@ def test_an_unreadable_image_is_named(films, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     broken = LabelledImage(tmp_path / "broken.png", 0, "x")
     with pytest.raises(DataError, match=r"broken\.png: .*remove it"):
-        group_images(Dataset((*films.images, broken)), report=quiet)
+        group_images(Dataset((*films.images, broken), CLASS_NAMES), report=quiet)
 
 
 def test_joins_are_transitive_and_numbered_by_appearance():
@@ -187,7 +187,7 @@ def test_joins_are_transitive_and_numbered_by_appearance():
 @pytest.mark.usefixtures("without_pixels")
 def test_groups_stay_whole_and_shares_are_kept():
     images = listed(0, 200, per_group=4) + listed(1, 300) + listed(2, 90, per_group=3)
-    dataset = grouped_split(Dataset(tuple(images)), seed=3, report=quiet)
+    dataset = grouped_split(Dataset(tuple(images), CLASS_NAMES), seed=3, report=quiet)
     assert all(len(found) == 1 for found in sides(dataset, lambda image: image.group).values())
     for label, slack in ((0, 0.021), (1, 0.004), (2, 0.035)):
         found = shares([image for image in dataset.images if image.label == label])
@@ -199,7 +199,7 @@ def test_groups_stay_whole_and_shares_are_kept():
 def test_each_source_of_a_class_is_dealt_by_shares():
     images = listed(0, 100, source="a") + listed(0, 40, source="b") + listed(1, 60, source="a")
     images += [image for n in range(20) for image in listed(2, 4, source=f"small{n}")]
-    dataset = grouped_split(Dataset(tuple(images)), seed=0, report=quiet)
+    dataset = grouped_split(Dataset(tuple(images), CLASS_NAMES), seed=0, report=quiet)
     for label, source, count in ((0, "a", 10), (0, "b", 4), (1, "a", 6)):
         found = Counter(i.split for i in dataset.images if (i.label, i.source) == (label, source))
         assert abs(found["val"] - count) <= 1
@@ -213,7 +213,7 @@ def test_each_source_of_a_class_is_dealt_by_shares():
 @pytest.mark.usefixtures("without_pixels")
 def test_large_and_small_groups_go_to_every_split():
     images = listed(0, 200, per_group=5) + listed(0, 200, start=1000) + listed(1, 20) + listed(2, 20)
-    dataset = grouped_split(Dataset(tuple(images)), seed=1, report=quiet)
+    dataset = grouped_split(Dataset(tuple(images), CLASS_NAMES), seed=1, report=quiet)
     sizes = Counter(image.group for image in dataset.images)
     for split in ("val", "test"):
         assert {sizes[image.group] for image in dataset.split(split) if image.label == 0} == {1, 5}
@@ -227,11 +227,11 @@ def test_little_data_still_has_every_class_in_every_split():
         for label in range(3)
         for n, image in enumerate(listed(label, 10))
     ]
-    dataset = grouped_split(Dataset(tuple(images)), seed=0, report=quiet)
+    dataset = grouped_split(Dataset(tuple(images), CLASS_NAMES), seed=0, report=quiet)
     assert all(min(row.values()) >= 1 for row in dataset.counts().values())
     pairs = [replace(image, group=str(n % 2)) for n, image in enumerate(listed(0, 10))]
     with pytest.raises(DataError, match=SAYS["covid-has-too-few"]):
-        grouped_split(Dataset(tuple(pairs)), seed=0, report=quiet)
+        grouped_split(Dataset(tuple(pairs), CLASS_NAMES), seed=0, report=quiet)
 
 
 def test_ten_a_class_become_eight_one_one_and_the_seed_decides(films):
@@ -248,19 +248,19 @@ def test_ten_a_class_become_eight_one_one_and_the_seed_decides(films):
 def test_copies_of_a_file_never_stand_on_two_sides(films):
     images = tuple(image for image in films.images for _ in range(4))
     for seed in range(3):
-        dataset = grouped_split(Dataset(images), seed=seed, report=quiet)
+        dataset = grouped_split(Dataset(images, CLASS_NAMES), seed=seed, report=quiet)
         assert all(len(found) == 1 for found in sides(dataset, lambda image: image.digest).values())
 
 
 def test_a_random_split_divides_groups_and_keeps_the_order():
     images = tuple(listed(0, 200, per_group=4) + listed(1, 100, per_group=4) + listed(2, 100, per_group=4))
-    dataset = random_split(Dataset(images), seed=0)
+    dataset = random_split(Dataset(images, CLASS_NAMES), seed=0)
     assert [replace(image, split="") for image in dataset.images] == list(images)
     assert dataset.counts()["test"] == {"covid": 20, CLASS_NAMES[1]: 10, CLASS_NAMES[2]: 10}
     divided = [found for found in sides(dataset, lambda image: image.group).values() if len(found) > 1]
     assert len(divided) > 30
-    assert random_split(Dataset(images), seed=0) == dataset
-    assert random_split(Dataset(images), seed=1) != dataset
+    assert random_split(Dataset(images, CLASS_NAMES), seed=0) == dataset
+    assert random_split(Dataset(images, CLASS_NAMES), seed=1) != dataset
 
 
 @pytest.mark.parametrize("column", ["source", "domain", "hospital", ""])
@@ -271,7 +271,7 @@ def test_a_manifest_reads_back_exactly(films, tmp_path, column):
         replace(image, source=source, patient=f"p{n % 7}", domain=source if column == "source" else domain)
         for n, image in enumerate(films.images)
     )
-    dataset = grouped_split(Dataset(marked, domains_from=column), seed=0, report=quiet)
+    dataset = grouped_split(Dataset(marked, CLASS_NAMES, domains_from=column), seed=0, report=quiet)
     assert dataset.domains_from == column
     out = tmp_path / "new folder" / "split.csv"
     write_manifest(dataset, out)

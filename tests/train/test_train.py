@@ -84,7 +84,7 @@ def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_fol
 
     out, config, *_ = run_folder
     keras.utils.set_random_seed(config.seed)  # as the run did, so that it began with these weights
-    start = build_classifier("none", seed=config.seed)
+    start = build_classifier("none", classes=3, seed=config.seed)
     extraction = keras.saving.load_model(out / "feature_extraction.keras", compile=False)
     tuned = keras.saving.load_model(out / "fine_tuning.keras", compile=False)
 

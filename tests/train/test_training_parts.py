@@ -8,6 +8,7 @@ from approved import approved
 from click.testing import CliRunner
 from training_records import DAMAGES, example_record
 
+from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
 from xray_infer.study.training_record import write_training_record
 
@@ -112,7 +113,7 @@ def test_batches_depend_on_seed_and_epoch_alone():
     rows = np.arange(2, 20)
 
     def batches(first_epoch, **changes):
-        options = BatchOptions(batch_size=8, seed=4, **changes)
+        options = BatchOptions(batch_size=8, seed=4, classes=3, **changes)
         return TrainingBatches(ImageViews(inputs), labels, rows, options, first_epoch=first_epoch)
 
     undisturbed = batches(0)
@@ -174,6 +175,7 @@ def test_predictions_come_back_exactly(tmp_path):
         logits=rng.normal(size=(2, 3)),
         sources=("somewhere", ""),
         groups=("", "g1"),
+        classes=CLASS_NAMES,
     )
     write_predictions(tmp_path / "p.csv", {"val": written, "test": written})
     read = read_predictions(tmp_path / "p.csv")
@@ -193,7 +195,7 @@ def write_run(folder, labels, logits, **configuration):
     write_training_record(folder / "fine_tuning.json", example_record(temperature=2.0))
     blank = ("",) * len(labels)
     files = tuple(folder / str(number) for number in range(len(labels)))
-    one = Predictions(files, np.array(labels), np.array(logits, float), blank, blank)
+    one = Predictions(files, np.array(labels), np.array(logits, float), blank, blank, CLASS_NAMES)
     write_predictions(folder / "fine_tuning.predictions.csv", {"val": one})
 
 

@@ -37,7 +37,7 @@ def betraying(tmp_path_factory):
             split = "val" if number % 4 == 1 else "test" if number % 4 == 2 else "train"
             source = "abc"[(label + (number % 10 == 0)) % 3]
             images.append(LabelledImage(path, label, str(path.name), split, source=source))
-    return Dataset(tuple(images))
+    return Dataset(tuple(images), CLASS_NAMES)
 
 
 def test_file_facts_are_what_they_say():
@@ -75,7 +75,7 @@ def test_each_yardstick_finds_what_betrays_the_class(betraying):
 
 def test_unknown_sources_give_no_yardstick(betraying):
     pytest.importorskip("sklearn")
-    bare = Dataset(tuple(replace(image, source="") for image in betraying.images))
+    bare = replace(betraying, images=tuple(replace(image, source="") for image in betraying.images))
     assert [one.name for one in yardsticks(bare)][:2] == [
         "commonest class",
         SAYS["random-forest-on-facts"],
@@ -85,7 +85,7 @@ def test_unknown_sources_give_no_yardstick(betraying):
 def test_what_is_missing_is_said(betraying, monkeypatch):
     pytest.importorskip("sklearn")
     with pytest.raises(DataError, match=SAYS["no-images-in-the"]):
-        yardsticks(Dataset(betraying.split("train")))
+        yardsticks(replace(betraying, images=betraying.split("train")))
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
     with pytest.raises(MissingExtraError, match=SAYS["the-yardsticks-needs-an"]):

@@ -19,7 +19,7 @@ from xray_infer.errors import DataError, ImageError
 from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import WHOLE_PICTURE, Preprocessing
-from xray_infer.study.datasets import read_images
+from xray_infer.study.datasets import list_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _list_films(source: FilmSource) -> list[Path]:
         if source.left_out:
             raise DataError(f"{path}: a folder of images names no domain that could be left out")
         return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-    data = read_images(manifest)
+    data = list_images(manifest)
     unknown = sorted(set(source.left_out) - set(data.domains))
     if unknown:
         raise DataError(f"{path}: no domain {unknown[0]!r}; the data has {', '.join(data.domains) or 'none'}")

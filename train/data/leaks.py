@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from xray_infer.classes import CLASS_NAMES
+from xray_infer.study.class_choice import ClassChoice
 from xray_infer.study.datasets import SPLITS, LabelledImage, read_images
 from xray_infer.terminal import Report
 from xray_infer.train.data.groups import DuplicatePair, find_duplicates, join, links, with_patients
@@ -60,6 +60,7 @@ class Inspection:
     """The findings. `splits` and `sources` count images by class; files are named relative to the data."""
 
     images: int
+    classes: tuple[str, ...]
     splits: dict[str, dict[str, int]]
     sources: dict[str, dict[str, int]]
     unreadable: dict[str, str]
@@ -87,13 +88,16 @@ class Inspection:
         return "\n".join(_text(self))
 
 
-def inspect(path: Path, *, patient_pattern: str | None = None, report: Report) -> Inspection:
+def inspect(
+    path: Path, *, choice: ClassChoice | None = None, patient_pattern: str | None = None, report: Report
+) -> Inspection:
     """Look through a manifest or a tree. Files that cannot be read are findings, not errors.
 
     Raises DataError when the listing itself cannot be read, or for a faulty pattern.
     """
     missing: dict[Path, str] = {}
-    images = with_patients(read_images(path, unreadable=missing).images, patient_pattern)
+    dataset = read_images(path, choice=choice, unreadable=missing, report=report)
+    images, classes = with_patients(dataset.images, patient_pattern), dataset.classes
     pairs, undecodable = find_duplicates(images, report=report)
     root = path if path.is_dir() else path.parent
 
@@ -109,8 +113,9 @@ def inspect(path: Path, *, patient_pattern: str | None = None, report: Report) -
 
     return Inspection(
         images=len(images) + len(missing),
-        splits=_count(images, lambda image: image.split or NO_SPLIT),
-        sources=_count(images, lambda image: image.source or NO_SOURCE),
+        classes=classes,
+        splits=_count(images, classes, lambda image: image.split or NO_SPLIT),
+        sources=_count(images, classes, lambda image: image.source or NO_SOURCE),
         unreadable={name(file): reason for file, reason in (missing | undecodable).items()},
         copies=tuple(map(named, pairs)),
         conflicts=tuple(
@@ -121,13 +126,15 @@ def inspect(path: Path, *, patient_pattern: str | None = None, report: Report) -
     )
 
 
-def _count(images: Sequence[LabelledImage], key: Callable[[LabelledImage], str]) -> dict[str, dict[str, int]]:
+def _count(
+    images: Sequence[LabelledImage], classes: Sequence[str], key: Callable[[LabelledImage], str]
+) -> dict[str, dict[str, int]]:
     table: dict[str, dict[str, int]] = {}
     order = {split: place for place, split in enumerate(SPLITS)}
     for one in sorted({key(image) for image in images}, key=lambda one: (order.get(one, 3), one)):
-        table[one] = dict.fromkeys(CLASS_NAMES, 0)
+        table[one] = dict.fromkeys(classes, 0)
     for image in images:
-        table[key(image)][CLASS_NAMES[image.label]] += 1
+        table[key(image)][classes[image.label]] += 1
     return table
 
 
@@ -177,7 +184,7 @@ def _warnings(found: Inspection) -> Iterator[str]:
         )
     if NO_SPLIT in found.splits:
         yield "There is no split yet: xray-train split makes one that keeps copies and patients together."
-    sizes = {label: sum(row[label] for row in found.splits.values()) for label in CLASS_NAMES}
+    sizes = {label: sum(row[label] for row in found.splits.values()) for label in found.classes}
     smallest = min(sizes, key=lambda label: sizes[label])
     if not sizes[smallest]:
         yield f"There are no images of class {smallest!r}."
@@ -200,10 +207,7 @@ def _text(found: Inspection) -> Iterator[str]:
     yield f"{found.images} images, {len(found.unreadable)} of them cannot be read"
     yield from _first([f"  {file}: {reason}" for file, reason in found.unreadable.items()])
     for title, table in (("split", found.splits), ("source", found.sources)):
-        width = max(map(len, (title, *table)))
-        yield f"\n{title:<{width}}" + "".join(f"{label:>11}" for label in CLASS_NAMES)
-        for key, row in table.items():
-            yield f"{key:<{width}}" + "".join(f"{row[label]:>11}" for label in CLASS_NAMES)
+        yield "\n" + counts_text(title, table, found.classes)
     if found.shortcut:
         yield (
             f"\nclass told from the source alone: {found.shortcut.accuracy:.1%} right; always the commonest "
@@ -220,6 +224,16 @@ def _text(found: Inspection) -> Iterator[str]:
     yield from _first([_leak_text(leak) for leak in found.leaks])
     if found.warnings:
         yield "\n" + "\n".join(f"warning: {warning}" for warning in found.warnings)
+
+
+def counts_text(title: str, table: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> str:
+    """Return counts by class as a table, a line a row; `title` stands above their names."""
+    left = max(map(len, (title, *table)))
+    widths = {name: max(11, len(name) + 2) for name in classes}
+    lines = [f"{title:<{left}}" + "".join(f"{name:>{width}}" for name, width in widths.items())]
+    for key, row in table.items():
+        lines.append(f"{key:<{left}}" + "".join(f"{row[name]:>{width}}" for name, width in widths.items()))
+    return "\n".join(lines)
 
 
 def _pair_text(pair: Pair, conflict: bool) -> str:

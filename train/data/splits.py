@@ -16,7 +16,6 @@ from typing import Final
 import numpy as np
 
 from xray_infer.atomic import make_folder, write_atomically
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError
 from xray_infer.study.datasets import SPLITS, Dataset, LabelledImage
 from xray_infer.terminal import Report
@@ -81,7 +80,8 @@ def _deal(dataset: Dataset, keys: Sequence[Hashable], seed: int) -> Dataset:
         sides.append(side)
         for stratum, count in strata.items():
             dealt[side, stratum] += count
-    _fill_empty([{images[position].label for position in block} for block in blocks], sides)
+    labels = [{images[position].label for position in block} for block in blocks]
+    _fill_empty(labels, sides, dataset.classes)
 
     splits = {position: side for block, side in zip(blocks, sides, strict=True) for position in block}
     dealt_images = tuple(replace(image, split=splits[position]) for position, image in enumerate(images))
@@ -93,7 +93,7 @@ def _strata(image: LabelledImage) -> tuple[tuple[int, str | None], ...]:
     return (image.label, None), (image.label, image.source)
 
 
-def _fill_empty(labels: Sequence[set[int]], sides: list[str]) -> None:
+def _fill_empty(labels: Sequence[set[int]], sides: list[str], classes: Sequence[str]) -> None:
     """Move the smallest training block to where a class has none, `labels` by falling block size."""
 
     def blocks_of(label: int, split: str) -> list[int]:
@@ -110,7 +110,7 @@ def _fill_empty(labels: Sequence[set[int]], sides: list[str]) -> None:
             ]
             if not spare:
                 raise DataError(
-                    f"class {CLASS_NAMES[label]!r} has too few groups of images for train, val and test: "
+                    f"class {classes[label]!r} has too few groups of images for train, val and test: "
                     "copies and images of one patient count as one"
                 )
             sides[spare[-1]] = split
@@ -130,7 +130,7 @@ def write_manifest(dataset: Dataset, path: Path) -> None:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(COLUMNS)
             for image in dataset.images:
-                label = CLASS_NAMES[image.label]
+                label = dataset.classes[image.label]
                 file = relative_to(image.path, root)
                 domain = "" if dataset.domains_from == "source" else image.domain
                 writer.writerow((file, label, image.split, image.group, image.patient, image.source, domain))

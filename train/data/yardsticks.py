@@ -7,6 +7,7 @@ learned the source. All are fitted on the training split alone, with fixed setti
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -15,7 +16,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, ImageError, extra_for
 from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
@@ -81,9 +81,9 @@ def yardsticks(
 
     splits = {split: split_images(dataset, split, use="which the yardsticks need") for split in SPLITS}
     labels = {split: np.array([image.label for image in images]) for split, images in splits.items()}
-    found = [_score("commonest class", labels, _commonest(splits, by_source=False))]
+    found = [_score("commonest class", labels, dataset.classes, _commonest(splits, by_source=False))]
     if any(image.source for image in splits["train"]):
-        found.append(_score("source alone", labels, _commonest(splits, by_source=True)))
+        found.append(_score("source alone", labels, dataset.classes, _commonest(splits, by_source=True)))
 
     report(f"reading {len(dataset.images)} images")
     with ThreadPoolExecutor(default_workers()) as pool:  # OpenCV releases the GIL
@@ -98,7 +98,8 @@ def yardsticks(
         features = {split: np.array([row[column] for row in rows]) for split, rows in read.items()}
         report(f"fitting: {name}")
         model.fit(features["train"], labels["train"])
-        found.append(_score(name, labels, {split: model.predict(features[split]) for split in SPLITS}))
+        guesses = {split: model.predict(features[split]) for split in SPLITS}
+        found.append(_score(name, labels, dataset.classes, guesses))
     return tuple(found)
 
 
@@ -153,11 +154,14 @@ def _commonest(
 
 
 def _score(
-    name: str, labels: dict[str, NDArray[np.integer]], predicted: dict[str, NDArray[np.integer]]
+    name: str,
+    labels: dict[str, NDArray[np.integer]],
+    classes: Sequence[str],
+    predicted: dict[str, NDArray[np.integer]],
 ) -> Yardstick:
     def score(split: str) -> Score:
         # One-hot, since `measure` takes probabilities.
-        measured = measure(labels[split], np.eye(len(CLASS_NAMES))[predicted[split]])
+        measured = measure(labels[split], np.eye(len(classes))[predicted[split]], classes)
         return Score(measured.images, measured.accuracy, measured.accuracy_interval, measured.confusion)
 
     return Yardstick(name, score("val"), score("test"))

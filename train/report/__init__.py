@@ -53,7 +53,7 @@ def _draw(one: MethodFigures, out: Path) -> None:
     figures = {
         "confusion": plots.confusion_matrix(title, test.metrics),
         "roc": plots.roc_curves(title, result.test, result.temperature),
-        "reliability": plots.reliability(title, test.before, test.after),
+        "reliability": plots.reliability(title, test.before, test.after, classes=len(result.test.classes)),
     }
     if result.history:
         figures["learning_curves"] = plots.learning_curves(result.title, result.history)

@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.study.domains import WithinDomains
 from xray_infer.study.intervals import Interval, bootstrap_mean, wilson_interval
 from xray_infer.study.metrics import (
@@ -133,7 +133,7 @@ class RunFigures:
         record = {
             "schema_version": SCHEMA_VERSION,
             "notice": RESEARCH_NOTICE,
-            "class_names": CLASS_NAMES,
+            "class_names": self.methods[0].result.test.classes,
             "significance": SIGNIFICANCE,
             "facts": self.facts,
             "methods": {name: one.to_dict() for name, one in zip(names, self.methods, strict=True)},
@@ -189,7 +189,7 @@ def _measure_method(result: MethodResult) -> MethodFigures:
 
 def _measure_split(split: Predictions, temperature: float) -> SplitFigures:
     return SplitFigures(
-        metrics=measure(split.labels, softmax(split.logits, temperature)),
+        metrics=measure(split.labels, softmax(split.logits, temperature), split.classes),
         accuracy_group_interval=bootstrap_mean(split.hits, split.groups),
         groups=len(set(split.groups) - {""}),
         images_without_group=split.groups.count(""),
@@ -204,12 +204,12 @@ def _measure_split(split: Predictions, temperature: float) -> SplitFigures:
 
 
 def _measure_source(name: str, member: NDArray[np.bool_], split: Predictions) -> SourceFigures:
-    counts = np.bincount(split.labels[member], minlength=len(CLASS_NAMES))
+    counts = np.bincount(split.labels[member], minlength=len(split.classes))
     images, hits = int(member.sum()), int(split.hits[member].sum())
     return SourceFigures(
         source=name,
         images=images,
-        labels=dict(zip(CLASS_NAMES, counts.tolist(), strict=True)),
+        labels=dict(zip(split.classes, counts.tolist(), strict=True)),
         hits=hits,
         accuracy=hits / images,
         accuracy_interval=wilson_interval(hits, images),
@@ -227,8 +227,8 @@ def _worst_errors(split: Predictions, temperature: float) -> tuple[WrongImage, .
             # A name that is no valid UTF-8 can be opened, but not written into a page.
             file=split.files[index].name.encode("utf-8", "replace").decode("utf-8"),
             source=split.sources[index],
-            label=CLASS_NAMES[split.labels[index]],
-            predicted=CLASS_NAMES[predicted[index]],
+            label=split.classes[split.labels[index]],
+            predicted=split.classes[predicted[index]],
             probability=float(highest[index]),
         )
         for index in worst

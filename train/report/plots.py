@@ -6,6 +6,7 @@ differ as well. No pyplot: a figure is a value, and no state outlives it.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from xray_infer.atomic import write_atomically
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.study.intervals import wilson_interval
 from xray_infer.study.metrics import Calibration, Metrics, auroc, roc_curve, softmax
 from xray_infer.train.predictions import Predictions
@@ -25,7 +26,12 @@ from xray_infer.train.predictions import Predictions
 BLUE: Final = "#0072B2"
 VERMILION: Final = "#D55E00"
 GREEN: Final = "#009E73"
-_CLASS_LINES: Final = ((VERMILION, "-"), (BLUE, "--"), (GREEN, "-."))
+# Of 24 classes no two have the same line; of 50, whoever sees colours has the legend's order as well.
+_COLOURS: Final = (VERMILION, BLUE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
+_STYLES: Final = ("-", "--", "-.")
+_MOST_INSIDE: Final = 6  # names that a legend has room for inside its plot
+_MOST_SHARES: Final = 8  # classes up to which a cell has room for its share, too
+_WIDTH: Final = 5.2  # inches
 _GRAY: Final = "#595959"
 _DPI: Final = 120
 
@@ -60,28 +66,35 @@ def learning_curves(title: str, history: Sequence[Mapping[str, float]]) -> Figur
 
 def confusion_matrix(title: str, metrics: Metrics) -> Figure:
     """Draw counts, and each count's share of its true class."""
-    figure, (axes,) = _figure(f"Confusion matrix, {title}", height=4.6)
+    names = [class_title(name, 14) for name in metrics.classes]
+    width = max(_WIDTH, 0.5 * len(names) + 1.2)
+    figure, (axes,) = _figure(f"Confusion matrix, {title}", height=width - 0.6, width=width)
     counts = np.array(metrics.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     for (row, column), count in np.ndenumerate(counts):
         share = shares[row, column]
         text = f"{count}\n{share:.1%}" if counts[row].any() else "no images"
+        if len(names) > _MOST_SHARES:
+            text = str(count) if counts[row].any() else ""
         colour = "white" if share > 0.71 else "black"  # either has a contrast of 4.5:1 there
         axes.text(column, row, text, ha="center", va="center", color=colour)
-    ticks = range(len(CLASS_NAMES))
-    axes.set_xticks(ticks, CLASS_NAMES)
-    axes.set_yticks(ticks, CLASS_NAMES, rotation=90, va="center")
+    upright = len(names) > 4 or any("\n" in name for name in names)
+    axes.set_xticks(range(len(names)), names, rotation=90 if upright else 0)
+    axes.set_yticks(range(len(names)), names, rotation=0 if upright else 90, va="center")
     axes.set(xlabel="predicted class", ylabel="true class")
     return figure
 
 
 def roc_curves(title: str, split: Predictions, temperature: float) -> Figure:
     """Draw each class against the rest, with the area under its curve."""
-    figure, (axes,) = _figure(f"ROC, one class against the rest, {title}", height=4.8)
+    outside = len(split.classes) > _MOST_INSIDE
+    height = 4.8 + (0.6 + 0.22 * len(split.classes) if outside else 0)
+    figure, (axes,) = _figure(f"ROC, one class against the rest, {title}", height=height)
     probabilities = softmax(split.logits, temperature)
     axes.plot([0, 1], [0, 1], ":", color=_GRAY, label="chance")
-    for index, (name, (colour, style)) in enumerate(zip(CLASS_NAMES, _CLASS_LINES, strict=True)):
+    for index, name in enumerate(map(class_title, split.classes)):
+        colour, style = _COLOURS[index % len(_COLOURS)], _STYLES[index % len(_STYLES)]
         positive, scores = split.labels == index, probabilities[:, index]
         curve = roc_curve(positive, scores)
         if curve is None:
@@ -91,12 +104,19 @@ def roc_curves(title: str, split: Predictions, temperature: float) -> Figure:
             axes.plot(*curve, style, color=colour, label=label, linewidth=2)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal", xlim=(-0.02, 1.02))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    if outside:
+        axes.set_anchor("N")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), fontsize=9)
+    else:
+        axes.legend(loc="lower right")
     return figure
 
 
-def reliability(title: str, before: Calibration, after: Calibration) -> Figure:
-    """Draw accuracy over confidence in bins of equal mass, and the bins' sizes, before and after scaling."""
+def reliability(title: str, before: Calibration, after: Calibration, *, classes: int) -> Figure:
+    """Draw accuracy over confidence in bins of equal mass, and the bins' sizes, before and after scaling.
+
+    The confidence among so many classes is 1 / `classes` or more.
+    """
     figure, (upper, lower) = _figure(f"Reliability, {title}", rows=2, height=5.4, ratios=(3, 1))
     upper.plot([0, 1], [0, 1], ":", color=_GRAY, label="perfectly calibrated")
     for one, name, colour, style in ((before, "before", VERMILION, "s"), (after, "after", BLUE, "o")):
@@ -109,13 +129,18 @@ def reliability(title: str, before: Calibration, after: Calibration) -> Figure:
         sizes = [part.images for part in one.bins]
         lower.vlines(confidence, 0, sizes, color=colour, linewidth=1.2)
         lower.plot(confidence, sizes, style, color=colour, markersize=4)
-    least = 1 / len(CLASS_NAMES)
-    upper.set(ylabel="accuracy, 95 % interval", ylim=(-0.02, 1.02), xlim=(least - 0.01, 1.01))
+    upper.set(ylabel="accuracy, 95 % interval", ylim=(-0.02, 1.02), xlim=(1 / classes - 0.01, 1.01))
     upper.legend(loc="best", fontsize=9)
     lower.set(xlabel="confidence (highest probability)", ylabel="images", ylim=(0, None))
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     return figure
+
+
+def class_title(name: str, width: int = 48) -> str:
+    """Return a class's name as matplotlib draws it: in lines, no formula, and in legends, too."""
+    plain = textwrap.fill(name, width).replace("$", r"\$")
+    return f" {plain}" if plain.startswith("_") else plain
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -126,10 +151,15 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def _figure(
-    title: str, *, height: float, rows: int = 1, ratios: Sequence[float] | None = None
+    title: str,
+    *,
+    height: float,
+    width: float = _WIDTH,
+    rows: int = 1,
+    ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """Make panels above each other that share the x axis; `height` in inches."""
-    figure = Figure(figsize=(5.2, height), layout="constrained")
+    """Make panels above each other that share the x axis; sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=ratios)
     figure.suptitle(title, fontsize=11)
     figure.supxlabel(RESEARCH_NOTICE, fontsize=8, color=_GRAY)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
+from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.study.document import Block, Heading, Illustration, Paragraph, Table
 from xray_infer.study.domain_tables import WITHIN, figure, within_blocks
 from xray_infer.study.intervals import percent
@@ -244,10 +244,9 @@ def _classes(run: RunFigures) -> list[Block]:
 
 
 def _confusion_alt(one: MethodFigures) -> str:
-    classes = one.test.metrics.classes
     rights = (
-        f"{one.test.metrics.confusion[index][index]} of {classes[name].support} {name}"
-        for index, name in enumerate(CLASS_NAMES)
+        f"{one.test.metrics.confusion[index][index]} of {figures.support} {name}"
+        for index, (name, figures) in enumerate(one.test.metrics.classes.items())
     )
     return f"Confusion matrix of {one.result.title} on the test split; right are {', '.join(rights)}."
 
@@ -315,7 +314,7 @@ def _sources(run: RunFigures) -> list[Block]:
         )
         for parts in zip(*(one.test.sources for one in run.methods), strict=True)
     ]
-    head = ("source", *CLASS_NAMES, *(f"accuracy, {one.result.title}" for one in run.methods))
+    head = ("source", *known[0].labels, *(f"accuracy, {one.result.title}" for one in run.methods))
     return [
         heading,
         Paragraph(

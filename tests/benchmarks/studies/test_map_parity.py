@@ -125,6 +125,6 @@ def test_low_maps_are_named_and_no_table_is_made_of_none():
     from benchmarks.studies.map_parity import Compared
 
     same, other = _maps([[0, 1], [2, 4]]), _maps([[4, 2], [1, 0]])
-    assert low_table([Compared("f", "r", ["a.png"], compare_maps(same, same))]) == ""
-    table = low_table([Compared("f.onnx", "r", ["a.png"], compare_maps(other, same))])
+    assert low_table([Compared("f", "r", ["a.png"], CLASS_NAMES, compare_maps(same, same))]) == ""
+    table = low_table([Compared("f.onnx", "r", ["a.png"], CLASS_NAMES, compare_maps(other, same))])
     assert "| f.onnx | r | a.png | covid | -0" in table
