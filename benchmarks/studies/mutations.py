@@ -58,14 +58,14 @@ MUTATIONS: Final = (
     Mutation(
         "labels in another order",
         "infer/run/results.py",
-        r"label = CLASS_NAMES\[chances\.index",
-        "label = CLASS_NAMES[::-1][chances.index",
+        r"label = self\.class_names\[chances\.index",
+        "label = self.class_names[::-1][chances.index",
     ),
     Mutation(
         "columns in another order",
         "infer/run/results.py",
-        r"zip\(CLASS_NAMES, chances,",
-        "zip(CLASS_NAMES[::-1], chances,",
+        r"zip\(names, chances,",
+        "zip(list(names)[::-1], chances,",
     ),
     Mutation(
         "classes in another order", "infer/classes.py", r"\"covid\", \"pneumonia\"", '"pneumonia", "covid"'
