@@ -278,6 +278,22 @@ def tiny_exports(tiny_keras: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return out, result
 
 
+@pytest.fixture(scope="session")
+def five_classes(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A model of five classes of any names, exported in both formats; see `any_classes`."""
+    from any_classes import FIVE, make_model
+
+    return make_model(tmp_path_factory.mktemp("five"), FIVE)
+
+
+@pytest.fixture(scope="session")
+def two_classes(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A model of two classes, one of which was merged of three."""
+    from any_classes import MERGED, TWO, make_model
+
+    return make_model(tmp_path_factory.mktemp("two"), TWO, "--classes", MERGED)
+
+
 @pytest.fixture
 def films(tmp_path: Path, xray: np.ndarray) -> Path:
     return plant(tmp_path / "films", xray)

@@ -19,6 +19,7 @@ from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, LUNGS, STU
 from xray_infer.study.datasets import read_dataset, read_images
 from xray_infer.study.training_record import write_training_record
 from xray_infer.train.data.splits import random_split, write_manifest
+from xray_infer.train.network import HEAD, NORMALISED, POOLED
 
 METHOD = "tiny"
 TEMPERATURE = 1.7
@@ -40,7 +41,8 @@ def _transition(values: Any) -> Any:
     return keras.layers.AveragePooling2D(2)(values)
 
 
-def network(outputs: int = 3, side: int = STUDY.side) -> Any:
+def network(outputs: int = 3, side: int = STUDY.side, seed: int | None = None) -> Any:
+    """The network; its layers have the names that `xray-train` looks for."""
     image = keras.Input((side, side, 1), dtype="uint8", name="image")
     values = keras.layers.Rescaling(1 / 255)(image)
     values = keras.layers.RandomFlip("horizontal", seed=0)(values)
@@ -48,18 +50,35 @@ def network(outputs: int = 3, side: int = STUDY.side) -> Any:
     values = keras.layers.RandomContrast(0.2, value_range=(0, 1), seed=2)(values)
     values = keras.layers.Concatenate()([values, values, values])
     variance = [deviation**2 for deviation in IMAGENET_STD]
-    values = keras.layers.Normalization(mean=IMAGENET_MEAN, variance=variance)(values)
+    values = keras.layers.Normalization(mean=IMAGENET_MEAN, variance=variance, name=NORMALISED)(values)
     values = keras.layers.ZeroPadding2D(3)(values)
-    values = keras.layers.Conv2D(8, 7, strides=4, use_bias=False)(values)
+    values = keras.layers.Conv2D(8, 7, strides=4, use_bias=False, name="conv1_conv")(values)
     values = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(values))
     values = keras.layers.ZeroPadding2D(1)(values)
     values = keras.layers.MaxPooling2D(3, strides=2)(values)
     for _ in range(2):
         values = _transition(_block(values, 4))
     values = _block(_block(values, 4), 4)
-    values = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(values))
-    pooled = keras.layers.GlobalAveragePooling2D()(values)
-    return keras.Model(image, keras.layers.Dense(outputs, activation="softmax")(pooled))
+    values = keras.layers.Activation("relu", name="relu")(keras.layers.BatchNormalization()(values))
+    pooled = keras.layers.GlobalAveragePooling2D(name=POOLED)(values)
+    head = keras.layers.Dense(
+        outputs, activation="softmax", kernel_initializer=keras.initializers.GlorotUniform(seed), name=HEAD
+    )
+    return keras.Model(image, head(pooled))
+
+
+def build_small_classifier(
+    weights: str, *, classes: int, seed: int, augmentation: str = "study", side: int = STUDY.side
+) -> Any:
+    """As `train.network.build_classifier`, whatever the weights: small, and with BatchNorm's statistics."""
+    keras.utils.set_random_seed(seed)
+    model = network(classes, side, seed)
+    generator = np.random.default_rng(seed)
+    stripes = np.where(np.indices((side, side))[generator.integers(0, 2, 24)] // 8 % 2, 1.0, 0.0)
+    levels = generator.uniform(20, 120, (24, 1, 1)) + generator.choice((0, 120), (24, 1, 1)) * stripes
+    noisy = np.clip(levels + generator.normal(0, 8, levels.shape), 0, 255)
+    settle(model, noisy[..., None].astype(np.uint8))
+    return model
 
 
 def write_images(folder: Path) -> None:
@@ -82,8 +101,8 @@ def add_films(folder: Path) -> None:
             shutil.copy(film, folder / name)
 
 
-def fit(model: Any, images: np.ndarray, labels: Any) -> None:
-    """Give BatchNorm statistics of its own inputs and the head a least-squares solution."""
+def settle(model: Any, images: np.ndarray) -> None:
+    """Give BatchNorm statistics of its own inputs."""
     generator = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -91,6 +110,11 @@ def fit(model: Any, images: np.ndarray, labels: Any) -> None:
             gamma = generator.uniform(0.5, 1.5, inputs.shape[-1])
             beta = generator.uniform(-0.2, 0.5, inputs.shape[-1])
             layer.set_weights([gamma, beta, inputs.mean((0, 1, 2)), inputs.var((0, 1, 2)) + 1e-3])
+
+
+def fit(model: Any, images: np.ndarray, labels: Any) -> None:
+    """Give BatchNorm statistics of its own inputs and the head a least-squares solution."""
+    settle(model, images)
     pooled = np.asarray(keras.Model(model.input, model.layers[-1].input)(images))
     design = np.column_stack([pooled, np.ones(len(pooled))])
     solution, *_ = np.linalg.lstsq(design, 6.0 * np.eye(len(CLASS_NAMES))[labels], rcond=1e-3)
