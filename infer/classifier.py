@@ -18,6 +18,7 @@ from xray_infer.images.preprocess import Area
 from xray_infer.model.choice import ModelRequest, select_model
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtime_table import SUFFIXES
+from xray_infer.run.alarm import RunFilms, Verdict, judge
 from xray_infer.run.engine import Engine, Task
 from xray_infer.run.results import Row, Rules
 from xray_infer.run.settings import EngineOptions
@@ -218,6 +219,22 @@ class Classifier(AbstractContextManager["Classifier", None]):
         tasks = (None if image is None else Task(_item(image, place)) for place, image in enumerate(images))
         for outcome in self._engine.run(tasks):
             yield Prediction(outcome.row, outcome.cam)
+
+    def alarm(self, predictions: Iterable[Prediction]) -> Verdict:
+        """Say whether the films of a folder are, together, unlike those of the training hospitals.
+
+        Takes the predictions of `predict_many`, one by one and without keeping them; those of status `ok`
+        count, and 30 are needed. Folders are told apart by the paths, and DICOM files by station.
+
+        >>> with Classifier() as classifier:
+        ...     verdict = classifier.alarm(classifier.predict_many(["samples/phantom_normal_1.png"]))
+        >>> verdict.status, verdict.films
+        ('too few films', 1)
+        """
+        films = RunFilms()
+        for one in predictions:
+            films.add(one.row)
+        return judge(films, self._engine.alarm)
 
     def __exit__(self, *error: object) -> None:
         """Close it, however the block ends."""

@@ -35,11 +35,15 @@ _importing: Final = threading.Lock()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """`input` is uint8 [side, side, 1], of an `area` or of all; `pixels`, to draw on, all at full size."""
+    """`input` is uint8 [side, side, 1], of an `area` or of all; `pixels`, to draw on, all at full size.
+
+    `station` names what took the picture, in capitals, where a DICOM file says it; else it is empty.
+    """
 
     input: NDArray[np.uint8]
     area: Area | None = None
     pixels: NDArray[np.uint8] | None = None
+    station: str = ""
 
 
 # Bytes to what the model and the drawing need; raises ImageError.
@@ -52,10 +56,10 @@ def prepare(
     """Decode one image and make the model's input of it. Raises ImageError."""
     side = preprocessing.decode_side
     try:
-        pixels = decode(data, side=side, limits=limits)
+        pixels, station = _decode(data, side, limits)
         made = preprocessing(pixels)
         kept = full_size(pixels, data, side=side, limits=limits) if keep_pixels else None
-        return Prepared(made.pixels, made.area, kept)
+        return Prepared(made.pixels, made.area, kept, station)
     except MemoryError as error:
         raise out_of_memory() from error
 
@@ -74,12 +78,17 @@ def decode(data: bytes, *, side: int = 0, limits: Limits = DEFAULT_LIMITS) -> ND
     Raises ImageError, with the reason, for anything that cannot be decoded in full, RejectedError for what
     can but is not one picture, or no frontal chest radiograph by its own account.
     """
+    return _decode(data, side, limits)[0]
+
+
+def _decode(data: bytes, side: int, limits: Limits) -> tuple[NDArray[np.uint8], str]:
+    """Return what `decode` does, and the station."""
     header = read_header(data, limits=limits)
     if header.format == "dicom":
         with dicom_extra():
             from xray_infer.images.dicom.reading import decode_dicom
         return decode_dicom(data, limits)
-    return shown(stored(data, header, side=side), header)
+    return shown(stored(data, header, side=side), header), ""
 
 
 def stored(data: bytes, header: Header, *, side: int) -> NDArray[Any]:

@@ -34,6 +34,7 @@ class Limits:
 
 
 DEFAULT_LIMITS: Final = Limits()
+MOST_STATION: Final = 120  # characters of what a DICOM file says of the device
 
 # For one file, where decoding has a process of its own. 200 megapixels take about 3 s on a desktop's core.
 DEFAULT_DECODE_SECONDS: Final = 60.0

@@ -17,18 +17,26 @@ from typing import Final
 from xray_infer.classes import CLASS_NAMES, check_class_names
 from xray_infer.errors import ModelError, one_line
 from xray_infer.images.preprocess import SIDES, STUDY, VERSIONS, Preprocessing
+from xray_infer.model.alarm import AlarmReference
 from xray_infer.model.json_records import JsonError, from_json, json_object, parse_json, to_json
-from xray_infer.model.manifest_parts import Certificate, Confidence, Quantization, Rejection, Training
+from xray_infer.model.manifest_parts import Alarm, Certificate, Confidence, Quantization, Rejection, Training
 
 SCHEMA_VERSION: Final = 2
-LATER_FIELDS: Final = frozenset({"quantization", "rejection", "confidence"})  # which a file may lack
-PARTS: Final = ("parity", "quantization", "rejection", "confidence")  # {} where the file does not say
+LATER_FIELDS: Final = frozenset({"quantization", "rejection", "confidence", "alarm"})  # which a file may lack
+PARTS: Final = (
+    "parity",
+    "quantization",
+    "rejection",
+    "confidence",
+    "alarm",
+)  # {} where the file does not say
 
 # The study's two ways of transfer learning, in the order in which they are trained.
 METHODS: Final = ("feature_extraction", "fine_tuning")
 INPUT_NAME: Final = "image"
 OUTPUT_NAMES: Final = ("probabilities", "cam", "features")
 OUTPUTS: Final = {1: OUTPUT_NAMES[:2], SCHEMA_VERSION: OUTPUT_NAMES}  # by schema version
+FEATURES_NAME: Final = OUTPUT_NAMES[-1]
 SCORE_NAME: Final = "ood_score"  # one more output, of files that know what is like their training images
 CONFIDENCE_NAME: Final = "confidence"  # of a limit in `thresholds`
 
@@ -43,8 +51,9 @@ class ModelManifest:
     `confidence` below which a label is uncertain; others do not count. `training` says what the network was
     trained on and its test metrics, `quantization` what calibrated an int8 file and what was tried,
     `rejection` how the score was fitted and whom it rejects, `confidence` how often labels are right in
-    domains that were left out, `parity` is the exporter's certificate; None where the file does not say.
-    These are records for people and reports; nothing in them changes an answer.
+    domains that were left out, `alarm` what a folder's films are compared with, `parity` is the exporter's
+    certificate; None where the file does not say. These are records for people and reports; nothing in them
+    changes an answer.
     """
 
     name: str
@@ -60,6 +69,7 @@ class ModelManifest:
     quantization: Quantization | None = None
     rejection: Rejection | None = None
     confidence: Confidence | None = None
+    alarm: Alarm | None = None
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     class_names: tuple[str, ...] = CLASS_NAMES
     input_name: str = INPUT_NAME
@@ -83,12 +93,20 @@ class ModelManifest:
         """Below this probability a label is `uncertain`; 0 where the file has no limit."""
         return self.thresholds.get(CONFIDENCE_NAME, 0.0)
 
+    @property
+    def alarm_reference(self) -> AlarmReference | None:
+        """What a folder's films are compared with, decoded anew; None where the file has none."""
+        if self.alarm is None or FEATURES_NAME not in self.output_names:
+            return None
+        return AlarmReference.from_record(self.alarm)
+
     def to_dict(self) -> dict[str, object]:
         """Return everything in JSON's types."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         parts = {name: to_json(fields[name]) if fields[name] else {} for name in ("training", *PARTS)}
-        if self.confidence is None:
-            del fields["confidence"], parts["confidence"]  # as files of before have it
+        for name in ("confidence", "alarm"):
+            if fields[name] is None:
+                del fields[name], parts[name]  # as files of before have it
         in_order: dict[str, object] = json.loads(json.dumps(parts, sort_keys=True))
         return {**fields, **in_order}
 
@@ -125,6 +143,8 @@ def parse_manifest(stored: str, *, path: Path) -> ModelManifest:
     silent = {name: None for name in PARTS if fields.get(name) == {}}
     try:
         manifest = from_json(ModelManifest, fields | silent, known_only=True)
+        if manifest.alarm:
+            AlarmReference.from_record(manifest.alarm)
     except JsonError as error:
         raise _refused(path, str(error)) from error
     if manifest.temperature <= 0:

@@ -1,11 +1,11 @@
-"""What a model file says of how it was made: five of the records in its manifest.
+"""What a model file says of how it was made: six of the records in its manifest.
 
 `Training` is xray-train's record, `Quantization` what calibrated an int8 file, `Rejection` how its score was
 fitted, `Confidence` how often its labels are right in hospitals that were left out, `Certificate` what the
-parity gate found (`xray-export verify` finds it anew). They are for people and reports; nothing in them
-changes an answer. In a manifest each is a JSON object with the names of the fields as keys; a field that is
-None is left out, and an empty object says nothing. `json_records` reads them and gives back what was read, to
-the byte. A `Count` is a whole number from 0.
+parity gate found (`xray-export verify` finds it anew), `Alarm` what a folder's films are compared with. They
+are for people and reports; nothing in them changes an answer. In a manifest each is a JSON object with the
+names of the fields as keys; a field that is None is left out, and an empty object says nothing.
+`json_records` reads them and gives back what was read, to the byte. A `Count` is a whole number from 0.
 """
 
 from __future__ import annotations
@@ -133,6 +133,35 @@ class Confidence:
     images: Count
     domains: tuple[str, ...]
     limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutAccuracy:
+    """How often a method is right in hospitals that were left out of its training: a share, its interval."""
+
+    share: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What the alarm for a strange folder compares with, see `alarm.AlarmReference`; texts are base64.
+
+    `basis` is int8 [D, K]; the other texts are float32, little-endian, of the shapes that stand there.
+    """
+
+    names: tuple[str, ...]
+    basis: str
+    scale: str
+    offset: str
+    corners: str
+    noise: str
+    spread: str
+    films: str
+    tolerance: float
+    base: float
+    slope: float
+    accuracy: LeftOutAccuracy | None = None
 
 
 @dataclass(frozen=True, slots=True)

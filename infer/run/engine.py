@@ -13,16 +13,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_infer.errors import ImageError, ReadError, RejectedError
+from xray_infer.errors import ImageError, ModelError, ReadError, RejectedError
 from xray_infer.host import default_workers
 from xray_infer.images.decode import Prepare, Prepared, prepare
 from xray_infer.images.isolation import IsolatedPrepare
+from xray_infer.model.alarm import position_bytes
 from xray_infer.model.runtimes import Model, ModelOutput, Session
 from xray_infer.run.artifact import Artifact
 from xray_infer.run.results import ERROR, OK, REJECTED, Classified, Row
@@ -99,6 +100,7 @@ class Engine(AbstractContextManager["Engine", None]):
             self.workers, threads=options.threads, runtime=runtime, device=options.device
         )
         self.manifest = sessions[0].manifest
+        self.alarm = self.manifest.alarm_reference
         self.maker = row_maker(self.manifest, model.digest, sessions[0].runtime, options)
         self._open = ExitStack()
         self._free = deque(self._worker(session, on_classified) for session in sessions)
@@ -217,7 +219,7 @@ class _Worker:
     ) -> None:
         self._session, self._prepare = session, prepare
         self._batch_size, self._limits = engine.options.batch_size, engine.options.limits
-        self._maker, self._seconds = engine.maker, engine.seconds
+        self._maker, self._seconds, self._alarm = engine.maker, engine.seconds, engine.alarm
         self._on_classified = on_classified
 
     def classify(self, batch: Sequence[Task]) -> list[Outcome]:
@@ -227,6 +229,7 @@ class _Worker:
         if inputs:
             started = time.perf_counter()
             output = self._run(np.stack(inputs))
+            places = self._places(output)
             self._seconds.add("infer", time.perf_counter() - started)
         outcomes = []
         position = 0
@@ -238,6 +241,8 @@ class _Worker:
                 continue
             score = None if output.ood_score is None else output.ood_score[position]
             row = self._maker.judged(task.item.name, output.probabilities[position], score, picture.area)
+            if row.status == OK and places is not None:
+                row = replace(row, position=position_bytes(places[position]), station=picture.station)
             cam = output.cam[position]
             if self._on_classified and row.status != ERROR and picture.pixels is not None:
                 started = time.perf_counter()
@@ -248,6 +253,14 @@ class _Worker:
             outcomes.append(Outcome(task, row, cam if row.probabilities else None))
             position += 1
         return outcomes
+
+    def _places(self, output: ModelOutput) -> NDArray[np.float16] | None:
+        """Return where films stand, for the alarm; None for a file that does not say. Raises ModelError."""
+        if self._alarm is None or output.features is None:
+            return None
+        if output.features.shape[1] != len(self._alarm.basis):
+            raise ModelError("the model's alarm was fitted on features of another length; export it again")
+        return self._alarm.positions(output.features)
 
     def _run(self, inputs: NDArray[np.uint8]) -> ModelOutput:
         """Classify any number of inputs in batches of one fixed shape.

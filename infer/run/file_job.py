@@ -7,6 +7,7 @@ journal, and the same run goes on from it.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from xray_infer.errors import OutputError
+from xray_infer.model.manifest import ModelManifest
 from xray_infer.run.artifact import Artifact, ReportPage
 from xray_infer.run.engine import Engine, Outcome, Task
 from xray_infer.run.job import Job
@@ -60,9 +62,10 @@ class FileJob(Job):
             for outcome in self.engine.run(self._tasks(journal)):
                 self.keep(outcome, journal, writer)
             self.finished = self._all_listed
-            if self.finished:
-                writer.finish()
             record = self.record(fingerprint)
+            if self.finished:
+                writer.note("alarm", json.dumps(record["alarm"]))
+                writer.finish()
             write_record(out, record)
             if self.finished:
                 if self.page:
@@ -121,6 +124,10 @@ class FileJob(Job):
             self.summary.add(outcome.row)
             self.progress.update(self.summary, reused=0)
         self.finished = self._all_listed
+
+    def manifest(self) -> ModelManifest:
+        """See `Job`."""
+        return self.engine.manifest
 
     def artifact_lines(self) -> Iterator[str]:
         """Yield what the artifacts have to say."""

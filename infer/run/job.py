@@ -17,7 +17,9 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, Final
 
+from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtimes import Model
+from xray_infer.run.alarm import judge
 from xray_infer.run.progress import Progress, Summary
 from xray_infer.run.record import RunStatistics
 from xray_infer.run.settings import EngineOptions
@@ -107,6 +109,10 @@ class Job(ABC):
     def result_lines(self) -> Iterator[str]:
         """Yield where the results of a finished run are."""
 
+    @abstractmethod
+    def manifest(self) -> ModelManifest:
+        """Return what the model says of itself."""
+
     def artifact_lines(self) -> Iterator[str]:
         """Yield what is to be said of the files beside the rows."""
         return iter(())
@@ -119,7 +125,8 @@ class Job(ABC):
             yield f"{self.reused:,} rows are from an earlier run"
         yield from self.artifact_lines()
         seconds = (datetime.now(UTC) - self.started).total_seconds()
-        yield from self.summary.lines(seconds=seconds, reused=self.reused)
+        alarm = judge(self.summary.films, self.manifest().alarm_reference).sentence
+        yield from self.summary.lines(seconds=seconds, reused=self.reused, alarm=alarm)
 
     def statistics(
         self, *, workers: int, stage_s: Mapping[str, float], beside: Mapping[str, Any]

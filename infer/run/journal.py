@@ -20,6 +20,7 @@ While a run is resumed, memory holds 16 bytes per line: a hash and a position.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -102,6 +103,8 @@ class Journal(AbstractContextManager["Journal", None]):
                 "ood_score": row.ood_score,
                 "reason": row.reason,
                 "area": None if row.area is None else astuple(row.area),
+                "position": base64.b64encode(row.position).decode("ascii"),
+                "station": row.station,
             },
         ]
         self._write(entry)
@@ -147,6 +150,7 @@ class Journal(AbstractContextManager["Journal", None]):
         typed = {
             "probabilities": tuple(fields["probabilities"]),
             "area": None if area is None else Area(*area),
+            "position": base64.b64decode(fields["position"]),
         }
         return Row(
             model=maker.model,

@@ -16,6 +16,7 @@ from typing import Any, Final, TextIO
 
 from xray_infer.classes import RESEARCH_NOTICE, UNCERTAIN
 from xray_infer.errors import SourceError
+from xray_infer.run.alarm import RunFilms
 from xray_infer.run.results import ERROR, OK, REJECTED, Row
 
 # Reasons that name a size or a score differ from file to file: they are grouped without it, and what
@@ -33,12 +34,14 @@ class Summary:
         self.statuses: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
         self.reasons: dict[str, Counter[str]] = {REJECTED: Counter(), ERROR: Counter()}
+        self.films = RunFilms()
 
     def add(self, row: Row) -> None:
         """Count one row."""
         self.statuses[row.status] += 1
         if row.status == OK:
             self.labels[row.label] += 1
+            self.films.add(row)
             return
         self._add_reason(row.status, MEASURE.sub("...", row.reason), 1)
 
@@ -55,13 +58,18 @@ class Summary:
             "by_reason": {status: dict(reasons) for status, reasons in self.reasons.items()},
         }
 
+    def state(self) -> dict[str, Any]:
+        """Return all counts and what the alarm needs, for JSON."""
+        return {**self.counts(), "films": self.films.state()}
+
     def join(self, counts: Mapping[str, Any]) -> None:
-        """Add what another summary's `counts` returned."""
+        """Add what another summary's `state` returned."""
         self.statuses.update(counts["by_status"])
         self.labels.update(counts["by_label"])
         for status, reasons in counts["by_reason"].items():
             for reason, count in reasons.items():
                 self._add_reason(status, reason, count)
+        self.films.join(counts["films"])
 
     @property
     def total(self) -> int:
@@ -78,8 +86,10 @@ class Summary:
         """Number of rows without an answer."""
         return self.total - self.statuses[OK]
 
-    def lines(self, *, seconds: float, reused: int = 0, most_reasons: int = 10) -> Iterator[str]:
-        """Yield the summary's lines for a person. `reused` rows took no time."""
+    def lines(
+        self, *, seconds: float, reused: int = 0, most_reasons: int = 10, alarm: str = ""
+    ) -> Iterator[str]:
+        """Yield the summary's lines for a person. `reused` rows took no time; `alarm` is what that says."""
         rate = (self.total - reused) / max(seconds, 1e-9)
         yield f"{self.total:,} images in {seconds:.1f} s ({rate:.1f} images/s)"
         shown = [name for name in (*self.class_names, UNCERTAIN) if name != UNCERTAIN or self.labels[name]]
@@ -95,6 +105,8 @@ class Summary:
                 yield f"  {count:,} x {reason}"
             if rest:
                 yield f"  {rest:,} x {OTHER_REASON}"
+        if alarm:
+            yield alarm
         yield RESEARCH_NOTICE
 
 

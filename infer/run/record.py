@@ -16,6 +16,7 @@ from xray_infer.atomic import write_json
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.host import allowed_processors, installed_versions, processor_name, processor_quota
 from xray_infer.model.manifest import ModelManifest
+from xray_infer.run.alarm import judge
 from xray_infer.run.progress import Summary
 from xray_infer.run.results import ROW_SCHEMA
 from xray_infer.run.settings import Fingerprint
@@ -87,6 +88,7 @@ def run_record(
             "reused_from_an_earlier_run": statistics.reused,
             "skipped_other_files": statistics.skipped,
         },
+        "alarm": judge(summary.films, manifest.alarm_reference).to_json(),
         "beside_the_rows": dict(statistics.beside),
         "time": {
             "started": statistics.started.isoformat(timespec="seconds"),

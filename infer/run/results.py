@@ -91,7 +91,8 @@ class Row:
     is shown: the most probable class, or `uncertain`. `ood_score` is the distance from the training images,
     None where the model file does not compute it or nothing was computed. `area` is the part of the picture
     that was judged, None for all of it and where nothing was judged. `runtime` is the package that ran the
-    model, with its version: float answers differ in the sixth digit, int8 answers in the second.
+    model, with its version: float answers differ in the sixth digit, int8 answers in the second. `position`
+    (float16 as bytes, see `model.alarm`; empty unless ok) and `station` are for the alarm, and no columns.
     """
 
     path: str
@@ -106,6 +107,8 @@ class Row:
     area: Area | None = None
     preprocessing_version: int = WHOLE_PICTURE
     class_names: tuple[str, ...] = CLASS_NAMES
+    position: bytes = b""
+    station: str = ""
 
     @property
     def lungs(self) -> str:

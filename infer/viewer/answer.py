@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QGroupBox, QScrollArea, QSizePolicy, QVBoxLayout, 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
+from xray_infer.run.alarm import FEW, STRANGE, Verdict
 from xray_infer.run.results import OK, Rules
 from xray_infer.viewer.heat_controls import HeatControls
 from xray_infer.viewer.style import QUIET, WARNING, WrappedLabel, class_colour
@@ -97,7 +98,7 @@ class AnswerPanel(QWidget):
         self._label.setFont(large)
         self._confidence, self._verdict, self._precision = WrappedLabel(), WrappedLabel(), WrappedLabel()
         self.bars, self.heat = ProbabilityBars(), HeatControls()
-        self._model = WrappedLabel(MODEL_LOADING)
+        self._model, self._alarm = WrappedLabel(MODEL_LOADING), WrappedLabel()
         about = QGroupBox("Model")
         QVBoxLayout(about).addWidget(self._model)
         inside = QWidget()
@@ -107,6 +108,7 @@ class AnswerPanel(QWidget):
         layout.addWidget(self.heat)
         layout.addWidget(about)
         layout.addStretch()
+        self.show_alarm(None)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -118,6 +120,7 @@ class AnswerPanel(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scroll)
+        whole.addWidget(self._alarm)
         whole.addWidget(notice)  # never scrolls out of view
         self.bars.picked.connect(self.heat.pick)
 
@@ -127,6 +130,14 @@ class AnswerPanel(QWidget):
         self.bars.show_classes(manifest.class_names)
         self.heat.show_classes(manifest.class_names)
         self._model.setText("\n".join(model_of(manifest)))
+
+    def show_alarm(self, verdict: Verdict | None) -> None:
+        """Show what the alarm says of all films so far; nothing for None, and while they are too few."""
+        text = "" if verdict is None or verdict.status == FEW else verdict.sentence
+        strange = verdict is not None and verdict.status == STRANGE
+        self._alarm.setText(text)
+        self._alarm.setStyleSheet(f"color: {(WARNING if strange else QUIET).name()}; padding: 8px")
+        self._alarm.setVisible(bool(text))
 
     def show_problem(self, text: str) -> None:
         """Show why there is no model."""

@@ -12,6 +12,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from PySide6.QtGui import QPixmap
 
 from xray_infer.classifier import Prediction
+from xray_infer.run.alarm import RunFilms
 from xray_infer.run.results import Row, printable_name
 from xray_infer.run.sources import Item
 from xray_infer.viewer.words import detail_of, label_of
@@ -49,6 +50,7 @@ class Films(QAbstractListModel):
         self._films: list[Film] = []
         self._thumbnails: OrderedDict[int, QPixmap] = OrderedDict()
         self.counts: Counter[str] = Counter()  # answers by status
+        self.judged = RunFilms()
 
     def __len__(self) -> int:
         return len(self._films)
@@ -66,6 +68,7 @@ class Films(QAbstractListModel):
         self._films.clear()
         self._thumbnails.clear()
         self.counts.clear()
+        self.judged = RunFilms()
         self.endResetModel()
 
     def extend(self, items: Sequence[Item]) -> None:
@@ -79,6 +82,7 @@ class Films(QAbstractListModel):
         """Give a film its answer."""
         self._films[place].prediction = prediction
         self.counts[prediction.status] += 1
+        self.judged.add(prediction.row)
         self._changed(place)
 
     def thumbnail(self, place: int) -> QPixmap | None:

@@ -13,9 +13,11 @@ from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QWidget
 
 from xray_infer.classes import PREDICTED
 from xray_infer.classifier import Prediction
+from xray_infer.model.alarm import AlarmReference
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.outputs.heatmaps.methods import Heatmap
 from xray_infer.outputs.naming import safe
+from xray_infer.run.alarm import judge
 from xray_infer.run.results import Rules
 from xray_infer.run.sources import Item
 from xray_infer.viewer.actions import (
@@ -45,6 +47,7 @@ from xray_infer.viewer.words import (
 )
 
 PROGRESS_MS: Final = 150  # between two updates of the status line
+COMPARED_EVERY: Final = 10  # films, from one look of the alarm to the next
 READING_MS: Final = 300  # without a picture, until the window says that the picture is being read
 ENDING_MS: Final = 4000  # that threads have to end when the window closes
 
@@ -65,6 +68,8 @@ class Window(QMainWindow):
         self._number = 0  # of the worklist that is shown; what belongs to another one comes too late
         self._worklist: Worklist | None = None
         self._heatmaps: tuple[Heatmap, ...] = ()
+        self._alarm: AlarmReference | None = None
+        self._compared = 0  # films that the alarm that is shown speaks of
         self._dialogs = FileDialogs(self)
         self._lay_out()
         self._menus = Menus(self, self._actions())
@@ -211,6 +216,7 @@ class Window(QMainWindow):
 
     def _on_ready(self, known: tuple[ModelManifest, Rules]) -> None:
         manifest, rules = known
+        self._alarm = manifest.alarm_reference
         self.answer.show_model(manifest, rules)
         self._menus.add(class_actions(self.answer.heat, manifest.class_names))
 
@@ -313,6 +319,15 @@ class Window(QMainWindow):
 
     def _show_progress(self) -> None:
         self.status.show_progress(len(self.films), self.films.counts)
+        judged = self.films.judged.whole.count
+        pause = COMPARED_EVERY if self.status.classifying else 1
+        if not self._compared <= judged < self._compared + pause:
+            self._show_alarm(judged)
+
+    def _show_alarm(self, judged: int) -> None:
+        """Show what the alarm says of so many films."""
+        self._compared = judged
+        self.answer.show_alarm(judge(self.films.judged, self._alarm) if judged else None)
 
     # How files are dropped on it, and how it ends.
 

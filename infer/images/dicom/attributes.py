@@ -65,6 +65,9 @@ _KEPT: Final = (
     "PixelData",
     "FloatPixelData",
     "DoubleFloatPixelData",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "StationName",
 )
 
 

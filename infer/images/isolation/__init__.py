@@ -15,12 +15,20 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from xray_infer.errors import ImageError, XrayError
+from xray_infer.errors import ImageError, XrayError, one_line
 from xray_infer.images.decode import Prepared
 from xray_infer.images.gray import Picture
 from xray_infer.images.isolation.parent import Answer, Child, Read
-from xray_infer.images.isolation.protocol import AREA, NO_AREA, PICTURE, PREPARED, SCALE, read_exactly
-from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, Limits
+from xray_infer.images.isolation.protocol import (
+    AREA,
+    NO_AREA,
+    PICTURE,
+    PREPARED,
+    SCALE,
+    STATION,
+    read_exactly,
+)
+from xray_infer.images.limits import DEFAULT_DECODE_SECONDS, DEFAULT_LIMITS, MOST_STATION, Limits
 from xray_infer.images.preprocess import Area, Preprocessing
 
 _PREPARE: Final = "xray_infer.images.decode:prepare"
@@ -151,12 +159,16 @@ class IsolatedPrepare(_Isolated):
         left, top, right, bottom = edges
         if edges != NO_AREA and not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             return None
+        (length,) = STATION.unpack(read_exactly(stream, STATION.size))
+        if length > 4 * MOST_STATION:
+            return None
+        station = one_line(read_exactly(stream, length).decode("utf-8", "replace"), longest=MOST_STATION)
         model_input = np.frombuffer(read_exactly(stream, int(np.prod(self._shape))), np.uint8)
         pixels = None
         if kept:
             pixels = np.frombuffer(read_exactly(stream, size), np.uint8).reshape(height, width)
         area = None if edges == NO_AREA else Area(*edges)
-        return Prepared(model_input.reshape(self._shape), area, pixels)
+        return Prepared(model_input.reshape(self._shape), area, pixels, station)
 
 
 class IsolatedPicture(_Isolated):

@@ -43,6 +43,7 @@ from xray_infer.images.isolation.protocol import (
     READY,
     REQUEST,
     SCALE,
+    STATION,
     failure,
     read_exactly,
     text_answer,
@@ -106,7 +107,8 @@ def _answer(prepare: Callable[[], Prepared | Picture]) -> list[bytes | memoryvie
         shape = (0, 0) if done.pixels is None else done.pixels.shape
         kept = [] if done.pixels is None else [_bytes(done.pixels)]
         area = NO_AREA if done.area is None else astuple(done.area)
-        head = ANSWER.pack(PREPARED, *shape) + AREA.pack(*area)
+        station = done.station.encode("utf-8", "backslashreplace")
+        head = ANSWER.pack(PREPARED, *shape) + AREA.pack(*area) + STATION.pack(len(station)) + station
         return [head, _bytes(done.input), *kept]
     except ImageError as error:
         return [failure(error)]

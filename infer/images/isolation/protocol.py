@@ -7,7 +7,8 @@ three integers, checks them against the limits, and then so many bytes of pixels
                    for `read_picture`; then the file
     answer    <BII kind, and two numbers             then what the kind says
                    PREPARED      height and width of the kept pixels, 0 and 0 for none; the area, <dddd, or
-                                 NO_AREA; the model's input, then the pixels, one byte each
+                                 NO_AREA; the length of the station's name, <H, and the name in UTF-8; the
+                                 model's input, then the pixels, one byte each
                    a PICTURE     height and width; black, white, zero and unit, <dddd; the values, of one
                                  or two bytes each, in the machine's byte order
                    READY         0, 0: the process has loaded its libraries (once, before any request)
@@ -29,6 +30,7 @@ REQUEST: Final = struct.Struct("<Qi")
 ANSWER: Final = struct.Struct("<BII")
 SCALE: Final = struct.Struct("<dddd")
 AREA: Final = struct.Struct("<dddd")  # left, top, right and bottom
+STATION: Final = struct.Struct("<H")
 NO_AREA: Final = (0.0, 0.0, 0.0, 0.0)  # the whole picture
 
 READY: Final = 0

@@ -140,6 +140,7 @@ class Page(ReportPage):
             heatmap_title=escaped(METHODS[self.pictures.method].title),
             intended_use=escaped(_without_notice(record["model"]["intended_use"])),
             lead=sections.lead(record),
+            alarm=sections.alarm(record),
             counts=sections.counts(record),
             histograms=self._histograms.to_html(),
             what_ran=sections.what_ran(record),

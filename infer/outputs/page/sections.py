@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from xray_infer.classes import UNCERTAIN
 from xray_infer.outputs.page.page_text import escaped
+from xray_infer.run.alarm import STRANGE, UNKNOWN
 from xray_infer.run.progress import duration
 from xray_infer.run.results import ERROR, OK, REJECTED
 from xray_infer.run.sources import STANDARD_INPUT
@@ -25,6 +26,7 @@ _EXPLAINED: Final[Mapping[str, str]] = {
     ERROR: "could not be read",
 }
 MOST_REASONS: Final = 50
+_COMPARED: Final = ("strangeness", "limit")
 
 
 def source_of(record: Record) -> str:
@@ -40,6 +42,29 @@ def lead(record: Record) -> str:
     text = f"{counts['images']:,} images from {source_of(record)}: {', '.join(parts)}."
     going = "" if record["finished"] else " The run goes on; this is what it had come to by then."
     return f"{escaped(text)} Made <time>{_when(time['ended'])}</time>.{going}"
+
+
+def alarm(record: Record) -> str:
+    """Return what the alarm says of all films, and which of them are strange, as HTML.
+
+    Nothing where the model file does not know its training hospitals: the record says so.
+    """
+    found = record["alarm"]
+    if found["status"] == UNKNOWN:
+        return ""
+    text = escaped(found["sentence"])
+    if found["status"] != STRANGE:
+        return f"<p>{text}</p>"
+    return f'<p class="notice"><strong>{text}</strong></p>{_strange(found["strange"])}'
+
+
+def _strange(groups: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (one["name"], one["kind"], f"{one['judged_films']:,}", *(f"{one[of]:.1f}" for of in _COMPARED))
+        for one in groups[:MOST_REASONS]
+    ]
+    heads = ("Name", "Kind", "Films", "Strangeness", "Limit")
+    return _table("Unlike the training hospitals", heads, rows) if rows else ""
 
 
 def counts(record: Record) -> str:

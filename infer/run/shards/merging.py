@@ -82,7 +82,8 @@ def _merge_to_file(store: Store, out: Path) -> int:
         with tempfile.TemporaryDirectory(prefix=".xray-infer-", dir=out.absolute().parent) as temporary:
             folder, shards = Path(temporary), [Shard(number, count) for number in range(count)]
             stretches = _deal(store, shards, form, folder, images)
-            written = _write(stretches, open_writer, out, images)
+            alarm = json.dumps(record.get("alarm", {}))
+            written = _write(stretches, open_writer, out, images, alarm)
     except OSError as error:
         raise refusal(out, "cannot be merged there", error) from error
     write_record(out, {**record, "results": out.name})
@@ -103,7 +104,9 @@ def _deal(store: Store, shards: Sequence[Shard], form: str, folder: Path, images
     return paths
 
 
-def _write(stretches: Sequence[Path], open_writer: Callable[[], Writer], out: Path, images: int) -> int:
+def _write(
+    stretches: Sequence[Path], open_writer: Callable[[], Writer], out: Path, images: int, alarm: str
+) -> int:
     """Write the rows of all stretches in order, and return their number. Raises OutputError."""
     written = 0
     with open_writer() as writer:
@@ -117,6 +120,7 @@ def _write(stretches: Sequence[Path], open_writer: Callable[[], Writer], out: Pa
                 written += 1
         if written != images:
             raise OutputError(f"{out}: {written:,} rows; the record of the shards tells of {images:,}")
+        writer.note("alarm", alarm)
         writer.finish()
     return written
 

@@ -150,6 +150,10 @@ class ShardJob(Job):
         """See `Job`."""
         yield f"results: {self.count:,} shards in {self.store.location}; for one file: xray-infer merge"
 
+    def manifest(self) -> ModelManifest:
+        """See `Job`."""
+        return self.model.manifest()
+
     def _fingerprint(self) -> Fingerprint:
         return {**self.settings.fingerprint, "shard_format": self.settings.form}
 
@@ -223,7 +227,7 @@ class ShardJob(Job):
             counts = json.loads(self.store.read(shard.counts) or b"null")
         except ValueError:
             return None
-        return counts if isinstance(counts, dict) and "images" in counts else None
+        return counts if isinstance(counts, dict) and {"images", "films"} <= counts.keys() else None
 
     def _make(self, waiting: list[Shard]) -> None:
         if not waiting:
@@ -252,7 +256,5 @@ class ShardJob(Job):
             beside={"shards": self.count, "shards_finished": self.done},
         )
         results = f"rows-*-of-{self.count:05}.{self.settings.form}"
-        manifest = self.model.manifest()
-        self.store.write_json(
-            RECORD, run_record(results, manifest, self._fingerprint(), statistics, self.summary)
-        )
+        record = run_record(results, self.manifest(), self._fingerprint(), statistics, self.summary)
+        self.store.write_json(RECORD, record)

@@ -158,7 +158,7 @@ class ShardWorker(AbstractContextManager["ShardWorker", None]):
         finally:
             shutil.rmtree(folder)
         counts = {
-            **summary.counts(),
+            **summary.state(),
             "to_read_again": unread,
             "inputs_sha256": digest(lines),
             "rows_bytes": size,

@@ -43,6 +43,9 @@ class Writer(ABC):
         except OSError as error:
             raise refusal(self.partial, "cannot write", error) from error
 
+    def note(self, name: str, text: str) -> None:  # noqa: B027  most formats have no place for it
+        """Keep a fact of the whole run in the file's metadata, where the format has such."""
+
     def finish(self) -> None:
         """Complete the file and put it in place."""
         try:

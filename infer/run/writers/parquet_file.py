@@ -19,7 +19,8 @@ ROWS_A_GROUP: Final = 10_000
 class ParquetWriter(Writer):
     """See `xray_infer.run.writers.Writer`. Text columns are never null; numbers are where they are absent.
 
-    The file's key-value metadata has `xray_infer.row_schema`. Memory holds one row group.
+    The file's key-value metadata has `xray_infer.row_schema`, and `xray_infer.alarm`, the alarm of the run's
+    record as JSON. Memory holds one row group.
     """
 
     def _begin(self) -> None:
@@ -43,6 +44,10 @@ class ParquetWriter(Writer):
         self._rows.append(row.values())
         if len(self._rows) == ROWS_A_GROUP:
             self._write_group()
+
+    def note(self, name: str, text: str) -> None:
+        """See `Writer.note`."""
+        self._parquet.add_key_value_metadata({f"xray_infer.{name}": text})
 
     def _end(self) -> None:
         if self._stream.closed:
