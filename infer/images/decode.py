@@ -56,7 +56,7 @@ def prepare(
     """Decode one image and make the model's input of it. Raises ImageError."""
     side = preprocessing.decode_side
     try:
-        pixels, station = _decode(data, side, limits)
+        pixels, station = decode_with_station(data, side=side, limits=limits)
         made = preprocessing(pixels)
         kept = full_size(pixels, data, side=side, limits=limits) if keep_pixels else None
         return Prepared(made.pixels, made.area, kept, station)
@@ -78,11 +78,13 @@ def decode(data: bytes, *, side: int = 0, limits: Limits = DEFAULT_LIMITS) -> ND
     Raises ImageError, with the reason, for anything that cannot be decoded in full, RejectedError for what
     can but is not one picture, or no frontal chest radiograph by its own account.
     """
-    return _decode(data, side, limits)[0]
+    return decode_with_station(data, side=side, limits=limits)[0]
 
 
-def _decode(data: bytes, side: int, limits: Limits) -> tuple[NDArray[np.uint8], str]:
-    """Return what `decode` does, and the station."""
+def decode_with_station(
+    data: bytes, *, side: int = 0, limits: Limits = DEFAULT_LIMITS
+) -> tuple[NDArray[np.uint8], str]:
+    """Return what `decode` does, and what took the picture; see `Prepared`. Raises as `decode` does."""
     header = read_header(data, limits=limits)
     if header.format == "dicom":
         with dicom_extra():

@@ -93,7 +93,7 @@ def stage_run(engine: Engine, number: int) -> StageRun:
 
 def test_a_sleep_in_decoding_is_found(tiny_onnx, monkeypatch):
     """Both programs in turn, so that what else the machine does meets both alike."""
-    really_decode = xray_infer.images.decode.decode
+    really_decode = xray_infer.images.decode.decode_with_station
 
     def sleepy(data, **options):
         time.sleep(0.005)
@@ -105,7 +105,7 @@ def test_a_sleep_in_decoding_is_found(tiny_onnx, monkeypatch):
         for number in range(8):
             before.append(stage_run(engine, number))
             with monkeypatch.context() as patch:
-                patch.setattr(xray_infer.images.decode, "decode", sleepy)
+                patch.setattr(xray_infer.images.decode, "decode_with_station", sleepy)
                 after.append(stage_run(engine, number))
     first, second = (make_results(**{**NOTHING, "stages": stages}) for stages in (before, after))
     found = {one.measure: one for one in compare(first, second, Criteria()).findings}

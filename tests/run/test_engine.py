@@ -133,7 +133,7 @@ def test_an_image_without_memory_for_it_is_an_error(items, tiny_onnx, monkeypatc
     def starve(data, **options):
         raise MemoryError
 
-    monkeypatch.setattr(decode, "decode", starve)
+    monkeypatch.setattr(decode, "decode_with_station", starve)
     with Engine(find_model(tiny_onnx), EngineOptions(workers=1)) as engine:
         (outcome,) = engine.run([Task(items[0])])
     assert (outcome.row.status, outcome.row.reason) == ("error", SAYS["there-is-not-enough"])

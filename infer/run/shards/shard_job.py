@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from xray_infer.atomic import refusal
 from xray_infer.errors import OutputError, XrayError
+from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtimes import Model
 from xray_infer.run.job import Job
 from xray_infer.run.object_store import is_uri
