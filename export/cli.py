@@ -194,6 +194,30 @@ def reject_command(file: Path, data: Path, out: Path | None, false_rejection: fl
         click.echo(summary(manifest))
 
 
+@main.command("alarm")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="The data the model was trained on."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: FILE itself]")
+@click.option(
+    "--evidence",
+    type=click.Path(path_type=Path),
+    help="evidence.json of xray-train evidence: how often the model is right in domains left out.",
+)
+@debug_option
+def alarm_command(file: Path, data: Path, out: Path | None, evidence: Path | None, debug: bool) -> None:
+    """Teach FILE, an exported model, to tell a folder of films that are unlike the training hospitals'.
+
+    `xray-export MODEL` does it for new files; this is for files that were made before. What is compared is
+    fitted on DATA's training images and goes into the manifest; no answer changes. Needs no TensorFlow.
+    """
+    with one_line_errors("xray-export", debug=debug), extra_for("changing a model file", "export"):
+        from xray_infer.export.alarm_export import alarm
+
+        click.echo(alarm(file, data, out=out or file, evidence=evidence, report=say))
+
+
 @main.command("inspect")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

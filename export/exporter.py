@@ -20,6 +20,7 @@ import xray_infer
 from xray_infer.atomic import make_folder, staged
 from xray_infer.classes import CLASS_NAMES, RESEARCH_NOTICE
 from xray_infer.errors import ModelError, OutputError, ParityError, XrayError
+from xray_infer.export.alarm_export import add_alarm
 from xray_infer.export.calibration import (
     CALIBRATION_SPLIT,
     CHOICE_SPLIT,
@@ -42,7 +43,7 @@ from xray_infer.model.manifest import CONFIDENCE_NAME, ModelManifest
 from xray_infer.model.manifest_parts import Certificate, Quantization, Training
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.class_choice import listed
-from xray_infer.study.confidence import read_confidence
+from xray_infer.study.confidence import read_confidence, read_left_out_accuracy
 from xray_infer.study.datasets import Dataset, read_dataset, split_images
 from xray_infer.study.training_record import read_training_record
 from xray_infer.terminal import Report
@@ -102,8 +103,9 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
             f"{len(classes)} classes: {listed(classes)}"
         )
     preprocessing = preprocessing_of(training, graph.network.side, model=config.model)
-    confidence, limits = None, {}
+    confidence, left_out, limits = None, None, {}
     if config.evidence is not None:
+        left_out = read_left_out_accuracy(config.evidence, method=config.model.stem)
         confidence = read_confidence(
             config.evidence, method=config.model.stem, trained=training.record, preprocessing=preprocessing
         )
@@ -148,13 +150,15 @@ def export(config: ExportConfig, *, tool_versions: dict[str, str], report: Repor
         report(f"{path.name}: converting")
         with scratch_errors(path, model=config.model):
             converted = RECIPES[model_format, recipe](trained)
+            images = draw_splits(dataset, preprocessing, recipe=recipe, seed=config.seed)
             scored, manifest = add_rejection(
                 converted.graph,
                 replace(draft, format=model_format, recipe=recipe),
-                draw_splits(dataset, preprocessing, recipe=recipe, seed=config.seed),
+                images,
                 false_rejection=config.false_rejection,
                 report=report,
             )
+            manifest = add_alarm(scored, manifest, images.train.images, accuracy=left_out, report=report)
         report(f"{path.name}: checking parity")
         yield write_checked(path, replace(converted, graph=scored), manifest, reference)
 

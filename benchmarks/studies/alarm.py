@@ -10,10 +10,8 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Final
 
 import click
@@ -22,11 +20,13 @@ from numpy.typing import NDArray
 
 from benchmarks.studies.study_command import FILE, study
 from xray_infer.atomic import make_folder, write_json
-from xray_infer.errors import DataError, ModelError
-from xray_infer.model.alarm import FALSE_ALARMS, LEAST_FILMS, AlarmReference
+from xray_infer.errors import DataError
+from xray_infer.export.alarm_export import known_films, pooled_features
 from xray_infer.model.alarm_fitting import COMPONENTS, KnownFilms, fit_alarm, mixed_folder
-from xray_infer.model.runtimes import Session, find_model
-from xray_infer.study.datasets import LabelledImage, read_images, read_input
+from xray_infer.model.alarm_reference import FALSE_ALARMS, LEAST_FILMS, AlarmReference
+from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.runtimes import find_model
+from xray_infer.study.datasets import LabelledImage, read_images
 from xray_infer.terminal import Report, say
 
 FOLDS: Final = 4
@@ -134,35 +134,14 @@ def _draw(films: Indices, size: int, count: int, rng: np.random.Generator) -> li
     return [rng.choice(films, size, replace=False) for _ in range(count)]
 
 
-def read_films(images: Sequence[LabelledImage], features: NDArray[np.float32], names: Sequence[str]) -> Films:
-    """Return films with their features [N, D] and the names of the classes."""
-    groups = [image.group or image.patient or image.digest for image in images]
-    found, place = np.unique(np.array(groups), return_inverse=True)
-    known = KnownFilms(
-        features, [names[image.label] for image in images], [image.domain for image in images], groups
-    )
+def read_films(
+    images: Sequence[LabelledImage], features: NDArray[np.float32], manifest: ModelManifest
+) -> Films:
+    """Return films with their features [N, D] by a model file with this manifest."""
+    known = known_films(images, features, manifest)
+    found, place = np.unique(np.array(known.groups), return_inverse=True)
     folds = (np.random.default_rng(0).permutation(len(found)) % FOLDS)[place]
     return Films(known, np.array([image.source for image in images]), folds)
-
-
-def collect_features(images: Sequence[LabelledImage], sessions: Sequence[Session]) -> NDArray[np.float32]:
-    """Return the features of all images, float32 [N, D]. Raises ModelError for a file without them."""
-    idle: SimpleQueue[Session] = SimpleQueue()
-    for session in sessions:
-        idle.put(session)
-
-    def features(image: LabelledImage) -> NDArray[np.float32]:
-        session = idle.get()
-        try:
-            found = session.run(read_input(image, session.manifest.preprocessing)[None]).features
-        finally:
-            idle.put(session)
-        if found is None:
-            raise ModelError("this model file has no output 'features'; export the model again")
-        return np.asarray(found[0])
-
-    with ThreadPoolExecutor(len(sessions)) as pool:
-        return np.stack(list(pool.map(features, images)))
 
 
 def table(found: Sequence[Raised]) -> str:
@@ -210,13 +189,13 @@ def main(manifest: Path, model: Path, features: Path | None, components: int, ou
     """Measure the alarm on the films of MANIFEST, each domain left out in turn."""
     dataset, file = read_images(manifest), find_model(model)
     values = _features(dataset.images, model, features)
-    films = read_films(dataset.images, values, file.manifest().class_names)
+    films = read_films(dataset.images, values, file.manifest())
     found = measure(films, components=components, report=say)
     size = reference_size(fit_alarm(films.known, components=components))
     text = (
         f"{table(found)}\n\n{sources_table(found)}\n\nShare of folders that raised the alarm, the domain of "
         f"the column left out of the reference. {len(values):,} films, {components} axes, a limit for "
-        f"{FALSE_ALARMS:.0%} false alarms. The reference of all films takes {size / 1000:.0f} kB. Model "
+        f"{FALSE_ALARMS:.1%} false alarms. The reference of all films takes {size / 1000:.0f} kB. Model "
         f"file {model.name}, {file.digest[:12]}."
     )
     click.echo(text)
@@ -235,7 +214,7 @@ def _features(images: Sequence[LabelledImage], model: Path, kept: Path | None) -
             if stored["digests"].tolist() != digests.tolist():
                 raise DataError(f"{kept}: holds the features of other films; remove it")
             return np.asarray(stored["features"], np.float32)
-    values = collect_features(images, find_model(model).open_many(2))
+    values = pooled_features(images, model)
     if kept is not None:
         np.savez(kept, features=values, digests=digests)
     return values

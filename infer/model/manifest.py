@@ -17,7 +17,7 @@ from typing import Final
 from xray_infer.classes import CLASS_NAMES, check_class_names
 from xray_infer.errors import ModelError, one_line
 from xray_infer.images.preprocess import SIDES, STUDY, VERSIONS, Preprocessing
-from xray_infer.model.alarm import AlarmReference
+from xray_infer.model.alarm_reference import AlarmReference
 from xray_infer.model.json_records import JsonError, from_json, json_object, parse_json, to_json
 from xray_infer.model.manifest_parts import Alarm, Certificate, Confidence, Quantization, Rejection, Training
 

@@ -137,7 +137,10 @@ class Confidence:
 
 @dataclass(frozen=True, slots=True)
 class LeftOutAccuracy:
-    """How often a method is right in hospitals that were left out of its training: a share, its interval."""
+    """How often a method is right in hospitals that were left out of its training, each weighed alike.
+
+    `interval` goes from the lower end of the worst hospital's to the upper end of the best one's.
+    """
 
     share: float
     interval: Interval
@@ -145,7 +148,7 @@ class LeftOutAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What the alarm for a strange folder compares with, see `alarm.AlarmReference`; texts are base64.
+    """What the alarm for a strange folder compares with, see `alarm_reference`; texts are base64.
 
     `basis` is int8 [D, K]; the other texts are float32, little-endian, of the shapes that stand there.
     """

@@ -1,8 +1,8 @@
 """What a run keeps of its judged films for the alarm, and what the alarm says of them in one sentence.
 
-`RunFilms` sums positions (see `model.alarm`): of all films, of each folder and of each station. Memory is
-bounded: folders are told apart as deep as MOST_FOLDERS allow, whatever the order of the films. The sums are
-exact, so a resumed run, shards and one undisturbed run say the same.
+`RunFilms` sums positions (see `model.alarm_reference`): of all films, of each folder and of each station.
+Memory is bounded: folders are told apart as deep as MOST_FOLDERS allow, whatever the order of the films. The
+sums are exact, so a resumed run, shards and one undisturbed run say the same.
 
 `judge` looks at all films, then at each folder and station of at least LEAST_FILMS films, at a rate of false
 alarms that is divided by their number (Bonferroni), and names those that are strange.
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from xray_infer.model.alarm import FALSE_ALARMS, LEAST_FILMS, AlarmReference, FilmSum
+from xray_infer.model.alarm_reference import FALSE_ALARMS, LEAST_FILMS, AlarmReference, FilmSum
 from xray_infer.model.manifest_parts import LeftOutAccuracy
 from xray_infer.run.results import OK, Row
 

@@ -23,7 +23,7 @@ from xray_infer.errors import ImageError, ModelError, ReadError, RejectedError
 from xray_infer.host import default_workers
 from xray_infer.images.decode import Prepare, Prepared, prepare
 from xray_infer.images.isolation import IsolatedPrepare
-from xray_infer.model.alarm import position_bytes
+from xray_infer.model.alarm_reference import position_bytes
 from xray_infer.model.runtimes import Model, ModelOutput, Session
 from xray_infer.run.artifact import Artifact
 from xray_infer.run.results import ERROR, OK, REJECTED, Classified, Row

@@ -87,12 +87,13 @@ class StoredRow:
 class Row:
     """One input's result.
 
-    `class_names` are the model's. `probabilities` (0..1, in their order) is empty unless ok. `label` is what
-    is shown: the most probable class, or `uncertain`. `ood_score` is the distance from the training images,
-    None where the model file does not compute it or nothing was computed. `area` is the part of the picture
-    that was judged, None for all of it and where nothing was judged. `runtime` is the package that ran the
-    model, with its version: float answers differ in the sixth digit, int8 answers in the second. `position`
-    (float16 as bytes, see `model.alarm`; empty unless ok) and `station` are for the alarm, and no columns.
+    `class_names` are the model's. `probabilities` (0..1, in their order) is empty unless ok. `label` is
+    what is shown: the most probable class, or `uncertain`. `ood_score` is the distance from the training
+    images, None where the model file does not compute it or nothing was computed. `area` is the part of
+    the picture that was judged, None for all of it and where nothing was judged. `runtime` is the package
+    that ran the model, with its version: float answers differ in the sixth digit, int8 answers in the
+    second. `position` (float16 as bytes, see `model.alarm_reference`; empty unless ok) and `station` are
+    for the alarm, and no columns.
     """
 
     path: str

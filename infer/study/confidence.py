@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from xray_infer.errors import DataError
 from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.json_records import JsonError, from_json, json_object, load_object
-from xray_infer.model.manifest_parts import Confidence
+from xray_infer.model.manifest_parts import Confidence, LeftOutAccuracy
 from xray_infer.study.bootstrap import Floats, calibration_error
-from xray_infer.study.domains import FULL_VOICE, DomainAnswers
+from xray_infer.study.domains import FULL_VOICE, DomainAnswers, MethodLeftOut
 from xray_infer.study.metrics import softmax
 from xray_infer.study.temperature import fit_temperature
 
@@ -109,3 +109,24 @@ def read_confidence(
     if different:
         raise DataError(f"{path}: is of networks that differ from the model in {different}")
     return found
+
+
+def read_left_out_accuracy(path: Path, *, method: str) -> LeftOutAccuracy | None:
+    """Read how often a method is right in the domains that its mean is of, each left out and weighed alike.
+
+    The interval holds those of all these domains: a new one may be as hard as the hardest of them. None where
+    no domain with two classes was left out. Raises DataError for what is no evidence.json.
+    """
+    try:
+        stored = load_object(path)
+        methods = json_object(json_object(stored.get("leave_one_domain_out", {})).get("methods", {}))
+        found = from_json(MethodLeftOut, methods[method]) if method in methods else None
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the evidence: {error.strerror}") from error
+    except JsonError as error:
+        raise DataError(f"{path}: the evidence is damaged: {error}") from error
+    if found is None or found.mean is None:
+        return None
+    kept = [one.accuracy for one in found.domains if one.domain in found.mean.domains]
+    lows, highs = zip(*(one.interval for one in kept), strict=True)
+    return LeftOutAccuracy(float(np.mean([one.value for one in kept])), (min(lows), max(highs)))

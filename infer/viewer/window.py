@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QWidget
 
 from xray_infer.classes import PREDICTED
 from xray_infer.classifier import Prediction
-from xray_infer.model.alarm import AlarmReference
+from xray_infer.model.alarm_reference import AlarmReference
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.outputs.heatmaps.methods import Heatmap
 from xray_infer.outputs.naming import safe

@@ -95,7 +95,7 @@ def test_more_folders_than_a_sentence_holds_are_counted():
     films = [row for ward in range(5) for row in rows(f"w{ward}/", 40, gray=STRANGE)]
     verdict = judge(seen(*films, *rows("k/", 40)), REFERENCE)
     assert verdict.sentence.startswith(
-        "The films of folder w0 (40), of folder w1 (40), of folder w2 (40) and of 2 more that the record names"
+        "The films of folder w0 (40), of folder w1 (40), of folder w2 (40) and of 2 more that the record"
     )
     assert len(verdict.to_json()["strange"]) == 5
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from specimens import png
 
-from xray_infer.model.alarm import AlarmReference, position_bytes
+from xray_infer.model.alarm_reference import AlarmReference, position_bytes
 from xray_infer.model.manifest_parts import LeftOutAccuracy
 from xray_infer.run.results import OK, Row
 

@@ -32,7 +32,7 @@ from xray_infer.model.manifest_parts import Alarm, LeftOutAccuracy
 Floats = NDArray[np.floating[Any]]
 
 LEAST_FILMS: Final = 30  # fewer say too little of a folder
-FALSE_ALARMS: Final = 0.01  # among folders of known hospitals
+FALSE_ALARMS: Final = 0.015  # among folders of known hospitals
 ITERATIONS: Final = 500
 MOST_COMPONENTS: Final = 512
 _LARGEST: Final = float(np.finfo(np.float16).max)

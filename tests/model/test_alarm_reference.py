@@ -1,4 +1,4 @@
-"""The alarm's statistic, its reference in a manifest, and the limit that is fitted without a strange hospital."""
+"""The alarm's statistic, its reference in a manifest, and its limit, fitted without a strange hospital."""
 
 from dataclasses import replace
 
@@ -8,8 +8,14 @@ from specimens import example_manifest
 from tiny_alarm import example_alarm
 
 from xray_infer.errors import DataError, ModelError
-from xray_infer.model.alarm import AlarmReference, FilmSum, nearest_mixtures, onto_simplex, position_bytes
 from xray_infer.model.alarm_fitting import KnownFilms, extend_alarm, fit_alarm, mixed_folder
+from xray_infer.model.alarm_reference import (
+    AlarmReference,
+    FilmSum,
+    nearest_mixtures,
+    onto_simplex,
+    position_bytes,
+)
 from xray_infer.model.json_records import JsonError
 from xray_infer.model.manifest import parse_manifest
 
@@ -39,7 +45,8 @@ def test_a_projection_onto_the_simplex_is_the_nearest_point_of_it():
     rng = np.random.default_rng(0)
     given = rng.normal(0, 2, (50, 5))
     found = onto_simplex(given)
-    assert found.min() >= 0 and np.allclose(found.sum(axis=1), 1)
+    assert found.min() >= 0
+    assert np.allclose(found.sum(axis=1), 1)
     others = rng.dirichlet(np.ones(5), 2000)
     nearest = ((given[:, None] - others) ** 2).sum(axis=2).min(axis=1)
     assert (((given - found) ** 2).sum(axis=1) <= nearest + 1e-12).all()
@@ -52,7 +59,8 @@ def test_the_nearest_mixture_meets_the_conditions_of_optimality():
     gradient = (weights @ corners - points) @ corners.T
     # No corner lies further along than those that have weight (Karush, Kuhn and Tucker).
     gap = (weights * gradient).sum(axis=1) - gradient.min(axis=1)
-    assert weights.min() >= 0 and np.allclose(weights.sum(axis=1), 1)
+    assert weights.min() >= 0
+    assert np.allclose(weights.sum(axis=1), 1)
     assert gap.max() < 0.05
 
 
@@ -112,7 +120,8 @@ def test_films_that_are_added_are_strange_no_more(fitted):
 def test_a_reference_is_as_it_was_in_a_manifest(fitted):
     manifest = example_manifest(alarm=fitted.to_record())
     found = parse_manifest(manifest.to_json(), path="m.onnx").alarm_reference
-    assert found is not None and found.names == fitted.names and found.accuracy is None
+    assert found is not None
+    assert (found.names, found.accuracy) == (fitted.names, None)
     for name in ("basis", "scale", "offset", "corners", "noise", "spread", "films"):
         assert (getattr(found, name) == getattr(fitted, name)).all(), name
     assert found.limit() == fitted.limit()
