@@ -62,6 +62,10 @@ MANIFEST: Final[Mapping[str, str]] = {
     "quantization": "What calibrated an int8 file, and what was tried.",
     "confidence": "Temperature and limit of confidence, from domains that were left out.",
     "rejection": "How the rejection score was fitted, and what it rejects.",
+    "alarm": (
+        "What a folder's films are compared with: axes, the mean film of each training hospital and class, "
+        "and the limit, as base64 of little-endian numbers; see `infer/model/alarm_reference.py`."
+    ),
     "thresholds": (
         "Named limits. `ood_score`: an image with a higher score is rejected. `confidence`: a label with a "
         "lower probability is `uncertain`."
@@ -103,6 +107,11 @@ RECORD: Final[Mapping[str, str]] = {
     "counts.by_reason": "Rejected and unreadable rows by reason; numbers inside a reason are left out.",
     "counts.reused_from_an_earlier_run": "Rows that were taken from the journal.",
     "counts.skipped_other_files": "Files that are no images.",
+    "alarm": (
+        "What the alarm for strange folders says of all judged films so far: `status`, `sentence`, "
+        "`judged_films`, `strangeness` and `limit` of all together, and in `strange` the folders and "
+        "stations that are unlike the training hospitals, where not all are."
+    ),
     "beside_the_rows": "What the outputs report, such as DICOM files for which no object could be written.",
     "time.started": "Start of the run, UTC.",
     "time.ended": "End of the run, UTC.",
@@ -124,6 +133,7 @@ RECORD_LEAVES: Final = frozenset(
     (
         "what_rows_depend_on",
         "model",
+        "alarm",
         "beside_the_rows",
         "machine",
         "versions",

@@ -3,8 +3,9 @@
 The limit needs no strange hospital. The groups of the training films (patients, copies) are dealt into FOLDS;
 in each fold a reference of the other films meets folders drawn from its own: mixtures of hospitals and
 classes in any shares, and films of one hospital. Their strangeness is what that of a known folder may be.
-`tolerance` is how far all films of a hospital in a fold are off, beyond what is expected: the root of the mean
-square over hospitals and folds. What sampling does to so many films is in it, which errs on the quiet side.
+`tolerance` is how far all films of a hospital in a fold are off, beyond what is expected: the root of the
+mean square over hospitals and folds. What sampling does to so many films is in it: a large folder raises
+fewer false alarms than a small one.
 """
 
 from __future__ import annotations
