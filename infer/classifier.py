@@ -228,8 +228,8 @@ class Classifier(AbstractContextManager["Classifier", None]):
 
         >>> with Classifier() as classifier:
         ...     verdict = classifier.alarm(classifier.predict_many(["samples/phantom_normal_1.png"]))
-        >>> verdict.status, verdict.films
-        ('too few films', 1)
+        >>> verdict.is_strange
+        False
         """
         films = RunFilms()
         for one in predictions:

@@ -184,7 +184,7 @@ def reference_size(reference: AlarmReference) -> int:
 @click.option("--model", type=FILE, required=True, help="Model file with the output `features`.")
 @click.option("--features", type=FILE, help=".npz that keeps the features; made where it is missing.")
 @click.option("--components", default=COMPONENTS, show_default=True, help="Axes that films are compared in.")
-@click.option("--out", type=FILE, help="Folder for alarm.md and alarm.json.")
+@click.option("--out", type=FILE, help="Folder for METHOD.md and METHOD.json.")
 def main(manifest: Path, model: Path, features: Path | None, components: int, out: Path | None) -> None:
     """Measure the alarm on the films of MANIFEST, each domain left out in turn."""
     dataset, file = read_images(manifest), find_model(model)
@@ -201,9 +201,10 @@ def main(manifest: Path, model: Path, features: Path | None, components: int, ou
     click.echo(text)
     if out:
         make_folder(out)
-        (out / "alarm.md").write_text(f"{text}\n", encoding="utf-8")
+        method = file.manifest().method
+        (out / f"{method}.md").write_text(f"{text}\n", encoding="utf-8")
         rows: Sequence[Mapping[str, object]] = [asdict(one) for one in found]
-        write_json(out / "alarm.json", {"model": file.digest, "components": components, "raised": rows})
+        write_json(out / f"{method}.json", {"model": file.digest, "components": components, "raised": rows})
 
 
 def _features(images: Sequence[LabelledImage], model: Path, kept: Path | None) -> NDArray[np.float32]:

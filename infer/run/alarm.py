@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from xray_infer.errors import one_line
 from xray_infer.model.alarm_reference import FALSE_ALARMS, LEAST_FILMS, AlarmReference, FilmSum
 from xray_infer.model.manifest_parts import LeftOutAccuracy
 from xray_infer.run.results import OK, Row
@@ -21,6 +22,7 @@ from xray_infer.run.results import OK, Row
 MOST_FOLDERS: Final = 200
 MOST_STATIONS: Final = 100
 MOST_NAMED: Final = 3  # in the sentence; the record has all
+LONGEST_NAME: Final = 80
 
 FEW: Final = "too few films"
 USUAL: Final = "like the training hospitals"
@@ -65,6 +67,11 @@ class Verdict:
     accuracy: LeftOutAccuracy | None = None
 
     @property
+    def is_strange(self) -> bool:
+        """Whether all or some of the films are unlike the training hospitals'."""
+        return self.status == STRANGE
+
+    @property
     def sentence(self) -> str:
         """The verdict in one sentence, for a person; empty where it is UNKNOWN."""
         if self.status == FEW:
@@ -84,7 +91,10 @@ class Verdict:
     def _who(self) -> str:
         if not self.strange:
             return "These films are"
-        named = [f"of {one.kind} {one.name} ({one.films:,})" for one in self.strange[:MOST_NAMED]]
+        named = [
+            f"of {one.kind} {one_line(one.name, longest=LONGEST_NAME)} ({one.films:,})"
+            for one in self.strange[:MOST_NAMED]
+        ]
         if len(self.strange) > MOST_NAMED:
             named.append(f"of {len(self.strange) - MOST_NAMED} more that the record names")
         return f"The films {' and '.join(filter(None, (', '.join(named[:-1]), named[-1])))} are"

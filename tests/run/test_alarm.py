@@ -12,6 +12,7 @@ from specimens import example_manifest
 from tiny_alarm import KNOWN, STRANGE, example_alarm, rows
 
 from xray_infer.classifier import Classifier
+from xray_infer.outputs.page import sections
 from xray_infer.run import alarm
 from xray_infer.run.alarm import FEW, FOLDER, MOST_FOLDERS, STATION, UNKNOWN, USUAL, RunFilms, judge
 
@@ -98,6 +99,15 @@ def test_more_folders_than_a_sentence_holds_are_counted():
         "The films of folder w0 (40), of folder w1 (40), of folder w2 (40) and of 2 more that the record"
     )
     assert len(verdict.to_json()["strange"]) == 5
+
+
+def test_a_name_cannot_disturb_a_terminal_or_the_page():
+    films = [*rows("bad\x1b[31m\n<b>/", 40, gray=STRANGE), *rows("k/", 40)]
+    verdict = judge(seen(*films), REFERENCE)
+    assert "of folder bad [31m <b> (40)" in verdict.sentence
+    html = sections.alarm({"alarm": verdict.to_json()})
+    assert "<b>" not in html
+    assert "&lt;b&gt;" in html
 
 
 def test_many_known_folders_raise_no_alarm():

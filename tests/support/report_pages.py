@@ -111,6 +111,7 @@ def example_record(summary: Summary, **changes: object) -> dict[str, object]:
             "reused_from_an_earlier_run": 0,
             "skipped_other_files": 0,
         },
+        "alarm": {"status": "not known", "sentence": "the model file cannot compare films"},
         "time": {
             "started": "2026-01-02T03:04:05+00:00",
             "ended": "2026-01-02T03:05:05+00:00",
