@@ -60,8 +60,10 @@ class Watch:
 
             def publish() -> None:
                 _put_copy_in_place(writer)
+                record = job.record(fingerprint)
+                write_record(out, record)
                 if job.page:
-                    job.page.publish(job.record(fingerprint))
+                    job.page.publish(record)
 
             for name, row in journal.rows():
                 job.write(name, row, writer)
@@ -70,7 +72,6 @@ class Watch:
                 job.keep(outcome, journal, writer)
             job.finished = True
             publish()
-            write_record(out, job.record(fingerprint))
 
     def _arrivals(self, journal: Journal, publish: Callable[[], None]) -> Iterator[Task | None]:
         """Yield files as they are complete; None when there are no more for now."""

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import tiny_alarm
 from click.testing import CliRunner
 from patience import PATIENCE_S, until
-from specimens import jpeg, png
+from specimens import example_manifest, jpeg, png
+from tiny_alarm import example_alarm
 
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.cli import main
@@ -211,3 +213,21 @@ def test_the_command_ends_well_on_sigterm(folder, tiny_onnx, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "watch was True" in done.stderr
+
+
+def test_the_alarm_is_of_what_has_come_so_far_and_after_a_new_start(tmp_path, make_tiny_onnx):
+    model = make_tiny_onnx(example_manifest(alarm=example_alarm().to_record()))
+    root, out = tmp_path / "inbox", tmp_path / "r.csv"
+    record = tmp_path / "r.csv.run.json"
+
+    def alarm() -> dict:
+        return json.loads(record.read_text())["alarm"] if record.exists() else {}
+
+    tiny_alarm.plant(root / "ward a", 35)
+    with watching(root, out, model):
+        until(lambda: alarm().get("status") == "like the training hospitals")
+    assert alarm()["judged_films"] == 35
+    tiny_alarm.plant(root / "ward b", 35, gray=tiny_alarm.STRANGE)
+    with watching(root, out, model):  # the first ward's films come from the journal
+        until(lambda: alarm().get("judged_films") == 70)
+    assert [one["name"] for one in alarm()["strange"]] == ["ward b"]
