@@ -3,7 +3,8 @@
 `OUT.journal` is UTF-8 text with one JSON value per line; lines are only ever appended:
 
     {"journal": 1, "fingerprint": {...}}          what the rows depend on: model, rules, limits, source
-    ["name", "stamp", {row}]                      one finished input; the row without what the model fixes
+    ["name", "stamp", {row}]                      one finished input; the row without what the model fixes,
+                                                  with what the alarm needs of the film
 
 Invariants:
 - Each line is written in one system call as soon as its row is known, so the process may be killed at any
