@@ -10,8 +10,11 @@ import keras
 import numpy as np
 
 from xray_infer.errors import ModelError
+from xray_infer.export.calibration import ImageStream
 from xray_infer.export.densenet import Array, Convolution, DenseNet, Reader, gray_stem
 from xray_infer.images.preprocess import SIDES
+from xray_infer.study.reference import BATCH_SIZE, Reference, extreme_inputs
+from xray_infer.study.temperature import at_temperature
 
 layers, ops = keras.layers, keras.ops
 
@@ -137,3 +140,16 @@ def _normalisation(model: keras.Model, path: Path) -> tuple[keras.KerasTensor, A
             case _:
                 raise ModelError(f"{path}: unexpected layer {layer.name!r} in front of the normalisation")
     raise ModelError(f"{path}: no Normalization layer between the input and the network")
+
+
+def make_reference(graph: EdgeGraph, images: ImageStream) -> Reference:
+    """Ask the untouched Keras model: its own normalisation, pooling and head."""
+    inputs = np.concatenate([np.stack(list(images)), extreme_inputs(images.preprocessing.side)])
+    both = keras.Model(graph.classifier.input, [graph.features.output, graph.classifier.output])
+    features, probabilities = both.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
+    return Reference(
+        inputs=inputs,
+        probabilities=at_temperature(probabilities, graph.network.temperature),
+        cam=features @ ops.convert_to_numpy(graph.classifier.layers[-1].kernel),
+        labels=images.labels,
+    )

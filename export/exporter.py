@@ -31,10 +31,8 @@ from xray_infer.export.calibration import (
     draw_from,
 )
 from xray_infer.export.converted import EMBED, ConvertedGraph
-from xray_infer.export.edge_graph import load_classifier, take_apart
-from xray_infer.export.parity import check_parity
+from xray_infer.export.edge_graph import load_classifier, make_reference, take_apart
 from xray_infer.export.recipes import CALIBRATIONS, RECIPES
-from xray_infer.export.reference import SUFFIX, Reference, make_reference
 from xray_infer.export.rejection import FALSE_REJECTION, add_rejection, draw_splits
 from xray_infer.export.trained_model import TrainedModel
 from xray_infer.images.preprocess import VERSIONS, Preprocessing
@@ -45,6 +43,8 @@ from xray_infer.model.runtimes import find_model
 from xray_infer.study.class_choice import listed
 from xray_infer.study.confidence import read_confidence, read_left_out_accuracy
 from xray_infer.study.datasets import Dataset, read_dataset, split_images
+from xray_infer.study.parity import check_parity
+from xray_infer.study.reference import SUFFIX, Reference
 from xray_infer.study.training_record import read_training_record
 from xray_infer.terminal import Report
 

@@ -34,15 +34,15 @@ from xray_infer.export.familiarity import (
     Features,
     Scorer,
     fit_familiarity,
-    set_limit,
 )
-from xray_infer.export.parity import WITHOUT_XNNPACK, sessions
 from xray_infer.host import default_workers
 from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.manifest import CONFIDENCE_NAME, OUTPUTS, SCORE_NAME, ModelManifest
 from xray_infer.model.manifest_parts import RejectedCount, Rejection
 from xray_infer.model.runtimes import Session, find_model
+from xray_infer.study.conformal import set_limit
 from xray_infer.study.datasets import Dataset, LabelledImage, read_dataset, read_input
+from xray_infer.study.parity import WITHOUT_XNNPACK, sessions
 from xray_infer.terminal import Report
 
 # By format: the module and the class of its Scorer. Each loads the libraries of its format.

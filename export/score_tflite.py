@@ -1,7 +1,6 @@
 """The familiarity score in a TFLite file: where its features are, and the operators that compute it.
 
-The file is unpacked by the flatbuffer schema, changed and packed again. Constants stand behind the
-flatbuffer, each at a multiple of 16 bytes, as AI Edge Quantizer puts them: kernels read them where they are.
+The file is unpacked by the flatbuffer schema, changed and packed again.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
@@ -18,12 +16,11 @@ from numpy.typing import NDArray
 from xray_infer.errors import ModelError
 from xray_infer.export.familiarity import MIDDLE, Familiarity, Features, pooling_windows
 from xray_infer.model.manifest import INPUT_NAME, SCORE_NAME
+from xray_infer.train.adapt.tflite_packing import pack, unpack
 
 KINDS: Final = schema.BuiltinOperator
 OPTIONS: Final = schema.BuiltinOptions
 TYPES: Final = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32}
-ALIGNMENT: Final = 16
-IDENTIFIER: Final = b"TFL3"
 
 
 class TfliteScorer:
@@ -187,40 +184,3 @@ def _averages(model: Any) -> Iterator[_Place]:
             if list(kernel.shape[1:3]) == [2, 2] == [options.strideH, options.strideW]:
                 index = int(operator.outputs[0])
                 yield _Place(number, index, graph.tensors[index])
-
-
-def unpack(packed: bytes) -> Any:
-    """Unpack a file, its constants taken from behind the flatbuffer. What follows them is left out."""
-    model = schema.ModelT.InitFromPackedBuf(packed)
-    for buffer in model.buffers:
-        if buffer.offset:
-            values = packed[buffer.offset : buffer.offset + buffer.size]
-            buffer.data, buffer.offset, buffer.size = np.frombuffer(values, np.uint8), 0, 0
-    return model
-
-
-def pack(model: Any) -> bytes:
-    """Pack a file; only what no tensor reads, such as metadata, stays inside the flatbuffer."""
-    read = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors} - {0}
-    buffers = [model.buffers[number] for number in sorted(read)]
-    constants = [(one, bytes(one.data)) for one in buffers if one.data is not None and len(one.data)]
-    for buffer, values in constants:
-        buffer.data, buffer.offset, buffer.size = (
-            None,
-            1,
-            len(values),
-        )  # of the same length as the true offset
-    end = len(_flatbuffer(model))
-    for buffer, values in constants:
-        buffer.offset = end = -(-end // ALIGNMENT) * ALIGNMENT
-        end += len(values)
-    packed = bytearray(_flatbuffer(model))
-    for buffer, values in constants:
-        packed += bytes(buffer.offset - len(packed)) + values
-    return bytes(packed)
-
-
-def _flatbuffer(model: Any) -> bytes:
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())

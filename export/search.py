@@ -18,11 +18,11 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from xray_infer.export.parity import answer, measure
 from xray_infer.export.ranges import LayerRanges
-from xray_infer.export.reference import Reference
 from xray_infer.model.manifest_parts import Attempt
 from xray_infer.model.runtimes import ModelOutput, find_model
+from xray_infer.study.parity import answer, measure
+from xray_infer.study.reference import Reference
 from xray_infer.terminal import Report
 
 AIM_AGREEMENT: Final = 0.99  # on the images of the choice, so that 0.98 on others is likely

@@ -13,11 +13,11 @@ from xray_infer.export.int8_network import Int8Network, for_int8
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.quantize_tflite import TfliteQuantizer
 from xray_infer.export.ranges import LayerRanges, collect_ranges, collect_statistics
-from xray_infer.export.reference import Reference
 from xray_infer.export.search import Evaluator, Quantizer, choose, rank_by_harm
 from xray_infer.export.to_onnx import to_onnx
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Quantization
+from xray_infer.study.reference import Reference
 from xray_infer.terminal import Report
 
 if TYPE_CHECKING:

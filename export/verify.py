@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import DataError, ImageError
-from xray_infer.export.parity import check_parity
-from xray_infer.export.reference import SUFFIX, Reference, StoredReference, input_digest, load_reference
 from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import Preprocessing
@@ -22,6 +20,8 @@ from xray_infer.model.manifest_parts import Certificate
 from xray_infer.model.runtimes import find_model
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.datasets import list_images
+from xray_infer.study.parity import check_parity
+from xray_infer.study.reference import SUFFIX, Reference, StoredReference, input_digest, load_reference
 
 FIGURES: Final = (
     "agreement",

@@ -247,7 +247,7 @@ def tiny_graph(tiny_keras: Path) -> Any:
 def tiny_reference(tiny_keras: Path, tiny_graph: Any) -> Any:
     """The network's answers on its test images and the made-up inputs."""
     from xray_infer.export.calibration import draw
-    from xray_infer.export.reference import make_reference
+    from xray_infer.export.edge_graph import make_reference
     from xray_infer.study.datasets import read_dataset
 
     return make_reference(

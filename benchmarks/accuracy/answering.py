@@ -24,7 +24,6 @@ from xray_infer.benchmarks.results_file import PartStore
 from xray_infer.benchmarks.results_schema import ImageSet, ModelFile, RowAnswers, RowKey
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import DataError, extra_for
-from xray_infer.export.reference import SUFFIX, input_digest, load_reference
 from xray_infer.host import default_workers
 from xray_infer.images.preprocess import STUDY, Preprocessing
 from xray_infer.model.runtimes import Session, find_model
@@ -37,6 +36,7 @@ from xray_infer.study.datasets import (
     read_input,
     split_images,
 )
+from xray_infer.study.reference import SUFFIX, input_digest, load_reference
 from xray_infer.study.temperature import at_temperature
 from xray_infer.terminal import Report
 from xray_infer.train.inputs import keep_region

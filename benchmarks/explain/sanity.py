@@ -72,7 +72,8 @@ def _onnx_kernels(graph: onnx.GraphProto) -> dict[str, bool]:
 def _shuffle_tflite(path: Path, part: str, rng: np.random.Generator) -> bytes | None:
     from ai_edge_litert import schema_py_generated as schema
 
-    from xray_infer.export.score_tflite import TYPES, pack, unpack
+    from xray_infer.export.score_tflite import TYPES
+    from xray_infer.train.adapt.tflite_packing import pack, unpack
 
     types = {**{kind: name for name, kind in TYPES.items()}, schema.TensorType.INT8: "int8"}
     model = unpack(path.read_bytes())

@@ -32,12 +32,12 @@ from xray_infer.export.forward import forward
 from xray_infer.export.int8_network import flat, for_int8
 from xray_infer.export.quantize_onnx import QdqOps, plan
 from xray_infer.export.ranges import LayerRanges, collect_ranges, collect_statistics
-from xray_infer.export.reference import extreme_inputs
 from xray_infer.export.to_onnx import OnnxOps, embed_onnx_manifest, to_onnx
 from xray_infer.host import default_workers
 from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.manifest_parts import Training
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.reference import extreme_inputs
 from xray_infer.terminal import Report, say
 
 

@@ -21,12 +21,12 @@ from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 from xray_infer.export.calibration import draw
-from xray_infer.export.parity import answer, sessions
-from xray_infer.export.reference import SUFFIX, input_digest, load_reference
 from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model, find_model
 from xray_infer.outputs.heatmaps.methods import Maps, grad_cam
 from xray_infer.study.datasets import LabelledImage, read_dataset, read_input
+from xray_infer.study.parity import answer, sessions
+from xray_infer.study.reference import SUFFIX, input_digest, load_reference
 from xray_infer.terminal import Report, say
 
 BATCH_SIZE: Final = 16
@@ -176,7 +176,7 @@ def compare_files(
     """Compare each file in each runtime that reads it.
 
     What is expected is `tape_maps` of `keras_model`, or without one Grad-CAM of the Keras model's own `cam`
-    in the reference answers beside the file (see `xray_infer.export.reference`), on those of the images that
+    in the reference answers beside the file (see `xray_infer.study.reference`), on those of the images that
     it knows. Raises DataError when there are no such answers or none of the images is among them, ParityError
     for a file that does not run.
     """

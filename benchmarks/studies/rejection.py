@@ -27,7 +27,7 @@ from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError, ImageError, ModelError
 from xray_infer.export.calibration import ImageStream, check_same_data
-from xray_infer.export.familiarity import fit_familiarity, set_limit
+from xray_infer.export.familiarity import fit_familiarity
 from xray_infer.export.rejection import collect_features, open_scorer
 from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
@@ -35,6 +35,7 @@ from xray_infer.images.preprocess import LUNGS, ModelInput, Preprocessing
 from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model, Session, find_model
 from xray_infer.run.sources.folder import local_source
+from xray_infer.study.conformal import set_limit
 from xray_infer.study.datasets import TAG, Dataset, LabelledImage, read_dataset, split_images
 from xray_infer.study.intervals import wilson_interval
 from xray_infer.study.metrics import auroc

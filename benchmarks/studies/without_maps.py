@@ -45,7 +45,7 @@ def pooled_tflite(path: Path) -> bytes:
     """Return a TFLite file with the average first. Raises DataError for one of another build."""
     from ai_edge_litert import schema_py_generated as schema
 
-    from xray_infer.export.score_tflite import pack, unpack
+    from xray_infer.train.adapt.tflite_packing import pack, unpack
 
     model = unpack(path.read_bytes())
     (graph,) = model.subgraphs

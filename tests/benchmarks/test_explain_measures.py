@@ -268,7 +268,8 @@ def _onnx_constants(graph):
 def _tflite_constants(graph):
     from ai_edge_litert import schema_py_generated as schema
 
-    from xray_infer.export.score_tflite import TYPES, unpack
+    from xray_infer.export.score_tflite import TYPES
+    from xray_infer.train.adapt.tflite_packing import unpack
 
     types = {**{kind: name for name, kind in TYPES.items()}, schema.TensorType.INT8: np.int8}
     model = unpack(graph)

@@ -7,8 +7,8 @@ from approved import approved
 from xray_infer.benchmarks.accuracy.answering import read_test_images, stored_answers
 from xray_infer.benchmarks.model_rows import find_rows
 from xray_infer.classes import CLASS_NAMES
-from xray_infer.export.reference import SUFFIX, Reference, extreme_inputs
 from xray_infer.images.preprocess import STUDY
+from xray_infer.study.reference import SUFFIX, Reference, extreme_inputs
 
 SAYS = approved("xray-bench")
 

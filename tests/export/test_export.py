@@ -28,7 +28,6 @@ from xray_infer.export import exporter
 from xray_infer.export.cli import main
 from xray_infer.export.edge_graph import take_apart
 from xray_infer.export.exporter import ExportConfig, export
-from xray_infer.export.parity import TOLERANCES, check_parity
 from xray_infer.export.quantize_onnx import OnnxQuantizer
 from xray_infer.export.recipes import RECIPES
 from xray_infer.images.preprocess import STUDY
@@ -37,6 +36,7 @@ from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.manifest_parts import Confidence
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import read_dataset
+from xray_infer.study.parity import TOLERANCES, check_parity
 from xray_infer.study.temperature import at_temperature
 from xray_infer.study.training_record import write_training_record
 

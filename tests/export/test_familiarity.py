@@ -20,15 +20,16 @@ from xray_infer.errors import ModelError
 from xray_infer.export.calibration import draw
 from xray_infer.export.cli import main
 from xray_infer.export.converted import EMBED
-from xray_infer.export.familiarity import fit_familiarity, pooling_windows, set_limit
-from xray_infer.export.parity import sessions
+from xray_infer.export.familiarity import fit_familiarity, pooling_windows
 from xray_infer.export.recipes import RECIPES
 from xray_infer.export.rejection import FALSE_REJECTION, open_scorer, scores
 from xray_infer.model.json_records import from_json
 from xray_infer.model.manifest import OUTPUT_NAMES, SCORE_NAME
 from xray_infer.model.manifest_parts import RejectedCount, Training
 from xray_infer.model.runtimes import find_model
+from xray_infer.study.conformal import set_limit
 from xray_infer.study.datasets import read_dataset
+from xray_infer.study.parity import sessions
 
 SAYS = approved("xray-export")
 

@@ -7,9 +7,9 @@ pytest.importorskip("onnxruntime.quantization")
 
 from xray_infer.export import search
 from xray_infer.export.ranges import LayerRanges
-from xray_infer.export.reference import Reference
 from xray_infer.export.search import Evaluator, choose, rank_by_harm
 from xray_infer.model.runtimes import ModelOutput
+from xray_infer.study.reference import Reference
 
 IMAGES = 200
 

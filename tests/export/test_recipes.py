@@ -24,11 +24,11 @@ from xray_infer.errors import DataError, ModelError
 from xray_infer.export.calibration import balanced_sample, draw, draw_from
 from xray_infer.export.cli import main
 from xray_infer.export.int8_network import for_int8
-from xray_infer.export.parity import TOLERANCES
 from xray_infer.export.ranges import CALIBRATORS, UNIT, collect_ranges, collect_statistics
 from xray_infer.export.recipes import CALIBRATIONS, RECIPES, choose
 from xray_infer.model.runtimes import find_model
 from xray_infer.study.datasets import LabelledImage, read_dataset
+from xray_infer.study.parity import TOLERANCES
 
 SAYS = approved("xray-export")
 

@@ -20,9 +20,9 @@ from tiny_densenet import METHOD
 from xray_infer.classes import CLASS_NAMES
 from xray_infer.errors import ParityError
 from xray_infer.export.cli import main
-from xray_infer.export.parity import TOLERANCES, check_limits
 from xray_infer.export.recipes import RECIPES
 from xray_infer.model.manifest_parts import Deviation
+from xray_infer.study.parity import TOLERANCES, check_limits
 
 SAYS = approved("xray-export")
 

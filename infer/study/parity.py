@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.errors import ParityError
-from xray_infer.export.reference import BATCH_SIZE, Reference
 from xray_infer.model.manifest import SCORE_NAME
 from xray_infer.model.manifest_parts import Certificate, Deviation, RuntimeResult, Tolerance
 from xray_infer.model.runtimes import Model, ModelOutput, Session, find_model
+from xray_infer.study.reference import BATCH_SIZE, Reference
 
 COMPARED: Final = ("probabilities", "cam")  # outputs that the reference has
 ROW_SUM_TOLERANCE: Final = 1e-5  # every recipe keeps the softmax in float

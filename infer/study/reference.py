@@ -1,7 +1,8 @@
-"""What the Keras model answers to the images that judge a file: real ones of one split and made-up extremes.
+"""What a file should answer to the images that judge it: real ones and made-up extremes.
 
-The answers are kept beside the exported files, `METHOD.reference.npz`, so that any file can be held against
-them again without TensorFlow: probabilities float32 [N + M, C], cam float32 [N + M, h, w, C], labels
+The answers are the Keras model's or, of a file whose head was fitted anew, those of the head in float64.
+They are kept beside the files, `METHOD.reference.npz` or `FILE.reference.npz`, so that any file can be held
+against them again without TensorFlow: probabilities float32 [N + M, C], cam float32 [N + M, h, w, C], labels
 int64 [N] and the SHA-256 of each of the N real inputs; the M made-up inputs are made anew.
 """
 
@@ -12,18 +13,13 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.atomic import write_atomically
 from xray_infer.errors import DataError
-from xray_infer.export.calibration import ImageStream
-from xray_infer.study.temperature import at_temperature
-
-if TYPE_CHECKING:
-    from xray_infer.export.edge_graph import EdgeGraph
 
 BATCH_SIZE: Final = 4  # not 1, so that a free batch size is tried as well
 SUFFIX: Final = ".reference.npz"
@@ -31,7 +27,7 @@ SUFFIX: Final = ".reference.npz"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The Keras model's answers to `inputs`, uint8 [N + M, side, side, 1], of which the last M are made up.
+    """The right answers to `inputs`, uint8 [N + M, side, side, 1], of which the last M are made up.
 
     `labels` are int64 [N].
     """
@@ -155,18 +151,3 @@ def extreme_inputs(side: int) -> NDArray[np.uint8]:
         hot_pixel,
     )
     return np.stack(planes)[..., None]
-
-
-def make_reference(graph: EdgeGraph, images: ImageStream) -> Reference:
-    """Ask the untouched Keras model: its own normalisation, pooling and head."""
-    import keras
-
-    inputs = np.concatenate([np.stack(list(images)), extreme_inputs(images.preprocessing.side)])
-    both = keras.Model(graph.classifier.input, [graph.features.output, graph.classifier.output])
-    features, probabilities = both.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
-    return Reference(
-        inputs=inputs,
-        probabilities=at_temperature(probabilities, graph.network.temperature),
-        cam=features @ keras.ops.convert_to_numpy(graph.classifier.layers[-1].kernel),
-        labels=images.labels,
-    )

@@ -1,0 +1,1 @@
+"""A head fitted to films of one's own: `xray-train adapt`, without TensorFlow."""
