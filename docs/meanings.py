@@ -61,6 +61,10 @@ MANIFEST: Final[Mapping[str, str]] = {
     "intended_use": "One sentence that every output repeats.",
     "quantization": "What calibrated an int8 file, and what was tried.",
     "confidence": "Temperature and limit of confidence, from domains that were left out.",
+    "adaptation": (
+        "To which films the head was fitted anew, what that is worth by cross-validation, and what was told "
+        "against it. Only in files of `xray-train adapt`."
+    ),
     "rejection": "How the rejection score was fitted, and what it rejects.",
     "alarm": (
         "What a folder's films are compared with: axes, the mean film of each training hospital and class, "

@@ -45,8 +45,8 @@ def _thing(name: str, thing: Any) -> Iterator[str]:
             continue
         if isinstance(value, property):
             yield f"#### {name}.{member}\n"
-        elif inspect.isfunction(value):
-            yield f"#### {name}.{member}{signature(value)}\n"
+        elif inspect.isfunction(function := getattr(value, "__func__", value)):  # of a class method, too
+            yield f"#### {name}.{member}{signature(function)}\n"
         else:
             continue
         yield paragraphs(value.__doc__ or "") + "\n"
@@ -63,9 +63,9 @@ class AsWritten:
 
 
 def signature(thing: Any) -> str:
-    """Return a signature with its annotations as they are written, without self."""
+    """Return a signature with its annotations as they are written, without self and cls."""
     found = inspect.signature(thing)
-    parameters = [_as_written(one) for one in found.parameters.values() if one.name != "self"]
+    parameters = [_as_written(one) for one in found.parameters.values() if one.name not in ("self", "cls")]
     returned = inspect.Signature.empty if inspect.isclass(thing) else _annotation(found.return_annotation)
     return str(found.replace(parameters=parameters, return_annotation=returned))
 

@@ -57,13 +57,15 @@ def verify(
     """Repeat the parity gate of an exported file on the images that judged it, or on so many of them.
 
     `data` is a folder or a manifest that holds them, among others or not; they are found by their pixels.
-    Where `images` are given, one of them may have another label than the tolerance allows.
-    `reference` is by default the file that xray-export wrote beside the model. Raises ParityError when the
-    file does not pass, DataError when images or answers are missing or not those of the certificate.
+    Where `images` are given, and in a file whose head was fitted anew, which few films judge, one of them may
+    have another label than the tolerance allows. `reference` is by default the file that was written
+    beside the model. Raises ParityError when the file does not pass, DataError when images or answers are
+    missing or not those of the certificate.
     """
     model = find_model(path)
     manifest = model.open().manifest
-    stored = load_reference(reference or path.with_name(f"{manifest.method}{SUFFIX}"))
+    named = f"{path.stem if manifest.adaptation else manifest.method}{SUFFIX}"
+    stored = load_reference(reference or path.with_name(named))
     if manifest.parity is None or stored.answers_digest != manifest.parity.reference_sha256:
         raise DataError(
             f"{path}: the reference answers are not those of its certificate; give the file that was "
@@ -72,7 +74,7 @@ def verify(
     if images is not None:
         stored = stored.thinned(images)
     inputs = _with_inputs(stored, data, manifest.preprocessing)
-    one = int(images is not None)
+    one = int(images is not None or manifest.adaptation is not None)
     found = check_parity(path, inputs, recipe=manifest.recipe, name=path.name, forgiven=one)
     return Verification(manifest.parity, found)
 

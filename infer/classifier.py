@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_infer.classes import ALL, PREDICTED
+from xray_infer.errors import XrayError
 from xray_infer.images.decode import decode
 from xray_infer.images.limits import DEFAULT_LIMITS, Limits
 from xray_infer.images.preprocess import Area
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 Image = str | Path | bytes | NDArray[np.uint8] | Item
 FORMATS: Final = tuple(SUFFIXES.values())
+PARTS: Final = "xray_infer.parts"  # entry points, by which the core reaches what builds on it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,6 +188,32 @@ class Classifier(AbstractContextManager["Classifier", None]):
             request = ModelRequest(model)  # the file says its format itself
         chosen, name = select_model(request, workers=options.workers or 1, report=say)
         self._engine = Engine(chosen, options, runtime=name)
+
+    @classmethod
+    def adapt(
+        cls,
+        labelled: str | Path,
+        out: str | Path,
+        *,
+        model: str | Path | None = None,
+        classes: str | None = None,
+        force: bool = False,
+    ) -> Classifier:
+        """Fit the last layer of a model to your own labelled films, write a model file, and open it.
+
+        As `xray-train adapt` does, and with its arguments: `labelled` is a folder with one sub-folder per
+        class or a manifest CSV, `out` the file to write. The figures are in `manifest.adaptation`. Raises
+        DataError for labels that cannot be used, or whose figure would mean nothing unless `force` is given,
+        and MissingExtraError without the extra `[adapt]`.
+        """
+        found = entry_points(group=PARTS, name="adapt")
+        if not found:
+            raise XrayError(
+                "this installation has no part that fits a head: pip install 'xray-infer[adapt]' again"
+            )
+        (entry,) = found
+        entry.load()(Path(labelled), Path(out), model=model, classes=classes, force=force)
+        return cls(out)
 
     @property
     def manifest(self) -> ModelManifest:

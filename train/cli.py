@@ -9,6 +9,7 @@ import click
 from xray_infer import __version__
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.terminal import DefaultGroup
+from xray_infer.train.adapt_cli import adapt_command
 from xray_infer.train.data_cli import inspect_command, split_command, yardsticks_command
 from xray_infer.train.fit_cli import compare_command, evidence_command, fit_command, pretrain_command
 from xray_infer.train.lungs_cli import lungs_command
@@ -29,6 +30,7 @@ def main() -> None:
 
 COMMANDS = (
     fit_command,
+    adapt_command,
     split_command,
     inspect_command,
     yardsticks_command,

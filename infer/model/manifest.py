@@ -19,17 +19,27 @@ from xray_infer.errors import ModelError, one_line
 from xray_infer.images.preprocess import SIDES, STUDY, VERSIONS, Preprocessing
 from xray_infer.model.alarm_reference import AlarmReference
 from xray_infer.model.json_records import JsonError, from_json, json_object, parse_json, to_json
-from xray_infer.model.manifest_parts import Alarm, Certificate, Confidence, Quantization, Rejection, Training
+from xray_infer.model.manifest_parts import (
+    Adaptation,
+    Alarm,
+    Certificate,
+    Confidence,
+    Quantization,
+    Rejection,
+    Training,
+)
 
 SCHEMA_VERSION: Final = 2
-LATER_FIELDS: Final = frozenset({"quantization", "rejection", "confidence", "alarm"})  # which a file may lack
 PARTS: Final = (
     "parity",
     "quantization",
     "rejection",
     "confidence",
     "alarm",
-)  # {} where the file does not say
+    "adaptation",
+)  # {} where not said
+LATER_FIELDS: Final = frozenset(PARTS) - {"parity"}  # which a file may lack
+LEFT_OUT: Final = ("confidence", "alarm", "adaptation")  # where it does not say, as files of before have it
 
 # The study's two ways of transfer learning, in the order in which they are trained.
 METHODS: Final = ("feature_extraction", "fine_tuning")
@@ -51,9 +61,9 @@ class ModelManifest:
     `confidence` below which a label is uncertain; others do not count. `training` says what the network was
     trained on and its test metrics, `quantization` what calibrated an int8 file and what was tried,
     `rejection` how the score was fitted and whom it rejects, `confidence` how often labels are right in
-    domains that were left out, `alarm` what a folder's films are compared with, `parity` is the exporter's
-    certificate; None where the file does not say. These are records for people and reports; nothing in them
-    changes an answer.
+    domains that were left out, `alarm` what a folder's films are compared with, `adaptation` to which films
+    the head was fitted anew, `parity` is the exporter's certificate; None where the file does not say. These
+    are records for people and reports; nothing in them changes an answer.
     """
 
     name: str
@@ -70,6 +80,7 @@ class ModelManifest:
     rejection: Rejection | None = None
     confidence: Confidence | None = None
     alarm: Alarm | None = None
+    adaptation: Adaptation | None = None
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     class_names: tuple[str, ...] = CLASS_NAMES
     input_name: str = INPUT_NAME
@@ -104,9 +115,9 @@ class ModelManifest:
         """Return everything in JSON's types."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         parts = {name: to_json(fields[name]) if fields[name] else {} for name in ("training", *PARTS)}
-        for name in ("confidence", "alarm"):
+        for name in LEFT_OUT:
             if fields[name] is None:
-                del fields[name], parts[name]  # as files of before have it
+                del fields[name], parts[name]
         in_order: dict[str, object] = json.loads(json.dumps(parts, sort_keys=True))
         return {**fields, **in_order}
 

@@ -1,11 +1,12 @@
-"""What a model file says of how it was made: six of the records in its manifest.
+"""What a model file says of how it was made: seven of the records in its manifest.
 
 `Training` is xray-train's record, `Quantization` what calibrated an int8 file, `Rejection` how its score was
-fitted, `Confidence` how often its labels are right in hospitals that were left out, `Certificate` what the
-parity gate found (`xray-export verify` finds it anew), `Alarm` what a folder's films are compared with. They
-are for people and reports; nothing in them changes an answer. In a manifest each is a JSON object with the
-names of the fields as keys; a field that is None is left out, and an empty object says nothing.
-`json_records` reads them and gives back what was read, to the byte. A `Count` is a whole number from 0.
+fitted, `Confidence` how often its labels are right in hospitals that were left out, `Alarm` what a folder's
+films are compared with, `Adaptation` to which films its head was fitted anew, `Certificate` what the parity
+gate found (`xray-export verify` finds it anew). They are for people and reports; nothing in them changes an
+answer. In a manifest each is a JSON object with the names of the fields as keys; a field that is None is left
+out, and an empty object says nothing. `json_records` reads them and gives back what was read, to the byte. A
+`Count` is a whole number from 0.
 """
 
 from __future__ import annotations
@@ -147,6 +148,14 @@ class LeftOutAccuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A share, or a difference of shares, with its interval."""
+
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Alarm:
     """What the alarm for a strange folder compares with, see `alarm_reference`; texts are base64.
 
@@ -165,6 +174,38 @@ class Alarm:
     base: float
     slope: float
     accuracy: LeftOutAccuracy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """The descent of a file whose head was fitted to a clinic's own films; the rest is that of its parent.
+
+    `parent` is the name of the file that it was made of, `parent_sha256` its digest. `data_sha256` is the
+    digest of the films with their labels, `films` counts them by class, `groups` patients or other films that
+    belong together, `left_out` films that could not be used. `strength` is the L2 penalty's inverse.
+    `balanced_accuracy` is cross-validated over groups; of the same films are those of the controls and of the
+    old head, by name in `beside`, and the head's `gains` over them. `coverage` is the share of films whose
+    label is said, `accuracy` how many of these are right, out of fold. `ood_limit` is the limit before, where
+    it was raised. `doubts` is what was told against these figures, `forced` whether the head was written all
+    the same.
+    """
+
+    parent: str
+    parent_sha256: str
+    data_sha256: str
+    films: Mapping[str, Count]
+    groups: Count
+    left_out: Count
+    strength: float
+    balanced_accuracy: Figure
+    beside: Mapping[str, Figure]
+    gains: Mapping[str, Figure]
+    recalls: Mapping[str, float]
+    coverage: float
+    accuracy: float
+    ood_limit: float | None = None
+    doubts: tuple[str, ...] = ()
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ RIGHT: Final = 0.8  # of the labels that are said, in the mean of the domains
 LEAST_SAID: Final = 0.3  # of the images; a limit that silences more is of no use
 
 
-def fit_confidence(answers: Sequence[DomainAnswers]) -> Confidence:
-    """Fit temperature and limit to the answers to one domain or more.
+def fit_confidence(answers: Sequence[DomainAnswers], *, temperature: float | None = None) -> Confidence:
+    """Fit temperature, unless it is given, and limit to the answers to one domain or more.
 
     Of the limits the lowest is taken with which the labels that are said are right in RIGHT of the images.
     A domain of fewer than FULL_VOICE images weighs in proportion. Raises ValueError without any answer.
@@ -43,7 +43,8 @@ def fit_confidence(answers: Sequence[DomainAnswers]) -> Confidence:
         [np.full(len(one.labels), 1 / max(FULL_VOICE, len(one.labels))) for one in answers]
     )
     weights /= weights.sum()
-    temperature = fit_temperature(logits, labels, weights)
+    if temperature is None:
+        temperature = fit_temperature(logits, labels, weights)
     probabilities = softmax(logits, temperature)
     confidences = probabilities.max(axis=1)
     hits = probabilities.argmax(axis=1) == labels
