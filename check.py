@@ -49,7 +49,7 @@ FAST = (
 # dies, the run ends: a process in its place would wait for groups that are given to nobody.
 PARALLEL = (
     *("-n", "auto", "--maxprocesses", "8", "--max-worker-restart", "0"),
-    *("--dist", "loadgroup", "--no-loadscope-reorder"),
+    *("--dist", "loadscope", "--no-loadscope-reorder"),
 )
 COVERAGE = ("slipcover", "-m")  # pyproject.toml says of what
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import Result
-from parallel import share_out
+from parallel import longest_first, make_scheduler
 from places import REPOSITORY
 from sharded import infer, plant
 from specimens import example_manifest, jpeg, png
@@ -40,7 +40,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    share_out(config, items)
+    longest_first(config, items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return make_scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
