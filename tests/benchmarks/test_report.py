@@ -6,11 +6,20 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache
 
 import pytest
 from approved import approved
-from bench_results import FILES, IMAGES, METHODS, accuracy_only, made_up, single_row, speed_only
+from bench_results import (
+    FILES,
+    IMAGES,
+    METHODS,
+    accuracy_only,
+    all_of_it,
+    figures_of,
+    made_up,
+    single_row,
+    speed_only,
+)
 from click.testing import CliRunner
 
 from xray_infer.benchmarks.cli import report_command
@@ -32,14 +41,9 @@ from xray_infer.errors import DataError
 SAYS = approved("xray-bench")
 
 
-@cache
-def figures_of(change):
-    return gather(change(made_up()))
-
-
 @pytest.fixture(scope="module")
 def figures():
-    return gather(made_up())
+    return figures_of(all_of_it)
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from bench_results import accuracy_only, made_up, single_row, speed_only
+from bench_results import accuracy_only, all_of_it, figures_of, made_up, single_row, speed_only
 from browser import chromium, found_browser
 from report_pages import contrast
 
 from xray_infer.benchmarks.reporting.accuracy_plots import chosen_rows
-from xray_infer.benchmarks.reporting.bench_figures import BenchFigures, gather, title
+from xray_infer.benchmarks.reporting.bench_figures import BenchFigures, title
 from xray_infer.benchmarks.reporting.drawing import RUNTIMES, SERIES
 from xray_infer.benchmarks.reporting.speed_plots import pareto
 from xray_infer.benchmarks.reporting.summary_tables import doubts
@@ -20,16 +20,11 @@ from xray_infer.benchmarks.reporting.writing import make_report, write_report
 from xray_infer.classes import RESEARCH_NOTICE
 
 CHANGES = {
-    "all": lambda results: results,
+    "all": all_of_it,
     "accuracy": accuracy_only,
     "speed": speed_only,
     "one row": single_row,
 }
-
-
-@cache
-def figures_of(name: str) -> BenchFigures:
-    return gather(CHANGES[name](made_up()))
 
 
 class Page(HTMLParser):
@@ -58,8 +53,9 @@ def pages(tmp_path_factory):
     @cache
     def page_of(name: str) -> tuple[BenchFigures, Path]:
         out = tmp_path_factory.mktemp("report")
-        write_report(figures_of(name), out)
-        return figures_of(name), out / "results.html"
+        figures = figures_of(CHANGES[name])
+        write_report(figures, out)
+        return figures, out / "results.html"
 
     return page_of
 
@@ -124,13 +120,13 @@ def test_equal_results_give_equal_pages(tmp_path):
 
 
 def test_curves_are_of_the_reference_and_the_fastest_row():
-    rows = chosen_rows(figures_of("all"))
+    rows = chosen_rows(figures_of(all_of_it))
     assert [key.recipe for key in rows] == ["fp32", "int8-static"] * 2
     assert [key.runtime for key in rows] == ["keras", "openvino"] * 2
 
 
 def test_no_row_is_faster_and_more_accurate_than_one_of_the_line():
-    figures = figures_of("all")
+    figures = figures_of(all_of_it)
     rows = [key for key in figures.accuracy if key.method == "fine_tuning"]
 
     def place(key):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from xray_infer.benchmarks.peers.registry import SHIPPED
+from xray_infer.benchmarks.reporting.bench_figures import BenchFigures, gather
 from xray_infer.benchmarks.results_schema import (
     SCHEMA,
     Burst,
@@ -116,6 +119,17 @@ def bench_results(seed: int = 0, *, processes: int = PROCESSES, images: int = 33
 def made_up() -> Results:
     """Return a complete run that is quick to evaluate."""
     return bench_results(processes=2, images=IMAGES)
+
+
+def all_of_it(results: Results) -> Results:
+    """Return the same."""
+    return results
+
+
+@cache
+def figures_of(change: Callable[[Results], Results]) -> BenchFigures:
+    """Return the figures of `made_up()`, changed: seconds of resampling, once a process."""
+    return gather(change(made_up()))
 
 
 def left_out_domains() -> LeaveOneDomainOut:

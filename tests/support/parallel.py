@@ -14,10 +14,13 @@ from typing import Any, Final
 import pytest
 from places import REPOSITORY
 
-# Files that name one of these fixtures share a process: each is made once a process, and takes half a minute.
-COSTLY: Final = {"keras": r"\btiny_(exports|reference|graph|keras)\b"}
+# Files that name one of these share a process: each is made once a process, and takes up to half a minute.
+COSTLY: Final = {"keras": r"\btiny_(exports|reference|graph|keras)\b", "figures": r"\bfigures_of\("}
 # Groups by how long they take, the longest first; all others follow.
-LONGEST: Final = ("keras",)
+LONGEST: Final = (
+    *("keras", "train/test_train", "run/test_ray", "figures", "docs/test_commands"),
+    *("test_readme", "test_hostile", "benchmarks/test_run", "viewer/test_screen"),
+)
 
 
 def group_of(nodeid: str) -> str:
