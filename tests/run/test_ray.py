@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ pytest.importorskip("ray.data", reason="the extra [ray] is not installed")
 pytest.importorskip("s3fs")
 
 RAY = ("--engine", "ray", "--actors", 2)
+TOKEN = "hidden0123456789" * 2
 
 
 @pytest.fixture
@@ -115,33 +117,53 @@ def test_ctrl_c_ends_after_a_shard_and_says_how_to_go_on(films, tiny_onnx, tmp_p
     assert merged(out, tmp_path / "m.csv") == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_a_cluster_that_wants_a_token(films, whole, tiny_onnx, tmp_path):
-    """One that `ray start` started, as on many machines."""
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
+    """The options and the variables that lead to a cluster that `ray start` started, as on many machines.
+
+    It has two processors and wants a token.
+    """
+    if os.name == "nt":
+        pytest.skip("needs signals")
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]
-    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "hidden0123456789" * 2}
+    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     with tempfile.TemporaryDirectory(
         prefix="ray-", ignore_cleanup_errors=True
     ) as folder:  # short, for its sockets
         command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--port", str(port)]
         command += ["--temp-dir", folder, "--include-dashboard=false", "--num-cpus", "2"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        cluster = subprocess.Popen(command, env={**os.environ, **variables}, **quiet)
+        process = subprocess.Popen(command, env={**os.environ, **variables}, start_new_session=True, **quiet)
         try:
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline and socket.socket().connect_ex(("127.0.0.1", port)):
                 time.sleep(0.1)
-            arguments = (films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 9, *RAY)
-            process = start(*arguments, "--ray-address", f"127.0.0.1:{port}", **variables)
-            told = process.communicate()[1]
+            yield ("--ray-address", f"127.0.0.1:{port}"), variables
         finally:
-            cluster.terminate()
-            cluster.wait()
+            os.killpg(process.pid, signal.SIGKILL)  # `ray` itself would wait 30 s for its workers
+            process.wait()
+
+
+def test_a_cluster_that_wants_a_token(cluster, films, whole, tiny_onnx, tmp_path):
+    address, variables = cluster
+    arguments = (films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--shard-size", 9, *RAY)
+    process = start(*arguments, *address, **variables)
+    told = process.communicate()[1]
     assert process.returncode == 1, told
     assert merged(tmp_path / "s", tmp_path / "m.csv") == whole
     written = [path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()]
     assert not [data for data in (told.encode(), *written) if b"hidden0123" in data]
+
+
+def test_an_actor_that_nothing_has_room_for_is_one_line(cluster, films, tiny_onnx, tmp_path):
+    address, variables = cluster
+    arguments = (films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--engine", "ray", *address)
+    process = start(*arguments, "--actor-gpus", 9, **variables)
+    told = process.communicate()[1]
+    assert process.returncode == 2
+    assert SAYS["an-actor-needs-processors"] in told
 
 
 def test_a_missing_token_is_told_with_what_to_set(monkeypatch):
@@ -166,15 +188,6 @@ def test_no_cluster_there_is_one_line(films, tiny_onnx, tmp_path):
     told = process.communicate()[1]
     assert process.returncode == 2
     assert SAYS["xray-infer-engine-ray"] in told
-
-
-def test_an_actor_that_nothing_has_room_for_is_one_line(films, tiny_onnx, tmp_path):
-    process = start(
-        films, "--model", tiny_onnx, "--out", f"{tmp_path}/s/", "--engine", "ray", "--actor-gpus", 9
-    )
-    told = process.communicate()[1]
-    assert process.returncode == 2
-    assert SAYS["an-actor-needs-processors"] in told
 
 
 def test_without_ray_the_extra_is_named_and_nothing_else_runs(films, tiny_onnx, tmp_path, monkeypatch):
