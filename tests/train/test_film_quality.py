@@ -125,7 +125,7 @@ def test_a_run_is_trained_as_its_record_says(split_tree, tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainer, "build_classifier", build_tiny_classifier)
     monkeypatch.setattr(weighting, "FULL_VOICE", 1)
-    config = quick_config(methods=METHODS[:1])
+    config = quick_config(methods=METHODS[:1], validation_only=True)  # no report, which takes a second
     listed = read_dataset(split_tree)
     named = (replace(one, domain="few" if one.path.stem == "0" else "many") for one in listed.images)
     dataset = replace(listed, images=tuple(named))
@@ -155,7 +155,7 @@ def test_other_changes_are_other_views_of_the_cache(split_tree, tmp_path, monkey
     from xray_infer.train.fit import train_dataset
 
     monkeypatch.setattr(trainer, "build_classifier", build_tiny_classifier)
-    config = quick_config(methods=METHODS[:1])
+    config = quick_config(methods=METHODS[:1], validation_only=True)
     config = replace(config, schedule=replace(config.schedule, varied_quality=True))
     dataset, cache = read_dataset(split_tree), tmp_path / "cache"
     for name in ("one", "two"):
