@@ -37,13 +37,25 @@ _MOST_VARINT_BYTES: Final = 10
 
 
 def append_tflite_manifest(flatbuffer: bytes, manifest: ModelManifest) -> bytes:
-    """Append the manifest to a TFLite flatbuffer as a stored, one-file zip archive. Deterministic."""
+    """Append the manifest to a TFLite flatbuffer as a stored, one-file zip archive. Deterministic.
+
+    One that is there already is replaced.
+    """
     tail = io.BytesIO()
-    tail.write(flatbuffer)
+    tail.write(flatbuffer[: _archive_start(flatbuffer)])
     with zipfile.ZipFile(tail, "a") as archive:
         # ZipInfo's default date, 1980-01-01, keeps the bytes equal from run to run.
         archive.writestr(zipfile.ZipInfo(MANIFEST_FILE), manifest.to_json())
     return tail.getvalue()
+
+
+def _archive_start(flatbuffer: bytes) -> int:
+    """Return where a manifest's archive begins behind a flatbuffer, or where the flatbuffer ends."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(flatbuffer)) as archive:
+            return archive.getinfo(MANIFEST_FILE).header_offset
+    except (zipfile.BadZipFile, KeyError):
+        return len(flatbuffer)
 
 
 def read_onnx_manifest(path: Path) -> ModelManifest:

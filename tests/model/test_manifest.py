@@ -11,7 +11,13 @@ from specimens import example_manifest
 from xray_infer.errors import ModelError
 from xray_infer.images.preprocess import Preprocessing
 from xray_infer.model.choice import MODELS_FOLDER
-from xray_infer.model.embedding import MANIFEST_FILE, MANIFEST_KEY, READERS, read_onnx_manifest
+from xray_infer.model.embedding import (
+    MANIFEST_FILE,
+    MANIFEST_KEY,
+    READERS,
+    append_tflite_manifest,
+    read_onnx_manifest,
+)
 from xray_infer.model.manifest import OUTPUT_NAMES, OUTPUTS, SCORE_NAME, parse_manifest
 from xray_infer.model.manifest_parts import Confidence
 from xray_infer.model.runtime_table import SUFFIXES
@@ -319,3 +325,11 @@ def test_a_file_of_version_2_has_any_classes():
     manifest = parse_manifest(example_manifest(class_names=named).to_json(), path=Path("m"))
     assert manifest.class_names == named
     assert "features" in manifest.output_names
+
+
+def test_a_manifest_in_a_tflite_file_is_replaced():
+    flatbuffer = b"\x1c\0\0\0TFL3" + bytes(500)
+    once = append_tflite_manifest(flatbuffer, example_manifest(name="first"))
+    twice = append_tflite_manifest(once, example_manifest(name="second"))
+    assert twice == append_tflite_manifest(flatbuffer, example_manifest(name="second"))
+    assert twice.startswith(flatbuffer)
