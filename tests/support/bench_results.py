@@ -170,6 +170,20 @@ def speed_only(results: Results) -> Results:
     )
 
 
+def few_rows(results: Results) -> Results:
+    """Return a run of four files of each method, one of each format and the one that fails the 99 % rule."""
+    some = {("keras", "fp32"), ("onnx", "fp32"), ("tflite", "int8-static"), ("tflite", "int8x16")}
+
+    def kept(row: RowKey) -> bool:
+        return (row.format, row.recipe) in some and row.runtime != "openvino"
+
+    parts: dict[str, Any] = {
+        name: [one for one in getattr(results, name) if kept(one.row)]
+        for name in ("models", "answers", "processes", "stages", "commands")
+    }
+    return replace(results, **parts)
+
+
 def single_row(results: Results) -> Results:
     """Return a run of one file in one runtime, in one process."""
     key = RowKey("fine_tuning", "onnx", "fp32", "onnxruntime")

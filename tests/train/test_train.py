@@ -42,6 +42,13 @@ def run_folder(tmp_path_factory, module_tree):
     return out, config, lines, page
 
 
+@pytest.fixture(scope="module")
+def models(run_folder):
+    """What the run wrote, for tests that leave it as it is."""
+    out, *_ = run_folder
+    return {method: keras.saving.load_model(out / f"{method}.keras", compile=False) for method in METHODS}
+
+
 def test_a_run_writes_what_it_says(run_folder):
     from xray_infer.study.datasets import read_dataset
     from xray_infer.train.predictions import read_predictions
@@ -79,14 +86,13 @@ def test_a_run_writes_what_it_says(run_folder):
     assert report["comparison"] is not None
 
 
-def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_folder):
+def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_folder, models):
     from xray_infer.train.network import backbone_layers, build_classifier
 
     out, config, *_ = run_folder
     keras.utils.set_random_seed(config.seed)  # as the run did, so that it began with these weights
     start = build_classifier("none", classes=3, seed=config.seed)
-    extraction = keras.saving.load_model(out / "feature_extraction.keras", compile=False)
-    tuned = keras.saving.load_model(out / "fine_tuning.keras", compile=False)
+    extraction, tuned = (models[method] for method in METHODS)
 
     def changed(before, after):
         return {
@@ -103,7 +109,7 @@ def test_feature_extraction_trains_the_head_only_and_fine_tuning_the_top(run_fol
     assert changed(extraction, tuned) == {*convolutions, "probabilities"}
 
 
-def test_the_written_logits_are_those_of_the_saved_model(run_folder):
+def test_the_written_logits_are_those_of_the_saved_model(run_folder, models):
     from xray_infer.study.datasets import read_dataset, read_input
     from xray_infer.study.metrics import softmax
     from xray_infer.train.predictions import read_predictions
@@ -114,9 +120,9 @@ def test_the_written_logits_are_those_of_the_saved_model(run_folder):
     for method in METHODS:
         test = read_predictions(out / f"{method}.predictions.csv")["test"]
         assert [path.name for path in test.files] == [image.path.name for image in images]
-        model = keras.saving.load_model(out / f"{method}.keras", compile=False)
         # Not by `predict`, which takes seconds to make a graph.
-        assert softmax(test.logits) == pytest.approx(np.asarray(model(inputs, training=False)), abs=1e-4)
+        answers = np.asarray(models[method](inputs, training=False))
+        assert softmax(test.logits) == pytest.approx(answers, abs=1e-4)
 
 
 @pytest.fixture
@@ -174,7 +180,7 @@ def test_the_fast_path_learns_what_the_plain_path_learns(tmp_path, module_tree, 
     for plain in (False, True):
         schedule = quick_config().schedule.with_stages(learning_rate=(1e-2, 1e-4), unfrozen=(0, UNFROZEN))
         schedule = replace(schedule, views=1)
-        config = quick_config(plain=plain, schedule=schedule)
+        config = quick_config(plain=plain, schedule=schedule, validation_only=True)  # no report
         train(module_tree, tmp_path / str(plain), config, report=lambda line: None)
         records = [json.loads((tmp_path / str(plain) / f"{method}.json").read_text()) for method in METHODS]
         losses.append([row[key] for one in records for row in one["history"] for key in ("loss", "val_loss")])
@@ -183,11 +189,11 @@ def test_the_fast_path_learns_what_the_plain_path_learns(tmp_path, module_tree, 
     assert losses[0] == pytest.approx(losses[1], rel=0.01)
 
 
-def test_the_classifier_is_flat_and_normalises_as_documented(run_folder):
+def test_the_classifier_is_flat_and_normalises_as_documented(run_folder, models):
     from xray_infer.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
-    out, config, *_ = run_folder
-    model = keras.saving.load_model(out / "fine_tuning.keras", compile=False)
+    _, config, *_ = run_folder
+    model = models["fine_tuning"]
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     inner = keras.Model(model.input, model.get_layer("imagenet").output)
     side = config.preprocessing.side
@@ -209,14 +215,19 @@ def test_a_finished_run_is_not_trained_again(run_folder, module_tree):
 
 
 def test_damaged_yardsticks_are_measured_again(run_folder):
-    from xray_infer.train.fit import train
+    from xray_infer.study.datasets import read_images
+    from xray_infer.train.fit import _yardsticks, train
 
     out, config, _, page = run_folder
-    whole = (out / "yardsticks.json").read_text()
+    path, dataset = out / "yardsticks.json", read_images(out / "split.csv")
+    whole, measured = path.read_text(), _yardsticks(dataset, out, config.seed, print)
     for damaged in ("{", "[{}]", "7"):
-        (out / "yardsticks.json").write_text(damaged)
-        assert train(out / "split.csv", out, config, report=lambda line: None) == page
-        assert (out / "yardsticks.json").read_text() == whole
+        path.write_text(damaged)
+        assert _yardsticks(dataset, out, config.seed, lambda line: None) == measured
+        assert path.read_text() == whole
+    path.write_text("{")  # through the whole run once: its page takes seconds
+    assert train(out / "split.csv", out, config, report=lambda line: None) == page
+    assert path.read_text() == whole
 
 
 def test_a_folder_of_another_configuration_is_refused(run_folder):
