@@ -14,9 +14,11 @@ pytest.importorskip("ai_edge_quantizer")
 from any_classes import FIVE, MERGED, METHOD, SIDE, TRAINING, TWO, run_train
 from click.testing import CliRunner
 
+from xray_infer.cli import main as infer_main
 from xray_infer.errors import DataError
 from xray_infer.export.cli import main as export_main
 from xray_infer.model.runtimes import find_model
+from xray_infer.run.results import columns
 from xray_infer.study.datasets import read_dataset, read_input
 from xray_infer.train.predictions import read_predictions
 
@@ -89,6 +91,21 @@ def test_exported_files_answer_for_the_classes(made, model_format, recipe):
     right = output.probabilities.argmax(axis=1) == [one.label for one in images]
     assert right.mean() >= 0.7
     assert manifest.parity.result.accuracy == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize("model_format", FORMATS)
+def test_a_folder_is_classified_with_heat_maps_and_a_page(made, model_format, tmp_path):
+    outputs = ("--out", str(tmp_path / "r.jsonl"), "--report", str(tmp_path / "p.html"))
+    options = ("--heatmap", str(tmp_path / "maps"), "--heatmap-for", made.classes[-1])
+    model = ("--model", str(made.file(model_format, "int8-static")), "--ood-threshold", "inf")
+    found = CliRunner().invoke(infer_main, [str(made.tree / "Normal"), *model, *outputs, *options])
+    assert found.exit_code == 0, found.output
+    rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == len(list((tmp_path / "maps").glob(f"*.{made.classes[-1]}.heatmap.jpg"))) == 20
+    assert all(list(row) == list(columns(made.classes)) for row in rows)
+    assert sum(row["label"] == "Normal" for row in rows) >= 14
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert all(f"prob_{name}" in page.replace("\\u00e4", "\u00e4") for name in made.classes)
 
 
 def test_files_are_verified_on_data_of_any_labels(made):
