@@ -1,9 +1,12 @@
 """The README and the model card give no figure that the evidence does not have."""
 
+import hashlib
 import re
 
 import pytest
 from places import REPOSITORY
+
+from xray_infer.model.choice import MODELS_FOLDER
 
 EVIDENCE = "\n".join(
     path.read_text(encoding="utf-8") for path in (REPOSITORY / "docs" / "evidence").glob("*.md")
@@ -43,3 +46,13 @@ def test_the_table_of_the_files_that_ship_was_printed():
     rows = [line for line in shown.splitlines() if line.startswith("| ")]
     assert len(rows) > 10
     assert [row for row in rows if row not in printed.splitlines()] == []
+
+
+def test_the_card_lists_the_files_that_ship():
+    table = (REPOSITORY / "MODEL_CARD.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([\w.-]+)` \| [^|]+ \| ([\d.]+) \| `([0-9a-f]{64})` \|$", table, re.MULTILINE)
+    there = [path for path in sorted(MODELS_FOLDER.iterdir()) if not path.name.startswith("__")]
+    assert listed == [
+        (path.name, f"{path.stat().st_size / 1e6:.1f}", hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in there
+    ]
