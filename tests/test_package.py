@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from forgotten import forget_modules
 from places import REPOSITORY, SAMPLES
 
 import xray_infer
@@ -72,12 +73,7 @@ def test_a_missing_extra_is_one_line_that_names_the_pip_command(
     loaded = [name for name in sys.modules if name.startswith(f"{absent}.")]
     for name in (absent, "tflite_runtime", *loaded):
         monkeypatch.setitem(sys.modules, name, None)
-    for name in [
-        name
-        for name in sys.modules
-        if name.startswith(("xray_infer.train.", "xray_infer.export.", "xray_infer.viewer."))
-    ]:
-        monkeypatch.delitem(sys.modules, name)
+    forget_modules(monkeypatch, "xray_infer.train.", "xray_infer.export.", "xray_infer.viewer.")
     part = arguments[0] if arguments[0] in ("train", "export", "viewer") else ""
     main = importlib.import_module(f"xray_infer{part and '.'}{part}.cli").main
     given = [argument.replace("SAMPLES", str(SAMPLES)) for argument in (arguments[1:] if part else arguments)]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from approved import approved
 from dicom_files import LOSSLESS, NATIVE, dicom, lossless_jpeg
+from forgotten import forget_modules
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -237,8 +238,7 @@ def test_a_preamble_that_is_another_formats_header_is_dicom():
 def test_a_missing_extra_is_the_reason_of_one_row(monkeypatch, absent, syntax):
     data = dicom(DEEP, syntax=syntax, bits=12)
     if absent:
-        for name in [name for name in sys.modules if name.startswith("xray_infer.images.dicom.")]:
-            monkeypatch.delitem(sys.modules, name)
+        forget_modules(monkeypatch, "xray_infer.images.dicom.")
         plain_import = builtins.__import__
 
         def no_pydicom(name, *rest):
