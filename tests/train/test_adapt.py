@@ -21,6 +21,8 @@ from xray_infer.errors import DataError, XrayError
 from xray_infer.model.embedding import read_onnx_manifest
 from xray_infer.model.manifest import SCORE_NAME
 from xray_infer.model.runtimes import find_model
+from xray_infer.run.alarm import STRANGE, USUAL
+from xray_infer.run.settings import EngineOptions
 from xray_infer.study.datasets import read_images
 from xray_infer.train.adapt.adapting import AdaptRequest, adapt
 from xray_infer.train.adapt.head_file import open_head
@@ -351,3 +353,24 @@ def test_a_file_can_be_adapted_again(run, tmp_path):
     manifest = read_onnx_manifest(tmp_path / "again.onnx")
     assert manifest.class_names == ("a", "b", "c")
     assert manifest.adaptation.parent == "clinic.onnx"
+
+
+def test_the_clinics_films_are_strange_no_more(model, films, tmp_path):
+    """The alarm of the parent knows films of one texture alone."""
+    from xray_infer.model.alarm_fitting import KnownFilms, fit_alarm
+
+    known = np.stack([film(2, number)[..., None] for number in range(400)])
+    features = find_model(model).open().run(known).features
+    place = ["old"] * len(known)
+    reference = fit_alarm(KnownFilms(features, place, place, [str(number) for number in range(len(known))]))
+    parent = texture_model(tmp_path / "parent.onnx", alarm=reference.to_record())
+    new = [png(film(kind, 200 + number)) for kind in (0, 1) for number in range(25)]
+    adapted = adapt(AdaptRequest(labelled=films, out=tmp_path / "clinic.onnx", model=parent)).path
+    verdicts = []
+    for path in (parent, adapted):
+        with Classifier(path, options=EngineOptions(ood_threshold=np.inf)) as classifier:
+            verdicts.append(classifier.alarm(classifier.predict_many(new)))
+    assert [one.status for one in verdicts] == [STRANGE, USUAL]
+    names = read_onnx_manifest(adapted).alarm.names
+    assert names == ("old, old", "clinic, sick", "clinic, well")
+    assert read_onnx_manifest(adapted).alarm.accuracy is None

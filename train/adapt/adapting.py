@@ -15,9 +15,10 @@ import numpy as np
 
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError, ModelError, extra_for
+from xray_infer.model.alarm_fitting import KnownFilms, extend_alarm
 from xray_infer.model.choice import DEFAULT_METHOD, shipped_model
 from xray_infer.model.manifest import CONFIDENCE_NAME, METHODS, SCORE_NAME, ModelManifest
-from xray_infer.model.manifest_parts import Adaptation, Rejection, Training
+from xray_infer.model.manifest_parts import Adaptation, Alarm, Rejection, Training
 from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.model.runtimes import Model, find_model
 from xray_infer.study.class_choice import ClassChoice, parse_class_choice
@@ -243,9 +244,28 @@ def describe(fitted: Fitted, found: Sequence[Objection], *, name: str) -> ModelM
         rejection=_rejection(fitted.parent, raised),
         confidence=None,
         adaptation=adaptation,
+        alarm=_alarm(fitted, name),
         parity=None,
         intended_use=f"Chest X-rays like those it was fitted to: {', '.join(classes)}. {RESEARCH_NOTICE}",
     )
+
+
+def _alarm(fitted: Fitted, name: str) -> Alarm | None:
+    """Return what the alarm compares with, a corner for each class of these films added.
+
+    How often the old head was right in hospitals that were left out says nothing of this one.
+    """
+    reference = fitted.parent.alarm_reference
+    if reference is None:
+        return None
+    used = fitted.used
+    films = KnownFilms(
+        np.stack([film.features for film in used.films]),
+        [fitted.dataset.classes[label] for label in used.labels],
+        [name] * len(used.films),
+        [str(group) for group in used.groups],
+    )
+    return replace(extend_alarm(reference, films), accuracy=None).to_record()
 
 
 def _rejection(parent: ModelManifest, raised: float | None) -> Rejection | None:
