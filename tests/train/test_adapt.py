@@ -12,7 +12,7 @@ from approved import approved
 
 pytest.importorskip("onnx")
 
-from adapt_films import film, plant_films, texture_manifest, texture_model
+from adapt_films import SIDE, film, plant_films, texture_manifest, texture_model
 from click.testing import CliRunner
 from specimens import png
 
@@ -227,6 +227,13 @@ def test_the_limit_of_the_score_is_raised_and_never_lowered(run, films, tmp_path
     assert manifest.ood_threshold == pytest.approx(max(scores), abs=1e-4)
     assert manifest.adaptation.ood_limit == 140
     assert f"{manifest.ood_threshold:.3f}; the limit was 140.000" in result.stdout
+
+
+def test_a_film_for_whose_sake_the_limit_is_raised_far_is_named(run, films):
+    (films / "sick" / "white.png").write_bytes(png(np.full((SIDE, SIDE), 250, np.uint8)))
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert SAYS["the-highest-has"] in result.stdout
 
 
 def test_a_file_without_a_score_is_adapted_too(films, tmp_path):

@@ -6,7 +6,7 @@ So it takes seconds, needs no TensorFlow, and works for classes that the network
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from xray_infer.errors import DataError, ModelError, extra_for
 from xray_infer.model.alarm_fitting import KnownFilms, extend_alarm
 from xray_infer.model.choice import DEFAULT_METHOD, shipped_model
 from xray_infer.model.manifest import CONFIDENCE_NAME, METHODS, SCORE_NAME, ModelManifest
-from xray_infer.model.manifest_parts import Adaptation, Alarm, Rejection, Training
+from xray_infer.model.manifest_parts import Adaptation, Alarm, Confidence, Rejection, Training
 from xray_infer.model.runtime_table import SUFFIXES
 from xray_infer.model.runtimes import Model, find_model
 from xray_infer.study.class_choice import ClassChoice, parse_class_choice
@@ -196,26 +196,38 @@ def _fit(request: AdaptRequest, model: Model, report: Report) -> tuple[Fitted, t
 
 def describe(fitted: Fitted, found: Sequence[Objection], *, name: str) -> ModelManifest:
     """Return the manifest of the new file, without its certificate."""
-    used, worth, classes = fitted.used, fitted.worth, fitted.dataset.classes
-    groups = [str(group) for group in used.groups]
-    logits = worth.crossed.logits
+    used, classes, raised = fitted.used, fitted.dataset.classes, fitted.raised_limit
+    logits = fitted.worth.crossed.logits
     temperature = fit_head_temperature(logits, used.labels)
-    answers = DomainAnswers("", used.labels, logits, groups, temperature)
+    answers = DomainAnswers("", used.labels, logits, [str(group) for group in used.groups], temperature)
     confidence = fit_confidence([answers], temperature=temperature)
-    raised = fitted.raised_limit
-    limits = dict(fitted.parent.thresholds) | ({} if raised is None else {SCORE_NAME: raised})
-    limits.pop(CONFIDENCE_NAME, None)
+    limits = {one: limit for one, limit in fitted.parent.thresholds.items() if one != CONFIDENCE_NAME}
+    if raised is not None:
+        limits[SCORE_NAME] = raised
     if confidence.limit:
         limits[CONFIDENCE_NAME] = confidence.limit
-    before = fitted.parent.ood_threshold
-    told = [one.text for one in found]
-    if raised is not None and before is not None and raised > FAR_RAISED * before:
-        worst = max(zip(used.films, used.images, strict=True), key=lambda pair: pair[0].ood_score)[1]
-        told.append(
-            f"the limit of the ood_score was raised from {before:.2f} to {raised:.2f}; the highest has "
-            f"{worst.path.name}: look whether it is a frontal chest"
-        )
-    adaptation = Adaptation(
+    record = {"data_sha256": fitted.data_sha256, "temperature": temperature}
+    return replace(
+        fitted.parent,
+        name=name,
+        class_names=classes,
+        temperature=temperature,
+        thresholds=limits,
+        training=Training(fitted.data_sha256, temperature, record=record),
+        rejection=_rejection(fitted.parent, raised),
+        confidence=None,
+        adaptation=_adaptation(fitted, found, confidence),
+        alarm=_alarm(fitted, name),
+        parity=None,
+        intended_use=f"Chest X-rays like those it was fitted to: {', '.join(classes)}. {RESEARCH_NOTICE}",
+    )
+
+
+def _adaptation(fitted: Fitted, found: Sequence[Objection], confidence: Confidence) -> Adaptation:
+    """Return the record of the descent."""
+    used, worth, classes = fitted.used, fitted.worth, fitted.dataset.classes
+    raised = fitted.raised_limit
+    return Adaptation(
         parent=fitted.model.path.name,
         parent_sha256=fitted.model.digest,
         data_sha256=fitted.data_sha256,
@@ -229,25 +241,21 @@ def describe(fitted: Fitted, found: Sequence[Objection], *, name: str) -> ModelM
         recalls=dict(zip(classes, worth.recalls, strict=True)),
         coverage=confidence.coverage,
         accuracy=confidence.accuracy,
-        ood_limit=None if raised is None else before,
-        doubts=tuple(told),
+        ood_limit=None if raised is None else fitted.parent.ood_threshold,
+        doubts=(*(one.text for one in found), *_far_raised(fitted)),
         forced=any(one.refuses for one in found),
     )
-    record = {"data_sha256": adaptation.data_sha256, "temperature": temperature}
-    return replace(
-        fitted.parent,
-        name=name,
-        class_names=classes,
-        temperature=temperature,
-        thresholds=limits,
-        training=Training(adaptation.data_sha256, temperature, record=record),
-        rejection=_rejection(fitted.parent, raised),
-        confidence=None,
-        adaptation=adaptation,
-        alarm=_alarm(fitted, name),
-        parity=None,
-        intended_use=f"Chest X-rays like those it was fitted to: {', '.join(classes)}. {RESEARCH_NOTICE}",
-    )
+
+
+def _far_raised(fitted: Fitted) -> Iterator[str]:
+    """Yield a warning where the limit of the score had to be raised far: one film may have done it."""
+    before, raised, used = fitted.parent.ood_threshold, fitted.raised_limit, fitted.used
+    if before is not None and raised is not None and raised > FAR_RAISED * before:
+        worst = max(zip(used.films, used.images, strict=True), key=lambda pair: pair[0].ood_score)[1]
+        yield (
+            f"the limit of the ood_score was raised from {before:.2f} to {raised:.2f}; the highest has "
+            f"{worst.path.name}: look whether it is a frontal chest"
+        )
 
 
 def _alarm(fitted: Fitted, name: str) -> Alarm | None:
