@@ -9,6 +9,8 @@ from typing import Final
 from xray_infer.export.inspection.contents import Contents, ModelReport
 from xray_infer.model.json_records import to_json
 from xray_infer.model.manifest import ModelManifest
+from xray_infer.model.manifest_parts import Adaptation
+from xray_infer.study.intervals import percent
 
 SHORT_DIGEST: Final = 12
 
@@ -45,12 +47,23 @@ def _manifest(manifest: ModelManifest) -> list[tuple[str, str]]:
         ("preprocessing", f"version {manifest.preprocessing_version}"),
         ("training data", (training.data_sha256 or "")[:SHORT_DIGEST]),
         ("test split", _figures(test, "images", "accuracy")),
+        ("head", "" if manifest.adaptation is None else _descent(manifest.adaptation)),
         (
             "parity",
             _figures(parity, "images", "agreement", "max_dp", "mean_dp", "cam_error", "cam_correlation"),
         ),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.tool_versions.items())),
     ]
+
+
+def _descent(adaptation: Adaptation) -> str:
+    """Tell the descent of a head that was fitted anew."""
+    figure = adaptation.balanced_accuracy
+    return (
+        f"fitted to {sum(adaptation.films.values())} films, balanced accuracy "
+        f"{percent(figure.value, figure.interval)} cross-validated; the rest is {adaptation.parent}, sha256 "
+        f"{adaptation.parent_sha256[:SHORT_DIGEST]}"
+    )
 
 
 def _figures(record: Mapping[str, object], *names: str) -> str:

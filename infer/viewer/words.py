@@ -8,7 +8,7 @@ from typing import Final
 from xray_infer.classes import UNCERTAIN
 from xray_infer.classifier import Prediction
 from xray_infer.model.manifest import ModelManifest
-from xray_infer.model.manifest_parts import Interval, SplitResult
+from xray_infer.model.manifest_parts import Adaptation, Interval, SplitResult
 from xray_infer.run.results import NO_LUNGS, NO_LUNGS_NOTICE, OK, REJECTED, Rules
 
 WELCOME: Final = (
@@ -107,12 +107,25 @@ def model_of(manifest: ModelManifest) -> Iterator[str]:
             f"Networks trained without {len(manifest.confidence.domains)} of its domains were right on "
             f"{manifest.confidence.accuracy_of_all:.0%} of the images of these."
         )
+    if manifest.adaptation is not None:
+        yield from _adapted(manifest.adaptation)
     rejection = manifest.rejection
     if rejection is not None and rejection.training_images is not None:
         yield (
             f"Rejects images that are unlike its {rejection.training_images:,} training images; the limit is "
             f"set to reject {rejection.false_rejection:.0%} of X-rays that are like them."
         )
+
+
+def _adapted(adaptation: Adaptation) -> Iterator[str]:
+    ours = adaptation.balanced_accuracy
+    yield (
+        f"Its head was fitted to {sum(adaptation.films.values()):,} films of one place; the rest is "
+        f"{adaptation.parent}. Right on {ours.value:.1%}{_between(ours.interval)} of each class, "
+        "cross-validated."
+    )
+    yield from (f"{name.capitalize()}: {one.value:.1%}." for name, one in adaptation.beside.items())
+    yield from (f"Against this was told: {doubt}." for doubt in adaptation.doubts)
 
 
 def _tested(test: SplitResult, class_names: Sequence[str]) -> Iterator[str]:

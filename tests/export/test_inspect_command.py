@@ -14,10 +14,10 @@ import onnx
 from click.testing import CliRunner
 from model_files import SHIPPED, qdq_onnx
 from onnx import helper
-from specimens import example_manifest
+from specimens import example_adaptation, example_manifest
 
 from xray_infer.export.cli import main
-from xray_infer.export.inspection import NO_MANIFEST, inspect_file
+from xray_infer.export.inspection import NO_MANIFEST, inspect_file, report_text
 from xray_infer.export.inspection.report_text import to_text
 from xray_infer.model.embedding import MANIFEST_KEY
 
@@ -139,3 +139,11 @@ def test_the_default_command_keeps_its_words_and_variables():
         result = CliRunner().invoke(main, arguments, env=environment)
         assert result.exit_code == 2
         assert result.stderr.startswith(SAYS["xray-export-onnx-and"])
+
+
+def test_the_descent_of_a_head_is_told():
+    manifest = example_manifest(adaptation=example_adaptation())
+    rows = dict(report_text._manifest(manifest))
+    assert SAYS["fitted-to-40-films"] in rows["head"]
+    assert rows["head"].endswith("the rest is parent.onnx, sha256 abababababab")
+    assert not dict(report_text._manifest(example_manifest()))["head"]

@@ -15,7 +15,7 @@ import numpy as np
 
 from xray_infer.model.json_records import from_json
 from xray_infer.model.manifest import ModelManifest
-from xray_infer.model.manifest_parts import Training
+from xray_infer.model.manifest_parts import Adaptation, Figure, Training
 
 if TYPE_CHECKING:
     from xray_infer.train.schedule import TrainConfig
@@ -45,6 +45,27 @@ def example_manifest(**changes: object) -> ModelManifest:
     }
     fields |= changes
     return ModelManifest(**fields | {"training": from_json(Training, fields["training"])})
+
+
+def example_adaptation(**changes: Any) -> Adaptation:
+    """The descent of a head that was fitted to 40 films."""
+    figures = {"pixels": Figure(0.61, (0.5, 0.7))}
+    fields: dict[str, Any] = {
+        "parent": "parent.onnx",
+        "parent_sha256": "ab" * 32,
+        "data_sha256": "cd" * 32,
+        "films": {"ill": 18, "well": 22},
+        "groups": 33,
+        "left_out": 1,
+        "strength": 0.01,
+        "balanced_accuracy": Figure(0.813, (0.7, 0.9)),
+        "beside": figures,
+        "gains": figures,
+        "recalls": {"ill": 0.8, "well": 0.82},
+        "coverage": 0.9,
+        "accuracy": 0.85,
+    }
+    return Adaptation(**fields | changes)
 
 
 def quick_config(**changes: Any) -> TrainConfig:

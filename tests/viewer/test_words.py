@@ -2,7 +2,7 @@
 
 import pytest
 from approved import approved
-from specimens import example_manifest
+from specimens import example_adaptation, example_manifest
 
 from xray_infer.classifier import Prediction
 from xray_infer.images.preprocess import Area
@@ -122,3 +122,11 @@ def test_a_file_that_says_little_is_no_error():
     assert list(model_of(manifest)) == ["tiny 0, fp32, onnx"]
     assert precision_of("covid", manifest) == precision_of("uncertain", manifest) == ""
     assert confidence_of(judged(), manifest) == "Confidence 70.0%, temperature 1.00"
+
+
+def test_a_head_that_was_fitted_to_own_films():
+    told = example_adaptation(doubts=("too few",))
+    lines = list(model_of(example_manifest(adaptation=told)))
+    assert SAYS["its-head-was-fitted"] in lines[1]
+    assert "81.3% (95% interval 70 to 90%)" in lines[1]
+    assert lines[2:] == ["Pixels: 61.0%.", "Against this was told: too few."]
