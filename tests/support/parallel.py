@@ -15,11 +15,15 @@ import pytest
 from places import REPOSITORY
 
 # Files that name one of these share a process: each is made once a process, and takes up to half a minute.
-COSTLY: Final = {"keras": r"\btiny_(exports|reference|graph|keras)\b", "figures": r"\bfigures_of\("}
+COSTLY: Final = {
+    "keras": r"\btiny_(exports|reference|graph|keras)\b",
+    "figures": r"\bfigures_of\(",
+    "classes": r"\b(two|five)_classes\b",
+}
 # Groups by how long they take, the longest first; all others follow.
 LONGEST: Final = (
-    *("keras", "train/test_train", "run/test_ray", "figures", "docs/test_commands"),
-    *("test_readme", "test_hostile", "benchmarks/test_run", "viewer/test_screen"),
+    *("keras", "train/test_train", "classes", "run/test_ray", "figures", "docs/test_commands"),
+    *("train/test_adapt", "test_readme", "test_hostile", "benchmarks/test_run", "viewer/test_screen"),
 )
 
 
