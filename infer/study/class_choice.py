@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from xray_infer.classes import CLASS_NAMES, check_class_names
+from xray_infer.classes import CLASS_NAMES, LONGEST, check_class_names
+from xray_infer.errors import one_line
 
 _NAME: Final = r'\s*(?:"[^"]*"|[^",=+]+)\s*'
 _CLASS: Final = re.compile(rf"(?P<name>{_NAME})(?:=(?P<parts>{_NAME}(?:\+{_NAME})*))?(?P<end>,|$)")
@@ -79,6 +80,6 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 def listed(names: Iterable[str]) -> str:
     """Return names for a message, not all of many."""
-    shown = list(names)
+    shown = [one_line(name, longest=LONGEST) for name in names]
     rest = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
     return ", ".join(shown[:MOST_NAMED]) + rest

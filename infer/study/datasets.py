@@ -1,9 +1,9 @@
 """Labelled images for training, calibration and benchmarks: a manifest CSV or a class-per-folder tree.
 
-A manifest has the columns `file` (relative to it) and `label`, the name of a class. It may have `split`
-(train, val, test), `group_id` (images that must stay in one split), `patient_id`, `source` (where an image
-came from; a `note` that begins with a [tag] names it too), and `domain` or `hospital`. A tree is
-`<class>/<image>` or `<split>/<class>/<image>`.
+A manifest is in UTF-8, with commas, semicolons or tabs. It has the columns `file` (relative to it) and
+`label`, the name of a class. It may have `split` (train, val, test), `group_id` (images that must stay in one
+split), `patient_id`, `source` (where an image came from; a `note` that begins with a [tag] names it too), and
+`domain` or `hospital`. A tree is `<class>/<image>` or `<split>/<class>/<image>`.
 
 A domain is what a network can tell apart by the look of the images: a hospital, or several whose images
 came the same way. The first of DOMAIN_COLUMNS that says anything names the domains of a data set.
@@ -17,13 +17,14 @@ was trained with. `xray-train` makes one where there is none, and writes it out 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,8 +158,9 @@ def read_images(
     for image in dataset.images:
         try:
             images.append(replace(image, digest=file_digest(image.path)))
-        except OSError as error:
-            reason = f"cannot be read: {error.strerror}"
+        except (OSError, ValueError) as error:
+            told = error.strerror if isinstance(error, OSError) else "not a possible name"
+            reason = f"cannot be read: {told}"
             if unreadable is None:
                 raise DataError(f"{image.path}: {reason}") from error
             unreadable[image.path] = reason
@@ -196,7 +198,9 @@ def check_split(dataset: Dataset, path: Path) -> Dataset:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex. Raises OSError."""
+    """Return the SHA-256 of a file's bytes, in hex. Raises OSError, also for a pipe, which would block."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file")
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -264,8 +268,10 @@ def _read_manifest(manifest: Path) -> _Listing:
     places: list[str] = []
     named: dict[str, list[str]] = {column: [] for column in DOMAIN_COLUMNS}
     try:
-        with manifest.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
+        with manifest.open(newline="", encoding="utf-8-sig") as stream:  # as spreadsheets save "CSV UTF-8"
+            for row in csv.DictReader(stream, delimiter=_delimiter(stream)):
+                if not any(row.values()):
+                    continue
                 places.append(f"{manifest}, image {len(images) + 1}")
                 if not row.get("file") or not row.get("label"):
                     raise DataError(f"{places[-1]}: the columns 'file' and 'label' are needed")
@@ -273,7 +279,9 @@ def _read_manifest(manifest: Path) -> _Listing:
                 images.append(_of_row(row, manifest.parent, places[-1]))
                 for column, names in named.items():
                     names.append(images[-1].source if column == "source" else row.get(column) or "")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{manifest}: not text in UTF-8; save the table as 'CSV UTF-8'") from error
+    except (OSError, csv.Error) as error:
         raise DataError(f"{manifest}: cannot read the manifest: {error}") from error
     if not images:
         raise DataError(f"{manifest}: the manifest lists no images")
@@ -282,6 +290,13 @@ def _read_manifest(manifest: Path) -> _Listing:
     pairs = zip(images, domains, strict=True)
     with_domains = tuple(replace(image, domain=domain) for image, domain in pairs)
     return _Listing(with_domains, tuple(labels), tuple(places), manifest, column)
+
+
+def _delimiter(stream: TextIO) -> str:
+    """Return what stands between columns: a comma, or what spreadsheets put there in some countries."""
+    names = stream.readline()
+    stream.seek(0)
+    return next((one for one in ",;\t" if one in names), ",")
 
 
 def _of_row(row: dict[str, str], folder: Path, place: str) -> LabelledImage:

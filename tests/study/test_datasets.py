@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import hashlib
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -286,3 +287,52 @@ def test_files_are_listed_whatever_their_classes(tmp_path, xray):
     assert len(list_images(tmp_path).images) == 60
     with pytest.raises(DataError, match=r"60 classes; a model has 2 to 50; .* and 48 more"):
         read_images(tmp_path)
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_a_table_that_a_spreadsheet_saved(labelled_tree, between):
+    """With a byte order mark, the separator of some countries, and rows that were emptied at its end."""
+    expected = read_images(labelled_tree)
+    lines = ["file,label"]
+    for image in expected.images:
+        lines.append(f"{image.path.relative_to(labelled_tree)},{expected.classes[image.label]}")
+    table = labelled_tree / "films.csv"
+    text = "\r\n".join([*lines, ",", ",", ""]).replace(",", between)
+    table.write_text(text, encoding="utf-8-sig", newline="")
+    found = read_images(table)
+    assert found.digest == expected.digest
+    assert found.classes == expected.classes
+
+
+def test_a_table_in_another_encoding_is_to_be_saved_anew(tmp_path):
+    table = tmp_path / "films.csv"
+    table.write_bytes("file,label\na.png,kränk\n".encode("cp1252"))
+    with pytest.raises(DataError, match=SAYS["save-the-table-as"]) as told:
+        read_images(table)
+    assert str(told.value).startswith(str(table))
+
+
+def test_a_name_that_no_file_can_have_is_left_out(labelled_tree):
+    table = labelled_tree / "films.csv"
+    files = [f"{name}/{path.name}" for name in CLASS_NAMES for path in (labelled_tree / name).iterdir()]
+    rows = [f"{file},{file.partition('/')[0]}" for file in (*files, "covid/\0.png")]
+    table.write_text("\n".join(["file,label", *rows]))
+    unreadable: dict[Path, str] = {}
+    assert len(read_images(table, unreadable=unreadable).images) == 30
+    assert list(unreadable.values()) == ["cannot be read: not a possible name"]
+
+
+def test_a_class_whose_name_breaks_a_line_is_told_of_in_one(labelled_tree):
+    (labelled_tree / "covid").rename(labelled_tree / "co\nvid")
+    with pytest.raises(DataError) as told:
+        read_images(labelled_tree)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_a_pipe_is_not_waited_for(labelled_tree):
+    pipe = labelled_tree / "covid" / "pipe.png"
+    os.mkfifo(pipe)
+    unreadable: dict[Path, str] = {}
+    assert len(read_images(labelled_tree, unreadable=unreadable).images) == 30
+    assert unreadable == {pipe: "cannot be read: not a regular file"}
