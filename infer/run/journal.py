@@ -2,7 +2,7 @@
 
 `OUT.journal` is UTF-8 text with one JSON value per line; lines are only ever appended:
 
-    {"journal": 1, "fingerprint": {...}}          what the rows depend on: model, rules, limits, source
+    {"journal": 2, "fingerprint": {...}}          what the rows depend on: model, rules, limits, source
     ["name", "stamp", {row}]                      one finished input; the row without what the model fixes,
                                                   with what the alarm needs of the film
 
@@ -40,7 +40,7 @@ from xray_infer.images.preprocess import Area
 from xray_infer.run.results import Row, RowMaker
 from xray_infer.run.settings import Fingerprint, differences
 
-JOURNAL_VERSION: Final = 1
+JOURNAL_VERSION: Final = 2  # 1 keeps nothing for the alarm
 SUFFIX: Final = ".journal"
 SECONDS_BETWEEN_SYNCS: Final = 1.0
 _LOCKED_BYTE: Final = 1 << 62  # far behind the end

@@ -132,8 +132,9 @@ def test_a_file_that_is_no_journal_is_left_alone(out, content):
     assert path.read_bytes() == content
 
 
-def test_a_journal_of_another_version_is_refused(out):
-    out.with_name("r.csv.journal").write_text(json.dumps({"journal": 99, "fingerprint": {}}) + "\n")
+@pytest.mark.parametrize("version", [1, 99])
+def test_a_journal_of_another_version_is_refused(out, version):
+    out.with_name("r.csv.journal").write_text(json.dumps({"journal": version, "fingerprint": {}}) + "\n")
     with pytest.raises(OutputError, match="another version"):
         opened(out)
 
