@@ -67,3 +67,12 @@ def test_a_mark_of_an_attempt_that_is_no_number_counts_as_one(run, tmp_path):
     (tmp_path / "s" / ONE.attempt).write_bytes(b"\x00\xff")
     assert run().exit_code == 1
     assert json.loads((tmp_path / "s" / "run.json").read_text())["finished"] is True
+
+
+@pytest.mark.parametrize("films", [None, 3, [], {}, {"depth": None, "whole": [2, "AAA"]}])
+def test_counts_without_what_the_alarm_needs_are_made_again(run, tmp_path, films):
+    path = tmp_path / "s" / ONE.counts
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps({**before, "films": films}))
+    assert run().exit_code == 1
+    assert json.loads(path.read_text()) == before

@@ -21,6 +21,7 @@ from xray_infer.model.manifest import ModelManifest
 from xray_infer.model.runtimes import Model
 from xray_infer.run.job import Job
 from xray_infer.run.object_store import is_uri
+from xray_infer.run.progress import Summary
 from xray_infer.run.record import run_record
 from xray_infer.run.settings import EngineOptions, Fingerprint, differences, fingerprint_of, row_maker
 from xray_infer.run.shards.on_ray import RayOptions, check_ray, ray_engine
@@ -226,9 +227,10 @@ class ShardJob(Job):
         """Return a shard's counts, None where they are absent or damaged: it is made again then."""
         try:
             counts = json.loads(self.store.read(shard.counts) or b"null")
-        except ValueError:
+            Summary(()).join(counts)  # as it will be joined
+            return counts if counts["images"] >= 0 else None
+        except (AttributeError, KeyError, TypeError, ValueError):
             return None
-        return counts if isinstance(counts, dict) and {"images", "films"} <= counts.keys() else None
 
     def _make(self, waiting: list[Shard]) -> None:
         if not waiting:
