@@ -64,7 +64,7 @@ def verify(
     """
     model = find_model(path)
     manifest = model.open().manifest
-    named = f"{path.stem if manifest.adaptation else manifest.method}{SUFFIX}"
+    named = f"{path.name if manifest.adaptation else manifest.method}{SUFFIX}"
     stored = load_reference(reference or path.with_name(named))
     if manifest.parity is None or stored.answers_digest != manifest.parity.reference_sha256:
         raise DataError(

@@ -26,6 +26,7 @@ from xray_infer.run.settings import EngineOptions
 from xray_infer.study.datasets import read_images
 from xray_infer.train.adapt.adapting import AdaptRequest, adapt
 from xray_infer.train.adapt.head_file import open_head
+from xray_infer.train.adapt.new_file import reference_path
 from xray_infer.train.cli import main
 
 SAYS = approved("xray-train")
@@ -115,7 +116,7 @@ def test_verify_repeats_the_gate(run, films, tmp_path):
 
     run()
     found = verify(tmp_path / "clinic.onnx", films)
-    assert (tmp_path / "clinic.reference.npz").exists()
+    assert (tmp_path / "clinic.onnx.reference.npz").exists()
     assert found.stated.images == found.found.images == 24
     assert found.found.result.max_dp < 1e-5
     assert found.found.result.agreement == 1
@@ -135,7 +136,7 @@ def test_a_file_that_does_not_compute_its_head_does_not_appear(run, tmp_path, mo
     assert result.exit_code == 2
     assert "clinic.onnx (onnxruntime" in result.stderr
     assert not list(tmp_path.glob("clinic*.onnx"))
-    assert not (tmp_path / "clinic.reference.npz").exists()
+    assert not (tmp_path / "clinic.onnx.reference.npz").exists()
 
 
 def test_the_same_classes_are_held_against_the_old_head(run, films, tmp_path):
@@ -175,6 +176,17 @@ def test_bad_films_are_named_and_left_out(run, films, tmp_path):
     assert "5 files were left out" in result.stdout
 
 
+def test_a_file_that_a_manifest_names_twice_is_one_film(run, films, tmp_path):
+    names = [str(path.relative_to(films)) for path in sorted(films.rglob("*.png"))]
+    rows = [f"{name},{name.partition('/')[0]}" for name in (*names, *names[:3])]
+    (films / "manifest.csv").write_text("\n".join(["file,label", *rows, f"{names[0]},well"]))
+    result = run()
+    assert result.exit_code == 0, result.output
+    adaptation = read_onnx_manifest(tmp_path / "clinic.onnx").adaptation
+    assert adaptation.films == {"sick": 15, "well": 16}  # the first has two labels
+    assert adaptation.left_out == 1
+
+
 def test_a_run_that_was_stopped_goes_on(run, films, stop_after, read):
     stop_after(12)
     assert run("--workers", 1).exit_code == 130
@@ -196,9 +208,13 @@ def test_damaged_features_and_those_of_another_model_are_computed_again(run, tmp
     kept[0].write_bytes(b"damaged")
     kept[1].write_bytes(kept[1].read_bytes()[:100])
     kept[2].unlink()
+    with kept[3].open("wb") as stream:
+        np.save(stream, np.zeros(3))
+    whole = dict(np.load(kept[4]))
+    np.savez(kept[4], **whole | {"features": whole["features"] * np.nan})
     read.clear()
     assert run().exit_code == 0
-    assert len(read) == 3
+    assert len(read) == 5
     other = texture_model(tmp_path / "other.onnx", temperature=2.0)
     read.clear()
     assert run("--model", other).exit_code == 0
@@ -304,6 +320,25 @@ def test_what_cannot_be_asked_for(run, films, model, tmp_path, tiny_onnx):
         assert result.exit_code == 2
         assert message in result.stderr
         assert len(result.stderr.splitlines()) == 1
+        assert str(options[1]) in result.stderr
+
+
+@pytest.mark.parametrize("harm", [slice(0, 9), slice(200, -3000), slice(20_000, None)])
+def test_a_damaged_parent_is_one_line_that_names_it(run, model, tmp_path, harm):
+    data = bytearray(model.read_bytes())
+    if harm.stop is None:
+        del data[harm]
+    else:
+        data[harm] = bytes(len(data[harm]))
+    (tmp_path / "bad.onnx").write_bytes(data)
+    result = run("--model", tmp_path / "bad.onnx")
+    assert result.exit_code == 2, result.output
+    assert len(result.stderr.splitlines()) == 1
+    assert str(tmp_path / "bad.onnx") in result.stderr
+
+
+def test_both_formats_of_one_name_have_their_own_reference(tmp_path):
+    assert reference_path(tmp_path / "clinic.onnx") != reference_path(tmp_path / "clinic.tflite")
 
 
 def test_a_file_of_contract_1_is_told_to_be_exported_again(run, tmp_path):

@@ -114,8 +114,9 @@ def adapt(request: AdaptRequest, *, report: Report = lambda line: None) -> Adapt
     whose head cannot be replaced, ParityError when the new file does not compute its head.
     """
     model = parent_of(request)
+    model.open()  # a damaged file is said to be so
     with extra_for("fitting a head", "adapt"):
-        file = open_head(model.path.read_bytes(), model.format)
+        file = open_head(model.path.read_bytes(), model.format, path=model.path)
     fitted, found = _fit(request, model, report)
     manifest = describe(fitted, found, name=request.out.stem)
     assert manifest.adaptation is not None  # as `describe` made it

@@ -182,7 +182,7 @@ class FilmReader:
         """Return what is kept of a film; None for nothing, or for a file that is damaged."""
         try:
             with np.load(self._folder / f"{digest}.npz", allow_pickle=False) as kept:
-                return FilmFeatures(
+                film = FilmFeatures(
                     kept["features"],
                     kept["probabilities"],
                     kept["pixels"],
@@ -190,8 +190,10 @@ class FilmReader:
                     str(kept["input_sha256"]),
                     from_json(FilmFacts, json.loads(str(kept["facts"]))),
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            whole = film.pixels.shape == (PIXELS_SIDE**2,) and np.isfinite(film.features).all()
+        except (OSError, TypeError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
+        return film if whole else None
 
 
 def small_pixels(given: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -43,10 +44,16 @@ class HeadFile(Protocol):
         ...
 
 
-def open_head(packed: bytes, model_format: str) -> HeadFile:
-    """Find a file's head. Raises ModelError when its structure is not that of an exported classifier."""
+def open_head(packed: bytes, model_format: str, *, path: Path | str = "the model") -> HeadFile:
+    """Find a file's head; `path` names the file in errors.
+
+    Raises ModelError when its structure is not that of an exported classifier.
+    """
     module, name = HEADS[model_format]
-    found: HeadFile = getattr(importlib.import_module(module), name)(packed)
+    try:
+        found: HeadFile = getattr(importlib.import_module(module), name)(packed)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
     return found
 
 

@@ -50,8 +50,11 @@ def write_new_file(
 
 
 def reference_path(path: Path) -> Path:
-    """Return where the reference answers of an adapted file are: beside it, under its name."""
-    return path.with_suffix(SUFFIX)
+    """Return where the reference answers of an adapted file are: beside it, under its whole name.
+
+    So `clinic.onnx` and `clinic.tflite` have their own.
+    """
+    return path.with_name(path.name + SUFFIX)
 
 
 def judging_films(images: tuple[LabelledImage, ...]) -> tuple[LabelledImage, ...]:

@@ -39,15 +39,16 @@ def choose_films(
     for image in there:
         labels.setdefault(films[image.path].input_sha256, set()).add(image.label)
     firsts: dict[str, LabelledImage] = {}
-    left_out = {}
+    used, left_out = [], {}
     for image in there:
         digest = films[image.path].input_sha256
         first = firsts.setdefault(digest, image)
         if len(labels[digest]) > 1:
             left_out[image.path] = "the same film has another label, too"
-        elif first is not image:
+        elif first is image:
+            used.append(image)
+        elif first.path != image.path:  # and not one file that a manifest names twice
             left_out[image.path] = f"the same film as {first.path.name}"
-    used = [image for image in there if image.path not in left_out]
     chosen = [films[image.path] for image in used]
     groups = group_films(there, films)
     return (
