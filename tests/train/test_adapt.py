@@ -416,3 +416,10 @@ def test_the_clinics_films_are_strange_no_more(model, films, tmp_path):
     names = read_onnx_manifest(adapted).alarm.names
     assert names == ("old, old", "clinic, sick", "clinic, well")
     assert read_onnx_manifest(adapted).alarm.accuracy is None
+
+
+def test_a_fitted_head_is_not_judged_on_films_that_it_may_know(run, tmp_path):
+    run()
+    assert run("--model", tmp_path / "clinic.onnx", out=tmp_path / "again.onnx").exit_code == 0
+    beside = read_onnx_manifest(tmp_path / "again.onnx").adaptation.beside
+    assert not any("old head" in name for name in beside)

@@ -1,6 +1,7 @@
 """Labels whose figure would mean nothing: confounded in eight ways, and mixed in the same ways."""
 
 import csv
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from specimens import png
 
 from xray_infer.model.embedding import read_onnx_manifest
 from xray_infer.train.adapt.film_facts import film_facts
+from xray_infer.train.adapt.head_file import open_head
 from xray_infer.train.adapt.meaning import own_share
 from xray_infer.train.cli import main
 
@@ -184,6 +186,8 @@ def test_labels_that_the_films_do_not_tell_are_refused(run, tmp_path):
 def test_the_old_head_may_do_as_well(run, tmp_path, model):
     run(plant_films(tmp_path / "first"))
     clinic = (tmp_path / "clinic.onnx").rename(tmp_path / "first.onnx")
+    trained = replace(read_onnx_manifest(clinic), adaptation=None)  # as if it had not been fitted to films
+    clinic.write_bytes(open_head(clinic.read_bytes(), "onnx").embed(clinic.read_bytes(), trained))
     result = run(plant_films(tmp_path / "films", count=20), "--model", clinic)
     assert result.exit_code == 0, result.output
     assert SAYS["the-model-as-it"] in result.stdout
@@ -200,6 +204,21 @@ def test_patients_of_dicom_headers_stay_together(run, tmp_path):
     result = run(root)
     assert result.exit_code == 2
     assert SAYS["has-films-of-4-patients"] in result.stderr
+
+
+def test_a_given_patient_stands_above_dicoms(run, tmp_path):
+    """Files that were anonymised under one number are of one patient, until it is said whose they are."""
+    root = tmp_path / "films"
+    for kind, name in enumerate(NAMES):
+        (root / name).mkdir(parents=True)
+        for number in range(COUNT):
+            path = root / name / f"p{kind}{number}_film"
+            path.write_bytes(dicom(film(kind, number), PatientID="ANONYMOUS"))
+    result = run(root)
+    assert result.exit_code == 2
+    assert SAYS["column-patient-id-or"] in result.stderr
+    assert run(root, "--patient-pattern", r"(p\d+)_").exit_code == 0
+    assert read_onnx_manifest(tmp_path / "clinic.onnx").adaptation.groups == 2 * COUNT
 
 
 def test_what_is_a_classs_own():

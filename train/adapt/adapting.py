@@ -187,7 +187,8 @@ def _fit(request: AdaptRequest, model: Model, report: Report) -> tuple[Fitted, t
         used.labels,
         used.groups,
         deal(used.labels, used.groups),
-        old=old if len(old) == len(dataset.classes) else None,
+        # One that was fitted to films of this clinic, too, may have seen these.
+        old=old if len(old) == len(dataset.classes) and reader.manifest.adaptation is None else None,
     )
     fitted = Fitted(model, reader.manifest, dataset, used, worth, len(left_out))
     manifest = request.labelled if request.labelled.is_file() else request.labelled / "manifest.csv"

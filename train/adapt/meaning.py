@@ -54,7 +54,8 @@ def check_enough(labels: Labels, groups: Sequence[int], classes: Sequence[str]) 
         if patients < LEAST_GROUPS:
             raise DataError(
                 f"class {name!r} has films of {patients} patients or groups, at least {LEAST_GROUPS} are "
-                "needed to tell what it is worth on others; label films of more patients"
+                "needed to tell what it is worth on others; label films of more patients, or say whose they "
+                "are (column patient_id or --patient-pattern) if their DICOM headers do not tell"
             )
 
 

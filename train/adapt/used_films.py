@@ -63,14 +63,17 @@ def choose_films(
 
 
 def group_films(images: Sequence[LabelledImage], films: Mapping[Path, FilmFeatures]) -> dict[Path, int]:
-    """Number the groups: a patient, one in DICOM's header too, a given group, copies of one film."""
+    """Number the groups: a patient, a given group, copies of one film.
+
+    DICOM's PatientID counts where no patient is given: anonymised files may all have the same.
+    """
     firsts: dict[tuple[str, str], int] = {}
     links = []
     for place, image in enumerate(images):
         film = films[image.path]
         names = {
             "patient": image.patient,
-            "PatientID": film.facts.patient,
+            "PatientID": "" if image.patient else film.facts.patient,
             "group": image.group,
             "film": film.input_sha256,
         }
