@@ -24,6 +24,7 @@ from xray_infer.model.manifest_parts import LeftOutAccuracy
 COMPONENTS: Final = 48
 SHRINKAGE: Final = 0.1  # of the mean variance, added to every axis before it is whitened
 LEAST_OF_CORNER: Final = 10  # films; fewer make no corner
+LEAST_NOISE: Final = 1e-6  # of films that are all alike
 FOLDS: Final = 4
 FOLDERS: Final = 240  # drawn in each fold, of each kind and size
 SIZES: Final = (LEAST_FILMS, 50, 100)
@@ -160,8 +161,8 @@ def _corners_of(axes: AlarmReference, films: KnownFilms) -> AlarmReference:
         axes,
         names=tuple(found),
         corners=np.array([part.mean(axis=0) for part in parts], np.float32),
-        noise=np.array([np.trace(one) for one in covariances], np.float32),
-        spread=np.array([np.sqrt(2 * (one**2).sum()) for one in covariances], np.float32),
+        noise=np.array([max(np.trace(one), LEAST_NOISE) for one in covariances], np.float32),
+        spread=np.array([max(np.sqrt(2 * (one**2).sum()), LEAST_NOISE) for one in covariances], np.float32),
         films=np.array([len(part) for part in parts], np.float32),
     )
 

@@ -117,6 +117,17 @@ def test_films_that_are_added_are_strange_no_more(fitted):
     assert extended.strangeness_of(mean, np.array([40.0]))[0] < extended.limit()
 
 
+def test_films_that_are_all_alike_make_a_corner_that_can_be_read_again(fitted):
+    ten = 10
+    alike = KnownFilms(
+        np.ones((ten, FEATURES)), ["class 0"] * ten, ["copies"] * ten, [str(number) for number in range(ten)]
+    )
+    extended = extend_alarm(fitted, alike)
+    found = AlarmReference.from_record(extended.to_record())
+    assert found.names[-1] == "copies, class 0"
+    assert found.strangeness_of(found.corners[-1:], np.array([50.0]))[0] <= found.limit()
+
+
 def test_a_reference_is_as_it_was_in_a_manifest(fitted):
     manifest = example_manifest(alarm=fitted.to_record())
     found = parse_manifest(manifest.to_json(), path="m.onnx").alarm_reference
