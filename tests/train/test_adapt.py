@@ -187,6 +187,19 @@ def test_a_file_that_a_manifest_names_twice_is_one_film(run, films, tmp_path):
     assert adaptation.left_out == 1
 
 
+def test_that_the_films_for_testing_are_used_up_is_said(run, films):
+    assert "split" not in run().stderr
+    for path in sorted(films.rglob("*.png")):
+        folder = films / ("test" if path.stem < "05" else "train") / path.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        path.rename(folder / path.name)
+    (films / "sick").rmdir()
+    (films / "well").rmdir()
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert SAYS["the-split-does-not"] in result.stderr
+
+
 def test_a_run_that_was_stopped_goes_on(run, films, stop_after, read):
     stop_after(12)
     assert run("--workers", 1).exit_code == 130

@@ -170,6 +170,10 @@ def _fit(request: AdaptRequest, model: Model, report: Report) -> tuple[Fitted, t
     """Read films, fit and judge a head."""
     unreadable: dict[Path, str] = {}
     dataset = read_images(request.labelled, choice=request.classes, unreadable=unreadable, report=report)
+    if dataset.has_split:
+        report(
+            "the split does not count here: all films are fitted to, so none of them can judge the file later"
+        )
     images = with_patients(dataset.images, request.patient_pattern)
     cache = request.cache or request.out.with_suffix(FEATURES_SUFFIX)
     reader = FilmReader(model, cache=cache, workers=request.workers)
