@@ -259,7 +259,9 @@ class _Worker:
         if self._alarm is None or output.features is None:
             return None
         if output.features.shape[1] != len(self._alarm.basis):
-            raise ModelError("the model's alarm was fitted on features of another length; export it again")
+            raise ModelError(
+                f"{self._maker.model}: its alarm is of features of another length; export it again"
+            )
         return self._alarm.positions(output.features)
 
     def _run(self, inputs: NDArray[np.uint8]) -> ModelOutput:

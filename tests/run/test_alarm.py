@@ -251,7 +251,7 @@ def test_the_features_of_a_reference_are_those_of_the_file(make_tiny_onnx, two_w
     model = make_tiny_onnx(example_manifest(alarm=longer.to_record()))
     result = infer(two_wards, "--model", model, "--out", tmp_path / "r.csv")
     assert result.exit_code == 2
-    assert "fitted on features of another length; export it again" in result.stderr
+    assert "of features of another length; export it again" in result.stderr
 
 
 def test_a_known_folder_of_the_tiny_model_is_known(alarm_onnx, tmp_path):

@@ -15,6 +15,7 @@ pytest.importorskip("onnx")
 from adapt_films import SIDE, film, plant_films, texture_manifest, texture_model
 from click.testing import CliRunner
 from specimens import png
+from tiny_alarm import example_alarm
 
 from xray_infer import Classifier
 from xray_infer.errors import DataError, XrayError
@@ -352,6 +353,14 @@ def test_a_damaged_parent_is_one_line_that_names_it(run, model, tmp_path, harm):
 
 def test_both_formats_of_one_name_have_their_own_reference(tmp_path):
     assert reference_path(tmp_path / "clinic.onnx") != reference_path(tmp_path / "clinic.tflite")
+
+
+def test_a_parent_whose_alarm_is_of_other_features_is_one_line_that_names_it(run, tmp_path):
+    parent = texture_model(tmp_path / "odd.onnx", alarm=example_alarm().to_record())
+    result = run("--model", parent)
+    assert result.exit_code == 2
+    assert str(parent) in result.stderr.splitlines()[-1]
+    assert SAYS["its-alarm-is-of"] in result.stderr
 
 
 def test_a_file_of_contract_1_is_told_to_be_exported_again(run, tmp_path):

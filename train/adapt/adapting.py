@@ -273,8 +273,11 @@ def _alarm(fitted: Fitted, name: str) -> Alarm | None:
     if reference is None:
         return None
     used = fitted.used
+    features = np.stack([film.features for film in used.films])
+    if features.shape[1] != len(reference.basis):
+        raise ModelError(f"{fitted.model.path}: its alarm is of features of another length; export it again")
     films = KnownFilms(
-        np.stack([film.features for film in used.films]),
+        features,
         [fitted.dataset.classes[label] for label in used.labels],
         [name] * len(used.films),
         [str(group) for group in used.groups],
