@@ -154,8 +154,8 @@ class RunFilms:
             return
         self.whole.add(row.position)
         self._folder(_parent(row.path)).add(row.position)
-        if row.station and (row.station in self.stations or len(self.stations) < MOST_STATIONS):
-            self.stations.setdefault(row.station, FilmSum()).add(row.position)
+        if row.station:
+            self._station(row.station).add(row.position)
 
     def _folder(self, path: str) -> FilmSum:
         path = _cut(path, self.depth)
@@ -164,6 +164,13 @@ class RunFilms:
             while len(self.folders) > MOST_FOLDERS:
                 self._shallower(max(map(_levels, self.folders)) - 1)
         return self.folders[_cut(path, self.depth)]
+
+    def _station(self, name: str) -> FilmSum:
+        """Return a station's films; of too many stations the first by name are kept, in whatever order."""
+        films = self.stations.setdefault(name, FilmSum())
+        if len(self.stations) > MOST_STATIONS:
+            del self.stations[max(self.stations)]
+        return films
 
     def _shallower(self, depth: int) -> None:
         """Tell folders apart by so many levels only."""
@@ -180,8 +187,7 @@ class RunFilms:
         for path, films in state["folders"].items():
             self._folder(path).join(FilmSum.from_json(films))
         for name, films in state["stations"].items():
-            if name in self.stations or len(self.stations) < MOST_STATIONS:
-                self.stations.setdefault(name, FilmSum()).join(FilmSum.from_json(films))
+            self._station(name).join(FilmSum.from_json(films))
 
     def state(self) -> dict[str, Any]:
         """Return all of it, for JSON."""

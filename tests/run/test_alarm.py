@@ -139,7 +139,14 @@ def test_memory_is_bounded_and_does_not_depend_on_the_order():
 
 def test_stations_are_bounded():
     films = [row for number in range(300) for row in rows("", 1, station=f"S{number}")]
-    assert len(seen(*films).stations) == alarm.MOST_STATIONS
+    found = seen(*films)
+    assert len(found.stations) == alarm.MOST_STATIONS
+    for order in (films[::-1], films[100:] + films[:100]):
+        assert dict(sorted(seen(*order).stations.items())) == dict(sorted(found.stations.items()))
+        joined = RunFilms()
+        for part in (order[:150], order[150:]):
+            joined.join(json.loads(json.dumps(seen(*part).state())))
+        assert dict(sorted(joined.stations.items())) == dict(sorted(found.stations.items()))
 
 
 def test_films_without_an_answer_do_not_count():
