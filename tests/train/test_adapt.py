@@ -18,14 +18,15 @@ from specimens import png
 from tiny_alarm import example_alarm
 
 from xray_infer import Classifier
-from xray_infer.errors import DataError, XrayError
+from xray_infer.errors import DataError, ModelError, XrayError
+from xray_infer.model.choice import shipped_model
 from xray_infer.model.embedding import read_onnx_manifest
 from xray_infer.model.manifest import SCORE_NAME
 from xray_infer.model.runtimes import find_model
 from xray_infer.run.alarm import STRANGE, USUAL
 from xray_infer.run.settings import EngineOptions
 from xray_infer.study.datasets import read_images
-from xray_infer.train.adapt.adapting import AdaptRequest, adapt
+from xray_infer.train.adapt.adapting import AdaptRequest, adapt, parent_of
 from xray_infer.train.adapt.head_file import open_head
 from xray_infer.train.adapt.new_file import reference_path
 from xray_infer.train.cli import main
@@ -353,6 +354,12 @@ def test_a_damaged_parent_is_one_line_that_names_it(run, model, tmp_path, harm):
 
 def test_both_formats_of_one_name_have_their_own_reference(tmp_path):
     assert reference_path(tmp_path / "clinic.onnx") != reference_path(tmp_path / "clinic.tflite")
+
+
+def test_a_model_that_ships_is_not_replaced(films):
+    shipped = shipped_model("onnx").path
+    with pytest.raises(ModelError, match="would replace the model"):
+        parent_of(AdaptRequest(labelled=films, out=shipped))
 
 
 def test_a_parent_whose_alarm_is_of_other_features_is_one_line_that_names_it(run, tmp_path):

@@ -154,9 +154,8 @@ def parent_of(request: AdaptRequest) -> Model:
     wanted = SUFFIXES.get(request.out.suffix.lower())
     if wanted is None:
         raise ModelError(f"--out {request.out}: the name of a model ends in {' or '.join(SUFFIXES)}")
-    if request.model is None or str(request.model) in METHODS:
-        return shipped_model(wanted, str(request.model or DEFAULT_METHOD))
-    model = find_model(Path(request.model))
+    name = str(request.model or DEFAULT_METHOD)
+    model = shipped_model(wanted, name) if name in METHODS else find_model(Path(name))
     if model.format != wanted:
         raise ModelError(
             f"--out {request.out}: of another format than {model.path}; give both the same suffix"
