@@ -10,6 +10,7 @@ comma, `=` or `+` stands in double quotes.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -67,7 +68,12 @@ def parse_class_choice(text: str) -> ClassChoice:
 
 def _plain(name: str) -> str:
     """Return a name without the blanks around it, and without its quotes."""
-    return name.strip().removeprefix('"').removesuffix('"')
+    return composed(name.strip().removeprefix('"').removesuffix('"'))
+
+
+def composed(name: str) -> str:
+    """Return a name with each letter and its accent as one character; some systems' folders have two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

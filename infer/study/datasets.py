@@ -34,7 +34,7 @@ from xray_infer.errors import DataError, ImageError, SourceError
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import Preprocessing
 from xray_infer.run.sources.folder import local_source
-from xray_infer.study.class_choice import ClassChoice, in_order, listed
+from xray_infer.study.class_choice import ClassChoice, composed, in_order, listed
 from xray_infer.terminal import Report
 
 SPLITS: Final = ("train", "val", "test")
@@ -275,7 +275,7 @@ def _read_manifest(manifest: Path) -> _Listing:
                 places.append(f"{manifest}, image {len(images) + 1}")
                 if not row.get("file") or not row.get("label"):
                     raise DataError(f"{places[-1]}: the columns 'file' and 'label' are needed")
-                labels.append(row["label"])
+                labels.append(composed(row["label"]))
                 images.append(_of_row(row, manifest.parent, places[-1]))
                 for column, names in named.items():
                     names.append(images[-1].source if column == "source" else row.get(column) or "")
@@ -328,7 +328,7 @@ def _read_tree(root: Path) -> _Listing:
         if len(folders) != 1 or folders[0] in SPLITS:
             raise DataError(f"{item.path}: expected {root}/<class>/<image>")
         images.append(LabelledImage(item.path, UNKNOWN, "", split))
-        labels.append(folders[0])
+        labels.append(composed(folders[0]))
     return _Listing(tuple(images), tuple(labels), tuple(str(image.path) for image in images), root)
 
 

@@ -336,3 +336,10 @@ def test_a_pipe_is_not_waited_for(labelled_tree):
     unreadable: dict[Path, str] = {}
     assert len(read_images(labelled_tree, unreadable=unreadable).images) == 30
     assert unreadable == {pipe: "cannot be read: not a regular file"}
+
+
+def test_an_accent_of_its_own_makes_no_other_class(labelled_tree):
+    """Some systems write the a and its dots as two characters."""
+    (labelled_tree / "covid").rename(labelled_tree / "kra\u0308nk")
+    found = read_images(labelled_tree, choice=parse_class_choice("kr\u00e4nk,normal"))
+    assert found.classes == ("kr\u00e4nk", "normal")
