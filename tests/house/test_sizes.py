@@ -9,7 +9,7 @@ from rooms import source_files
 
 MOST_LOOSE_FILES = 10
 MOST_MODULES = 298
-MOST_LINES = 40_700  # what there is today; any classes, adapt and the alarm took 3,600
+MOST_LINES = 40_720  # what there is today; any classes, adapt and the alarm took 3,600
 MOST_LINES_A_FILE = 400
 
 # Names that several modules have because they are the same thing, each of its own package: its command, its
