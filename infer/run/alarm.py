@@ -76,13 +76,13 @@ class Verdict:
         """The verdict in one sentence, for a person; empty where it is UNKNOWN."""
         if self.status == FEW:
             return (
-                f"Too few films to compare with the training hospitals: {self.films:,} were judged, "
-                f"{LEAST_FILMS} are needed."
+                f"Too few films to compare with those that the model learned from: {self.films:,} were "
+                f"judged, {LEAST_FILMS} are needed."
             )
         if self.status == USUAL:
             return (
-                f"Nothing unusual was found: together, the {self.films:,} judged films are like those of the "
-                "training hospitals."
+                f"Nothing unusual was found: together, the {self.films:,} judged films are like those that "
+                "the model learned from."
             )
         if self.status == STRANGE:
             return f"{self._who()} unlike those of the training hospitals; {_accuracy(self.accuracy)}."

@@ -326,7 +326,10 @@ def _read_tree(root: Path) -> _Listing:
         *folders, _ = Path(item.name).parts
         split = folders.pop(0) if len(folders) == 2 and folders[0] in SPLITS else ""
         if len(folders) != 1 or folders[0] in SPLITS:
-            raise DataError(f"{item.path}: expected {root}/<class>/<image>")
+            raise DataError(
+                f"{item.path}: expected {root}/<class>/<image>; move the images there, or list them in a "
+                "manifest CSV with the columns file, label and patient_id"
+            )
         images.append(LabelledImage(item.path, UNKNOWN, "", split))
         labels.append(composed(folders[0]))
     return _Listing(tuple(images), tuple(labels), tuple(str(image.path) for image in images), root)

@@ -48,7 +48,7 @@ def test_fewer_than_thirty_films_are_too_few():
     verdict = judge(seen(*rows("", 29, gray=STRANGE)), REFERENCE)
     assert verdict.status == FEW
     assert verdict.sentence == (
-        "Too few films to compare with the training hospitals: 29 were judged, 30 are needed."
+        "Too few films to compare with those that the model learned from: 29 were judged, 30 are needed."
     )
 
 
@@ -56,7 +56,7 @@ def test_known_films_are_nothing_unusual():
     verdict = judge(seen(*rows("", 30)), REFERENCE)
     assert (verdict.status, verdict.strange) == (USUAL, ())
     assert verdict.sentence == (
-        "Nothing unusual was found: together, the 30 judged films are like those of the training hospitals."
+        "Nothing unusual was found: together, the 30 judged films are like those that the model learned from."
     )
 
 
