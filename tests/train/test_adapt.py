@@ -338,6 +338,13 @@ def test_what_cannot_be_asked_for(run, films, model, tmp_path, tiny_onnx):
         assert str(options[1]) in result.stderr
 
 
+def test_a_name_that_no_model_has_is_one_line_with_those_that_have(run):
+    result = run("--model", "fine_tunin")
+    assert result.exit_code == 2
+    expected = "--model fine_tunin: no model has this name; give a file, or feature_extraction or fine_tuning"
+    assert result.stderr == f"xray-train: {expected}\n"
+
+
 @pytest.mark.parametrize("harm", [slice(0, 9), slice(200, -3000), slice(20_000, None)])
 def test_a_damaged_parent_is_one_line_that_names_it(run, model, tmp_path, harm):
     data = bytearray(model.read_bytes())

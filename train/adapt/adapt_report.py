@@ -67,4 +67,5 @@ def _limits(manifest: ModelManifest, adaptation: Adaptation) -> Iterator[str]:
             f"the limit was {adaptation.ood_limit:.3f}"
         )
     if adaptation.left_out:
-        yield f"{adaptation.left_out} files were left out, each named above"
+        files = "file was" if adaptation.left_out == 1 else "files were"
+        yield f"{adaptation.left_out} {files} left out, each named above"

@@ -155,6 +155,8 @@ def parent_of(request: AdaptRequest) -> Model:
     if wanted is None:
         raise ModelError(f"--out {request.out}: the name of a model ends in {' or '.join(SUFFIXES)}")
     name = str(request.model or DEFAULT_METHOD)
+    if not Path(name).suffix and name not in METHODS:
+        raise ModelError(f"--model {name}: no model has this name; give a file, or {' or '.join(METHODS)}")
     model = shipped_model(wanted, name) if name in METHODS else find_model(Path(name))
     if model.format != wanted:
         raise ModelError(
