@@ -30,7 +30,7 @@ from xray_infer.terminal import Report, say
 from xray_infer.train.adapt.adapt_report import adapt_text
 from xray_infer.train.adapt.crossing import deal, fit_head_temperature
 from xray_infer.train.adapt.film_reading import FilmReader
-from xray_infer.train.adapt.head_file import open_head
+from xray_infer.train.adapt.head_file import head_kind, open_head
 from xray_infer.train.adapt.meaning import Objection, check_enough, doubts, places_of
 from xray_infer.train.adapt.new_file import write_new_file
 from xray_infer.train.adapt.used_films import UsedFilms, choose_films
@@ -114,9 +114,10 @@ def adapt(request: AdaptRequest, *, report: Report = lambda line: None) -> Adapt
     whose head cannot be replaced, ParityError when the new file does not compute its head.
     """
     model = parent_of(request)
-    model.open()  # a damaged file is said to be so
     with extra_for("fitting a head", "adapt"):
-        file = open_head(model.path.read_bytes(), model.format, path=model.path)
+        head_kind(model.format)
+    model.open()  # a damaged file is said to be so
+    file = open_head(model.path.read_bytes(), model.format, path=model.path)
     fitted, found = _fit(request, model, report)
     manifest = describe(fitted, found, name=request.out.stem)
     assert manifest.adaptation is not None  # as `describe` made it

@@ -49,12 +49,17 @@ def open_head(packed: bytes, model_format: str, *, path: Path | str = "the model
 
     Raises ModelError when its structure is not that of an exported classifier.
     """
-    module, name = HEADS[model_format]
     try:
-        found: HeadFile = getattr(importlib.import_module(module), name)(packed)
+        return head_kind(model_format)(packed)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
-    return found
+
+
+def head_kind(model_format: str) -> Callable[[bytes], HeadFile]:
+    """Return what opens files of a format. Raises ImportError without the libraries of that format."""
+    module, name = HEADS[model_format]
+    kind: Callable[[bytes], HeadFile] = getattr(importlib.import_module(module), name)
+    return kind
 
 
 def no_head(problem: str) -> ModelError:
