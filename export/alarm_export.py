@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,14 @@ from xray_infer.atomic import staged
 from xray_infer.errors import DataError, ModelError
 from xray_infer.export.calibration import CALIBRATION_SPLIT, check_same_data
 from xray_infer.export.converted import EMBED
+from xray_infer.export.rejection import features_by
 from xray_infer.host import default_workers
 from xray_infer.model.alarm_fitting import KnownFilms, fit_alarm
 from xray_infer.model.manifest import FEATURES_NAME, ModelManifest
 from xray_infer.model.manifest_parts import LeftOutAccuracy
 from xray_infer.model.runtimes import Session, find_model
 from xray_infer.study.confidence import read_left_out_accuracy
-from xray_infer.study.datasets import LabelledImage, read_dataset, read_input, split_images
+from xray_infer.study.datasets import LabelledImage, read_dataset, split_images
 from xray_infer.terminal import Report
 
 
@@ -51,7 +51,6 @@ def alarm(path: Path, data: Path, *, out: Path, evidence: Path | None, report: R
     """Give an exported file the reference, write it to `out`, and return a line on it for a person.
 
     `evidence` is the evidence.json that knows how often the model is right in domains that were left out.
-
     Raises ModelError for a file without the output `features`, DataError for data that is not its own or too
     little.
     """
@@ -86,20 +85,14 @@ def known_films(
 
 def pooled_features(images: Sequence[LabelledImage], path: Path) -> NDArray[np.float32]:
     """Return the features of images, float32 [N, D]. Raises DataError, and ModelError for a file without."""
-    workers = default_workers()
-    idle: SimpleQueue[Session] = SimpleQueue()
-    for session in find_model(path).open_many(workers):
-        idle.put(session)
+    sessions = find_model(path).open_many(default_workers())
+    if FEATURES_NAME not in sessions[0].manifest.output_names:
+        raise ModelError(f"{path}: has no output {FEATURES_NAME}; export the model again")
+    runs = [partial(_features, session) for session in sessions]
+    return features_by(runs, images, sessions[0].manifest.preprocessing)
 
-    def features(image: LabelledImage) -> NDArray[np.float32]:
-        session = idle.get()
-        try:
-            found = session.run(read_input(image, session.manifest.preprocessing)[None]).features
-        finally:
-            idle.put(session)
-        if found is None:
-            raise ModelError(f"{path}: has no output {FEATURES_NAME}; export the model again")
-        return np.asarray(found[0])
 
-    with ThreadPoolExecutor(workers) as pool:
-        return np.stack(list(pool.map(features, images)))
+def _features(session: Session, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    found = session.run(pixels[None]).features
+    assert found is not None  # its manifest has them
+    return np.asarray(found[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,20 +171,30 @@ def open_scorer(graph: bytes, model_format: str) -> Scorer:
 
 def collect_features(scorer: Scorer, images: ImageStream) -> NDArray[np.float32]:
     """Return the features of all images, float32 [N, D], in their order. Raises DataError."""
+    runs = [scorer.open_features() for _ in range(default_workers())]
+    return features_by(runs, images.images, images.preprocessing)
+
+
+def features_by(
+    runs: Sequence[Features], images: Sequence[LabelledImage], preprocessing: Preprocessing
+) -> NDArray[np.float32]:
+    """Return the features of images, float32 [N, D], in their order; each of `runs` is for one thread.
+
+    Raises DataError.
+    """
     idle: SimpleQueue[Features] = SimpleQueue()
-    workers = default_workers()
-    for _ in range(workers):
-        idle.put(scorer.open_features())
+    for one in runs:
+        idle.put(one)
 
     def features(image: LabelledImage) -> NDArray[np.float32]:
-        pixels, run = read_input(image, images.preprocessing), idle.get()
+        pixels, run = read_input(image, preprocessing), idle.get()
         try:
             return run(pixels)
         finally:
             idle.put(run)
 
-    with ThreadPoolExecutor(workers) as pool:
-        return np.stack(list(pool.map(features, images.images)))
+    with ThreadPoolExecutor(len(runs)) as pool:
+        return np.stack(list(pool.map(features, images)))
 
 
 def scores(session: Session, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:

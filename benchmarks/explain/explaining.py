@@ -13,7 +13,6 @@ from xray_infer.benchmarks.explain.explain_figures import MapFigures
 from xray_infer.benchmarks.explain.explain_tables import tables
 from xray_infer.benchmarks.explain.measuring import MeasurementFile, Plan, measure_images
 from xray_infer.export.calibration import check_same_data, draw
-from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model
 from xray_infer.outputs.heatmaps.methods import METHODS
 from xray_infer.study.datasets import Dataset, read_dataset
@@ -58,7 +57,7 @@ class ExplainRequest:
 
 def explain(request: ExplainRequest, *, report: Report) -> str:
     """Measure what the folder does not hold yet, and return the tables of the images asked for."""
-    manifest = READERS[request.model.format](request.model.path)
+    manifest = request.model.manifest()
     plan = request.plan(manifest.class_names)
     dataset = read_dataset(request.data, classes=plan.classes)
     check_same_data(dataset, manifest.training, data=request.data, model=request.model.path)

@@ -21,7 +21,6 @@ from xray_infer.benchmarks.machine import describe_machine
 from xray_infer.classes import RESEARCH_NOTICE
 from xray_infer.errors import DataError
 from xray_infer.export.calibration import draw
-from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model, find_model
 from xray_infer.outputs.heatmaps.methods import Maps, grad_cam
 from xray_infer.study.datasets import LabelledImage, read_dataset, read_input
@@ -180,7 +179,7 @@ def compare_files(
     it knows. Raises DataError when there are no such answers or none of the images is among them, ParityError
     for a file that does not run.
     """
-    manifest = READERS[models[0].format](models[0].path)  # of all: they are of one Keras model
+    manifest = models[0].manifest()  # of all: they are of one Keras model
     made, classes = manifest.preprocessing, manifest.class_names
     inputs = np.stack([read_input(image, made) for image in images])
     names = [image.path.name for image in images]
@@ -224,7 +223,7 @@ def main(files: tuple[Path, ...], data: Path, keras_model: Path | None, images: 
     FILES.
     """
     models = [find_model(path) for path in files]
-    classes = READERS[models[0].format](models[0].path).class_names
+    classes = models[0].manifest().class_names
     chosen = draw(read_dataset(data, classes=classes), "test", count=images or sys.maxsize, seed=0).images
     rows = list(compare_files(models, chosen, keras_model=keras_model, report=say))
     click.echo("\n\n".join(part for part in (parity_table(rows), low_table(rows)) if part))

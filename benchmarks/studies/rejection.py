@@ -32,7 +32,6 @@ from xray_infer.export.rejection import collect_features, open_scorer
 from xray_infer.host import default_workers
 from xray_infer.images.decode import decode
 from xray_infer.images.preprocess import LUNGS, ModelInput, Preprocessing
-from xray_infer.model.embedding import READERS
 from xray_infer.model.runtimes import Model, Session, find_model
 from xray_infer.run.sources.folder import local_source
 from xray_infer.study.conformal import set_limit
@@ -254,7 +253,7 @@ def leave_out(
             f"no source or domain {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
         )
     report(f"features of {len(dataset.images)} images, for what is left out")
-    stream = ImageStream(dataset.images, READERS[model.format](model.path).preprocessing)
+    stream = ImageStream(dataset.images, model.manifest().preprocessing)
     features = collect_features(open_scorer(model.path.read_bytes(), model.format), stream)
     split = np.array([image.split for image in dataset.images])
     lines = ["| left out | n | rejected by the score (95 % interval) |", "|---" * 3 + "|"]
@@ -302,7 +301,7 @@ def main(  # noqa: PLR0913 - a command line
     and so on. --without may be given several times.
     """
     file = find_model(model)
-    dataset = read_dataset(data, classes=READERS[file.format](model).class_names)
+    dataset = read_dataset(data, classes=file.manifest().class_names)
     others, listed = named_folders(ood), {} if extra is None else listed_sets(extra)
     if twice := sorted(others.keys() & listed.keys()):
         raise DataError(f"--ood {twice[0]}: {extra} has images of that name; give another")

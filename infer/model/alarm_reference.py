@@ -35,6 +35,7 @@ LEAST_FILMS: Final = 30  # fewer say too little of a folder
 FALSE_ALARMS: Final = 0.015  # among folders of known hospitals
 ITERATIONS: Final = 500
 MOST_COMPONENTS: Final = 512
+_FAR: Final = 1e6  # from any limit; it is to stay finite for any rate
 _LARGEST: Final = float(np.finfo(np.float16).max)
 
 
@@ -122,6 +123,8 @@ class AlarmReference:
         if min(vectors[name].min() for name in ("noise", "spread", "films")) <= 0:
             raise JsonError("alarm.noise, alarm.spread and alarm.films are to be positive")
         vectors["corners"] = vectors["corners"].reshape(corners, components)
+        if not max(map(abs, (record.tolerance, record.base, record.slope))) < _FAR:
+            raise JsonError("alarm.tolerance, alarm.base and alarm.slope are to be numbers of a limit")
         return cls(
             basis=basis.reshape(-1, components),
             **vectors,

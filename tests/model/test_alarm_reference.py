@@ -155,6 +155,7 @@ def test_a_file_without_features_has_no_alarm():
         ({"names": ("a", "b")}, "alarm.corners has a wrong length"),
         ({"noise": "AADAfw=="}, "alarm.noise has values that are not finite"),
         ({"noise": "AAAAAA=="}, "are to be positive"),
+        ({"slope": 1e308}, "are to be numbers of a limit"),
     ],
 )
 def test_a_damaged_reference_is_refused(changes, reason):
